@@ -1,0 +1,106 @@
+//! Who works with the dashboard, and what they may do.
+//!
+//! An identity is the pair of issuer and subject (OIDC Core 2), never an e-mail address. To add a
+//! right, add a variant of [`Right`] and decide it for every role in [`Role::may`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::federations::Slug;
+
+/// A signed-in person: who they are, and the role that their claims gave them at sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admin {
+    /// `iss` of the identity token.
+    pub issuer: String,
+    /// `sub` of the identity token, unique within the issuer.
+    pub subject: String,
+    /// The name to show: `name`, else `preferred_username`, else `email`, else the subject.
+    pub name: String,
+    /// `email`, for people to read; decides nothing.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What a person may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "role", content = "federations", rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Runs the named federations, sees nothing else.
+    Operator(Vec<Slug>),
+    /// Reads everything but secrets, attests, approves.
+    Manager,
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// See a federation, its keys, usage and records.
+    Read,
+    /// Edit, pause or resume a federation that exists.
+    RunFederation,
+    /// Issue, rotate or revoke a key of a federation.
+    ManageKeys,
+    /// Register a new federation, or archive one.
+    RegisterFederation,
+    /// Read records that belong to no single federation: sign-ins, starts.
+    ReadInstallation,
+}
+
+impl Role {
+    /// The word in configuration, API and records.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator(_) => "operator",
+            Self::Manager => "manager",
+        }
+    }
+
+    /// Decides a right on a federation; `None` stands for the installation as a whole.
+    pub fn may(&self, right: Right, federation: Option<&Slug>) -> bool {
+        match (self, right) {
+            (Self::Admin, _) | (Self::Manager, Right::Read | Right::ReadInstallation) => true,
+            (Self::Manager, Right::RunFederation | Right::ManageKeys | Right::RegisterFederation)
+            | (Self::Operator(_), Right::RegisterFederation | Right::ReadInstallation) => false,
+            (Self::Operator(own), Right::Read | Right::RunFederation | Right::ManageKeys) => {
+                federation.is_some_and(|slug| own.contains(slug))
+            }
+        }
+    }
+
+    /// The federations that may be seen; `None` is all of them.
+    pub fn visible(&self) -> Option<&[Slug]> {
+        match self {
+            Self::Admin | Self::Manager => None,
+            Self::Operator(own) => Some(own),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_table() {
+        let own = Slug::parse("own").unwrap();
+        let other = Slug::parse("other").unwrap();
+        let operator = Role::Operator(vec![own.clone()]);
+        let rights = [
+            Right::Read,
+            Right::RunFederation,
+            Right::ManageKeys,
+            Right::RegisterFederation,
+            Right::ReadInstallation,
+        ];
+        let row = |role: &Role, slug: Option<&Slug>| rights.map(|right| role.may(right, slug));
+        assert_eq!(row(&Role::Admin, Some(&other)), [true; 5]);
+        assert_eq!(row(&Role::Manager, Some(&other)), [true, false, false, false, true]);
+        assert_eq!(row(&operator, Some(&own)), [true, true, true, false, false]);
+        assert_eq!(row(&operator, Some(&other)), [false; 5]);
+        assert_eq!(row(&operator, None), [false; 5]);
+    }
+}

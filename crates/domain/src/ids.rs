@@ -1,0 +1,154 @@
+//! Identifiers: newtypes over text, UUIDv7 inside, each with its own prefix.
+//!
+//! The prefix keeps the namespaces disjoint: the id of a federation can never be taken for the id
+//! of a key, nor for anything that a SCIM client wrote. SCIM resources carry the plain UUID text,
+//! because clients expect one. Made from a time and ten random bytes that the caller brings.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Builder;
+
+use crate::{Millis, base62};
+
+/// Random bytes that an id takes beside its time.
+pub type IdChance = [u8; 10];
+
+fn uuid_v7(at_ms: Millis, chance: IdChance) -> uuid::Uuid {
+    let millis = u64::try_from(at_ms).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis, &chance).into_uuid()
+}
+
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// What every such id begins with.
+            pub const PREFIX: &str = $prefix;
+
+            /// Makes the id of something that comes into being at `at_ms`.
+            pub fn new(at_ms: Millis, chance: IdChance) -> Self {
+                let digits = base62::encode(uuid_v7(at_ms, chance).as_bytes(), 22);
+                Self(format!("{}{digits}", Self::PREFIX))
+            }
+
+            /// Reads an id; `None` when the prefix, length or alphabet is wrong.
+            pub fn parse(text: &str) -> Option<Self> {
+                let digits = text.strip_prefix(Self::PREFIX)?;
+                (digits.len() == 22 && base62::is_base62(digits)).then(|| Self(text.to_owned()))
+            }
+
+            /// The id as text, prefix included.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The id without its prefix: 22 base62 digits.
+            pub fn digits(&self) -> &str {
+                self.0.get(Self::PREFIX.len()..).unwrap_or_default()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                Self::parse(&text)
+                    .ok_or_else(|| format!("{text:?} is not an id that begins with {:?}", Self::PREFIX))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
+}
+
+prefixed_id!(
+    /// A federation, `fed_…`.
+    FederationId,
+    "fed_"
+);
+prefixed_id!(
+    /// A provisioning key, `key_…`; the digits also stand in the key itself.
+    KeyId,
+    "key_"
+);
+prefixed_id!(
+    /// One HTTP request, `req_…`; returned as `x-request-id` and kept in every record it caused.
+    RequestId,
+    "req_"
+);
+
+/// The id of a SCIM resource: a UUIDv7 in its usual text, made by the server, never by a client
+/// (RFC 7643 3.1).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ResourceId(String);
+
+impl ResourceId {
+    /// Makes the id of a resource created at `at_ms`.
+    pub fn new(at_ms: Millis, chance: IdChance) -> Self {
+        Self(uuid_v7(at_ms, chance).to_string())
+    }
+
+    /// Reads an id; `None` when it is not the lower-case hyphenated text of a UUID.
+    pub fn parse(text: &str) -> Option<Self> {
+        let uuid = uuid::Uuid::try_parse(text).ok()?;
+        (uuid.to_string() == text).then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_ids_sort_after_earlier_ones() {
+        let earlier = FederationId::new(1_700_000_000_000, [255; 10]);
+        let later = FederationId::new(1_700_000_000_001, [0; 10]);
+        assert!(earlier < later);
+    }
+
+    #[test]
+    fn ids_of_other_kinds_are_refused() {
+        let key = KeyId::new(1_700_000_000_000, [7; 10]);
+        assert_eq!(FederationId::parse(key.as_str()), None);
+        assert_eq!(KeyId::parse(key.as_str()), Some(key));
+        for text in ["", "fed_", "fed_1", "fed_0000000000000000000000_", "FED_0000000000000000000000"] {
+            assert_eq!(FederationId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn resource_ids_are_canonical_uuids_only() {
+        let id = ResourceId::new(1_700_000_000_000, [7; 10]);
+        assert_eq!(ResourceId::parse(id.as_str()), Some(id.clone()));
+        for text in ["1", "0", "admin", "", &id.as_str().to_uppercase(), &id.as_str().replace('-', "")] {
+            assert_eq!(ResourceId::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Keyward's rules on values.
+//!
+//! Whatever can be decided from values that the caller already holds is decided here: whether a
+//! key is well formed, whether a scope admits an operation, what state a key is in at a moment,
+//! whether an audit chain is whole. No I/O, no clock, no chance, no SQL, no HTTP, so that it also
+//! runs in the browser. Time comes in as milliseconds since 1970, chance as bytes.
+//!
+//! To add a noun, add one file named after it, and the same file name in `store`, `ops` and `app`.
+
+mod base62;
+pub mod ids;
+
+pub mod federations;
+pub mod keys;
+pub mod scopes;
+pub mod secret;
+
+pub mod admins;
+pub mod audit;
+pub mod usage;
+
+pub use ids::{FederationId, KeyId, RequestId, ResourceId};
+pub use secret::Secret;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Millis = i64;
+
+/// One hour in milliseconds.
+pub const HOUR_MS: Millis = 3_600_000;
+
+/// One day in milliseconds.
+pub const DAY_MS: Millis = 24 * HOUR_MS;
+
+/// A value that cannot be accepted, in the words that the person who sent it reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[error("{field}: {message}")]
+pub struct Invalid {
+    /// The field as the form or the API names it.
+    pub field: String,
+    /// Which value, and what was expected.
+    pub message: String,
+}
+
+impl Invalid {
+    /// Says that `field` cannot be accepted, and why.
+    pub fn new(field: &str, message: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), message: message.into() }
+    }
+}

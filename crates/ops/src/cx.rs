@@ -1,0 +1,123 @@
+//! Who does something, from where, and with what at hand: the first argument of every operation.
+//!
+//! The actor is in the type. An operation that wants a `Cx<Admin>` cannot be called with the
+//! `Cx<ScimClient>` of a provisioning key.
+
+use std::{net::IpAddr, sync::Arc};
+
+use domain::{
+    KeyId, Millis, RequestId,
+    admins::Admin,
+    audit::{ActorKind, ActorRef},
+    federations::Federation,
+    scopes::Scope,
+};
+
+use crate::Keyward;
+
+/// The request that an operation belongs to.
+#[derive(Debug, Clone)]
+pub struct RequestInfo {
+    /// Its id.
+    pub id: RequestId,
+    /// Where it came from, through trusted proxies only.
+    pub source: Option<IpAddr>,
+    /// The user agent, cleaned by [`domain::usage::clean_user_agent`].
+    pub user_agent: Option<String>,
+    /// When it arrived.
+    pub arrived_ms: Millis,
+}
+
+/// Context of an operation: who, from where, and with what.
+#[derive(Clone)]
+pub struct Cx<A> {
+    pub(crate) keyward: Arc<Keyward>,
+    pub(crate) actor: A,
+    pub(crate) request: RequestInfo,
+}
+
+impl<A: Actor> Cx<A> {
+    /// Makes a context. Only the places that prove who somebody is may call it; clippy's
+    /// `disallowed-methods` holds everybody else off.
+    pub fn new(keyward: Arc<Keyward>, actor: A, request: RequestInfo) -> Self {
+        Self { keyward, actor, request }
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &A {
+        &self.actor
+    }
+
+    /// The request.
+    pub fn request(&self) -> &RequestInfo {
+        &self.request
+    }
+
+    /// Everything that operations share.
+    pub fn keyward(&self) -> &Keyward {
+        &self.keyward
+    }
+
+    /// The time now.
+    pub fn now_ms(&self) -> Millis {
+        self.keyward.clock.now_ms()
+    }
+}
+
+/// Somebody or something that acts.
+pub trait Actor {
+    /// How records name it.
+    fn as_ref(&self) -> ActorRef;
+}
+
+impl Actor for Admin {
+    fn as_ref(&self) -> ActorRef {
+        ActorRef {
+            kind: ActorKind::Admin,
+            id: format!("{} {}", self.issuer, self.subject),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// An identity provider, proven by its key.
+#[derive(Debug, Clone)]
+pub struct ScimClient {
+    /// The federation of the key.
+    pub federation: Federation,
+    /// The key.
+    pub key_id: KeyId,
+    /// The key's name.
+    pub key_name: String,
+    /// What the key may do.
+    pub scope: Scope,
+}
+
+impl Actor for ScimClient {
+    fn as_ref(&self) -> ActorRef {
+        ActorRef { kind: ActorKind::Key, id: self.key_id.to_string(), name: self.key_name.clone() }
+    }
+}
+
+/// Somebody who has not been let in yet.
+#[derive(Debug, Clone)]
+pub struct Visitor;
+
+impl Actor for Visitor {
+    fn as_ref(&self) -> ActorRef {
+        ActorRef { kind: ActorKind::Visitor, id: String::new(), name: "Visitor".to_owned() }
+    }
+}
+
+/// Keyward itself: start-up and timers.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Which part, such as `start` or `expiry`.
+    pub part: &'static str,
+}
+
+impl Actor for System {
+    fn as_ref(&self) -> ActorRef {
+        ActorRef { kind: ActorKind::System, id: self.part.to_owned(), name: "Keyward".to_owned() }
+    }
+}
