@@ -6,9 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    FederationId, Millis, Secret, base62, federations::RotationPolicy, ids::KeyId, scopes::Scope,
-};
+use crate::{FederationId, Millis, Secret, base62, federations::RotationPolicy, ids::KeyId, scopes::Scope};
 
 /// What every key begins with.
 pub const KEY_PREFIX: &str = "kwd_";

@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 use domain::{
     KeyId, Millis, RequestId,
     admins::Admin,
-    audit::{ActorKind, ActorRef},
+    audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
     federations::Federation,
     scopes::Scope,
 };
@@ -26,6 +26,8 @@ pub struct RequestInfo {
     pub user_agent: Option<String>,
     /// When it arrived.
     pub arrived_ms: Millis,
+    /// When it arrived, on [`crate::Clock::monotonic_us`].
+    pub arrived_us: i64,
 }
 
 /// Context of an operation: who, from where, and with what.
@@ -61,6 +63,23 @@ impl<A: Actor> Cx<A> {
     /// The time now.
     pub fn now_ms(&self) -> Millis {
         self.keyward.clock.now_ms()
+    }
+
+    /// An audit event of this actor and request, done now.
+    pub(crate) fn event(&self, action: Action) -> AuditEvent {
+        AuditEvent {
+            at_ms: self.now_ms(),
+            actor: self.actor.as_ref(),
+            action,
+            outcome: Outcome::Done,
+            reason: None,
+            federation_id: None,
+            key_id: None,
+            target: None,
+            source: self.request.source.map(|address| address.to_string()),
+            request_id: self.request.id.to_string(),
+            detail: "{}".to_owned(),
+        }
     }
 }
 

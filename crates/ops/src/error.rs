@@ -119,8 +119,14 @@ impl From<store::Error> for Error {
         match error {
             store::Error::Conflict(what) => Self::Conflict(what),
             store::Error::Stale => Self::Stale("it"),
-            store::Error::Unavailable(_) => Self::Unavailable(error),
+            store::Error::Unavailable(_) | store::Error::Serialization => Self::Unavailable(error),
             store::Error::Corrupt(_) => Self::Internal(error.to_string()),
         }
+    }
+}
+
+impl store::Retry for Error {
+    fn is_retry(&self) -> bool {
+        matches!(self, Self::Unavailable(store::Error::Serialization))
     }
 }

@@ -1,1 +1,40 @@
-//! placeholder
+//! One function for each thing that can happen.
+//!
+//! An operation takes its context first (who, from where), checks the right, runs one unit through
+//! the committer (the change and its audit record, or nothing), and returns values. No HTTP, no SQL
+//! text. The dashboard, the SCIM edge, the command line and the timers all call these.
+//!
+//! To add an operation: a function in the noun's file, its [`domain::audit::Action`], and the test
+//! that walks every operation will ask for its audit record.
+
+mod cx;
+mod error;
+mod unit;
+
+pub mod ports;
+pub mod vault;
+
+pub mod installation;
+
+pub mod admins;
+pub mod federations;
+pub mod keys;
+
+pub mod groups;
+pub mod scim_client;
+pub mod users;
+
+pub mod audit;
+pub mod overview;
+pub mod search;
+pub mod sessions;
+pub mod upkeep;
+pub mod usage;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use cx::{Actor, Cx, RequestInfo, ScimClient, System, Visitor};
+pub use error::{Error, Kind};
+pub use installation::{Keyward, OpenError, Settings};
+pub use ports::{Clock, Entropy};

@@ -6,6 +6,9 @@ use domain::Millis;
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_ms(&self) -> Millis;
+
+    /// Microseconds since some fixed moment, never going back: for durations only.
+    fn monotonic_us(&self) -> i64;
 }
 
 /// Chance that nobody can guess.

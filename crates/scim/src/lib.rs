@@ -1,1 +1,56 @@
-//! placeholder
+//! SCIM 2.0 (RFC 7643, RFC 7644) without a server: what is said, not how it travels or where it is kept.
+//!
+//! The crate does no I/O, knows no clock and depends on nothing of ours. It reads what providers really
+//! send and answers what the standard says: lenient in, strict out.
+//!
+//! Read it in this order:
+//! 1. [`error`]: the refusals of the standard.
+//! 2. [`schema`]: the attributes as data; [`attr`]: their names.
+//! 3. [`resource`] and [`member`]: a user or a group in its normal form; [`render`] and [`select`]: the
+//!    body of an answer.
+//! 4. [`mod@filter`]: the tree of a filter and what it means.
+//! 5. [`path`] and [`patch`]: PATCH.
+//! 6. [`list`]: queries and pages; [`discovery`]: what the server says about itself.
+//!
+//! Invariants: no input makes it panic or recurse without a bound; a [`Resource`] holds nothing that the
+//! schemas do not know and never a password; a PATCH applies as a whole or not at all.
+//!
+//! A new module gets its `mod` line at its place in the reading order and its names in the list below.
+
+pub mod error;
+
+pub mod attr;
+pub mod schema;
+
+mod coerce;
+mod json;
+pub mod member;
+pub mod resource;
+
+pub mod render;
+pub mod select;
+
+pub mod filter;
+
+pub mod patch;
+pub mod path;
+
+pub mod discovery;
+pub mod list;
+
+pub use self::{
+    attr::{AttrPath, Resolved, fold_case},
+    discovery::{Bulk, Cursor, Features},
+    error::{ScimError, ScimType},
+    filter::{CompareOp, CompareValue, Filter, matches},
+    list::{ListQuery, ListResponse, Sort, SortOrder, query_selection},
+    member::{GroupRef, Member, MemberDelta, member_changes},
+    patch::{Op, Patched, Verb},
+    path::PatchPath,
+    render::{Meta, Related, etag, render, timestamp},
+    resource::Resource,
+    schema::{
+        Attribute, ENTERPRISE_USER, GROUP, Kind, Mutability, ResourceType, Returned, Schema, USER, Uniqueness,
+    },
+    select::Selection,
+};

@@ -1,1 +1,31 @@
-//! placeholder
+//! The only crate with SQL.
+//!
+//! SQLite and Postgres with one text for both (`$1` binds work on either), migrations, rows, and
+//! the committer through which every change goes. No rules and no HTTP.
+//!
+//! To add a table: a migration in both folders, a file here named after the noun whose statements
+//! stand in one [`statements!`] list (a test prepares each on both databases), functions that take
+//! a [`Conn`].
+
+mod db;
+mod error;
+mod statements;
+
+pub mod committer;
+
+pub mod audit;
+pub mod federations;
+pub mod groups;
+pub mod idempotency;
+pub mod installation;
+pub mod keys;
+pub mod leases;
+pub mod outbox;
+pub mod sessions;
+pub mod usage;
+pub mod users;
+
+pub use committer::{Change, Committer};
+pub use db::{Conn, Engine, Reader, Store, Target, migrate};
+pub use error::{Error, Retry};
+pub use statements::all_statements;

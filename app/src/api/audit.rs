@@ -1,0 +1,72 @@
+//! What the audit timeline loads.
+
+use domain::{
+    KeyId, Millis,
+    audit::{Action, AuditRecord, ChainHead, Outcome},
+    federations::Slug,
+};
+use ops::audit::AuditFilter;
+
+use crate::{
+    error::UiError,
+    ssr::{admin_cx, query},
+    ui::{time, timeline::Known},
+};
+
+/// How many records a page of the timeline shows.
+const RECORDS: i64 = 50;
+
+/// One page of the timeline.
+pub struct AuditPage {
+    /// Newest first.
+    pub records: Vec<AuditRecord>,
+    /// The place to go on before; `None` at the end.
+    pub next: Option<i64>,
+    /// The end of the chain, for those who may read the whole of it.
+    pub head: Option<ChainHead>,
+    /// The federations that the reader may see.
+    pub known: Known,
+}
+
+/// Reads the filter from the address; what cannot be read does not narrow.
+pub fn filter() -> AuditFilter {
+    AuditFilter {
+        federation: query("federation").and_then(|text| Slug::parse(&text).ok()),
+        key: query("key").and_then(|text| KeyId::parse(text.trim())),
+        actor: query("actor"),
+        action: query("action").and_then(|text| Action::parse(&text)),
+        outcome: query("outcome").and_then(|text| Outcome::parse(&text)),
+        from_ms: query("from").and_then(|text| time::start_of_day(&text)),
+        to_ms: query("to").and_then(|text| time::start_of_day(&text)).map(day_after),
+    }
+}
+
+// The field says the last day that is still wanted.
+fn day_after(start_ms: Millis) -> Millis {
+    start_ms + domain::DAY_MS
+}
+
+/// A page of records before a place.
+///
+/// # Errors
+/// See [`ops::audit::list`].
+pub async fn list(filter: &AuditFilter, before: Option<i64>) -> Result<AuditPage, UiError> {
+    let cx = admin_cx()?;
+    let page = ops::audit::list(&cx, filter, before, RECORDS).await?;
+    let head = ops::audit::head(&cx).await.ok();
+    Ok(AuditPage { records: page.records, next: page.next, head, known: known().await? })
+}
+
+/// One record.
+///
+/// # Errors
+/// See [`ops::audit::open`]; a place that is no number is not found.
+pub async fn open(seq: &str) -> Result<(AuditRecord, Known), UiError> {
+    let seq = seq.parse().map_err(|_| UiError::not_found("audit record"))?;
+    Ok((ops::audit::open(&admin_cx()?, seq).await?, known().await?))
+}
+
+async fn known() -> Result<Known, UiError> {
+    let views = ops::federations::list(&admin_cx()?).await?;
+    Ok(views.into_iter().map(|view| (view.federation.id.clone(), view.federation)).collect())
+}

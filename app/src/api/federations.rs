@@ -1,0 +1,52 @@
+//! What the pages of federations load.
+
+use domain::{federations::Slug, usage::UsageRecord};
+use ops::{federations::FederationView, keys::KeyView};
+
+use crate::{error::UiError, ssr::admin_cx};
+
+/// How many requests the page of a federation shows.
+const REQUESTS: i64 = 20;
+
+/// The page of one federation.
+pub struct FederationPage {
+    /// The federation.
+    pub view: FederationView,
+    /// Its keys, what needs attention first.
+    pub keys: Vec<KeyView>,
+    /// Its last requests, newest first.
+    pub requests: Vec<UsageRecord>,
+}
+
+/// Every federation that the reader may see, archived last.
+///
+/// # Errors
+/// See [`ops::federations::list`].
+pub async fn list() -> Result<Vec<FederationView>, UiError> {
+    Ok(ops::federations::list(&admin_cx()?).await?)
+}
+
+/// One federation.
+///
+/// # Errors
+/// See [`ops::federations::open`]; a slug that cannot be one is not found.
+pub async fn open(slug: &str) -> Result<FederationView, UiError> {
+    Ok(ops::federations::open(&admin_cx()?, &parse(slug)?).await?)
+}
+
+/// One federation with its keys and last requests.
+///
+/// # Errors
+/// See [`open`].
+pub async fn page(slug: &str) -> Result<FederationPage, UiError> {
+    let (cx, slug) = (admin_cx()?, parse(slug)?);
+    let view = ops::federations::open(&cx, &slug).await?;
+    let filter = ops::keys::KeyFilter { federation: Some(slug.clone()), ..Default::default() };
+    let keys = ops::keys::list(&cx, &filter).await?;
+    let requests = ops::usage::of_federation(&cx, &slug, REQUESTS).await?;
+    Ok(FederationPage { view, keys, requests })
+}
+
+fn parse(slug: &str) -> Result<Slug, UiError> {
+    Slug::parse(slug).map_err(|_| UiError::not_found("federation"))
+}

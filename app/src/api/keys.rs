@@ -1,0 +1,157 @@
+//! What the pages of keys load, and what the panel that waits for a first request asks.
+
+use leptos::{
+    prelude::*,
+    server_fn::codec::GetUrl,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::UiError;
+
+/// Whether a key has been used, in a sentence made by the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Whether a request was accepted.
+    pub used: bool,
+    /// What came, or that nothing came.
+    pub sentence: String,
+}
+
+/// What has come with a key so far.
+#[server(endpoint = "keys/activity", input = GetUrl)]
+pub async fn key_activity(key: String) -> Result<Activity, UiError> {
+    load::activity(&key).await
+}
+
+#[cfg(feature = "ssr")]
+pub use load::*;
+
+#[cfg(feature = "ssr")]
+mod load {
+    use domain::{
+        KeyId,
+        federations::{FederationStatus, Slug},
+        usage::{Decision, UsageRecord},
+    };
+    use ops::{
+        federations::FederationView,
+        keys::{KeyFilter, KeyView},
+    };
+
+    use super::Activity;
+    use crate::{
+        error::UiError,
+        ssr::{admin_cx, now_ms},
+        ui::time,
+        words,
+    };
+
+    /// How many requests the page of a key shows.
+    const REQUESTS: i64 = 30;
+
+    /// The list of keys, and the federations to choose from.
+    pub struct KeysPage {
+        /// What needs attention first.
+        pub keys: Vec<KeyView>,
+        /// For the filter.
+        pub federations: Vec<FederationView>,
+    }
+
+    /// The page of one key.
+    pub struct KeyPage {
+        /// The key.
+        pub view: KeyView,
+        /// The key that it replaces.
+        pub predecessor: Option<KeyView>,
+        /// The key that replaces it.
+        pub successor: Option<KeyView>,
+        /// Its last requests, newest first.
+        pub requests: Vec<UsageRecord>,
+    }
+
+    /// The keys that a filter leaves.
+    ///
+    /// # Errors
+    /// See [`ops::keys::list`].
+    pub async fn list(
+        federation: Option<&str>,
+        text: Option<String>,
+        accepted_only: bool,
+    ) -> Result<KeysPage, UiError> {
+        let cx = admin_cx()?;
+        let federation = federation.and_then(|slug| Slug::parse(slug).ok());
+        let keys = ops::keys::list(&cx, &KeyFilter { federation, accepted_only, text }).await?;
+        Ok(KeysPage { keys, federations: ops::federations::list(&cx).await? })
+    }
+
+    /// One key.
+    ///
+    /// # Errors
+    /// See [`ops::keys::open`]; an id that cannot be one is not found.
+    pub async fn open(id: &str) -> Result<KeyView, UiError> {
+        Ok(ops::keys::open(&admin_cx()?, &parse(id)?).await?)
+    }
+
+    /// One key with its neighbours and last requests.
+    ///
+    /// # Errors
+    /// See [`open`].
+    pub async fn page(id: &str) -> Result<KeyPage, UiError> {
+        let (cx, id) = (admin_cx()?, parse(id)?);
+        let view = ops::keys::open(&cx, &id).await?;
+        let predecessor = neighbour(view.key.predecessor_id.as_ref()).await?;
+        let successor = neighbour(view.key.successor_id.as_ref()).await?;
+        let requests = ops::usage::of_key(&cx, &id, REQUESTS).await?;
+        Ok(KeyPage { view, predecessor, successor, requests })
+    }
+
+    async fn neighbour(id: Option<&KeyId>) -> Result<Option<KeyView>, UiError> {
+        match id {
+            Some(id) => Ok(Some(ops::keys::open(&admin_cx()?, id).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The federations for which the reader may issue keys.
+    ///
+    /// # Errors
+    /// See [`ops::federations::list`].
+    pub async fn may_issue_for() -> Result<Vec<FederationView>, UiError> {
+        let mut views = ops::federations::list(&admin_cx()?).await?;
+        views.retain(|view| view.may_manage_keys && view.federation.status != FederationStatus::Archived);
+        Ok(views)
+    }
+
+    /// What has come with a key so far.
+    ///
+    /// # Errors
+    /// See [`page`].
+    pub async fn activity(id: &str) -> Result<Activity, UiError> {
+        let KeyPage { view, requests, .. } = page(id).await?;
+        Ok(describe(&view, &requests, now_ms()))
+    }
+
+    /// Whether a key has been used, in a sentence.
+    pub fn describe(view: &KeyView, requests: &[UsageRecord], now_ms: i64) -> Activity {
+        let provider = words::provider(view.federation.vendor);
+        if let Some(at) = view.key.life.first_used_ms {
+            let first = requests.iter().rev().find(|record| record.decision == Decision::Allowed);
+            let what = first.map(|record| format!(": {} {}, answered {}", record.method, record.resource_type, record.status));
+            let sentence = format!("First request seen {}{}.", time::exact(at), what.unwrap_or_default());
+            return Activity { used: true, sentence };
+        }
+        let sentence = match requests.first() {
+            Some(record) => format!(
+                "A request came {} and was not accepted: {}.",
+                time::relative(record.at_ms, now_ms),
+                record.reason.as_deref().unwrap_or("no reason was kept")
+            ),
+            None => format!("Waiting for the first request. {provider} sends it once it has the key."),
+        };
+        Activity { used: false, sentence }
+    }
+
+    fn parse(id: &str) -> Result<KeyId, UiError> {
+        KeyId::parse(id).ok_or_else(|| UiError::not_found("key"))
+    }
+}

@@ -1,0 +1,28 @@
+//! What the command palette asks.
+
+use leptos::{
+    prelude::*,
+    server_fn::codec::GetUrl,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::UiError;
+
+/// Something that was found: its words and its page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit {
+    /// Its name.
+    pub title: String,
+    /// What tells it from others.
+    pub detail: String,
+    /// Its page.
+    pub href: String,
+}
+
+/// Federations and keys whose name, slug or last four hold the text; at most 8.
+#[server(endpoint = "search", input = GetUrl)]
+pub async fn search(text: String) -> Result<Vec<Hit>, UiError> {
+    let cx = crate::ssr::admin_cx()?;
+    let hits = ops::search::find(&cx, &text, 8).await?;
+    Ok(hits.into_iter().map(|hit| Hit { title: hit.title, detail: hit.detail, href: hit.path }).collect())
+}

@@ -1,0 +1,82 @@
+//! The document around every page, and the table of pages.
+
+use leptos::{hydration::HydrationScripts, prelude::*};
+use leptos_meta::{MetaTags, provide_meta_context};
+use leptos_router::{
+    SsrMode,
+    components::{FlatRoutes, Route, Router},
+    path,
+};
+
+use crate::{
+    pages::{
+        audit::{Audit, AuditEntry},
+        federations::{EditFederation, Federation, Federations, NewFederation},
+        keys::{IssueKey, Key, Keys, RevokeKey, RotateKey},
+        not_found::NotFound,
+        overview::Overview,
+        sign_in::SignIn,
+    },
+    ssr,
+};
+
+/// The HTML document; `site_pkg_dir` names the folder of the bundle.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let pkg = options.site_pkg_dir.to_string();
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8" />
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                <meta name="description" content="Keyward manages provisioning keys" />
+                <meta name="robots" content="noindex" />
+                <link
+                    rel="preload"
+                    href=format!("/{pkg}/geist.woff2")
+                    r#as="font"
+                    r#type="font/woff2"
+                    crossorigin="anonymous"
+                />
+                <link rel="stylesheet" href=format!("/{pkg}/keyward.css") />
+                <link rel="icon" href=format!("/{pkg}/icons.svg") r#type="image/svg+xml" />
+                <HydrationScripts options islands=true />
+                <MetaTags />
+            </head>
+            <body>
+                <App />
+            </body>
+        </html>
+    }
+}
+
+/// The pages. Each is rendered whole before it is sent.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Router>
+            <FlatRoutes fallback=NotFound>
+                <Route path=path!("/") view=Overview ssr=SsrMode::Async />
+                <Route path=path!("/sign-in") view=SignIn ssr=SsrMode::Async />
+                <Route path=path!("/federations") view=Federations ssr=SsrMode::Async />
+                <Route path=path!("/federations/new") view=NewFederation ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug") view=Federation ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/edit") view=EditFederation ssr=SsrMode::Async />
+                <Route path=path!("/keys") view=Keys ssr=SsrMode::Async />
+                <Route path=path!("/keys/new") view=IssueKey ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id") view=Key ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/rotate") view=RotateKey ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/revoke") view=RevokeKey ssr=SsrMode::Async />
+                <Route path=path!("/audit") view=Audit ssr=SsrMode::Async />
+                <Route path=path!("/audit/:seq") view=AuditEntry ssr=SsrMode::Async />
+            </FlatRoutes>
+        </Router>
+    }
+}
+
+/// The path of a file in the bundle.
+pub(crate) fn asset(name: &str) -> String {
+    format!("/pkg/{}/{name}", ssr::page().bundle)
+}

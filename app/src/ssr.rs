@@ -1,0 +1,69 @@
+//! What the server brings to a page: who is signed in, and the few values of this request.
+//!
+//! The server provides, as Leptos contexts, before it renders: [`PageContext`] always,
+//! `ops::Cx<Admin>` when somebody is signed in, and `forms::Submitted` or `forms::ShownKey` when a
+//! form is answered by a page.
+
+use domain::{Millis, admins::Admin};
+use http::StatusCode;
+use leptos::prelude::*;
+use leptos_axum::ResponseOptions;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use ops::Cx;
+
+use crate::error::{UiError, UiErrorKind};
+
+/// Values of this request and of this installation.
+#[derive(Debug, Clone, Default)]
+pub struct PageContext {
+    /// A fresh idempotency token for the forms of this page.
+    pub token: String,
+    /// The hash that names the folder of the bundle: `/pkg/{bundle}/`.
+    pub bundle: String,
+    /// The version of Keyward.
+    pub version: &'static str,
+    /// The name on the sign-in button, such as the host of the issuer.
+    pub provider_name: String,
+    /// On the sign-in page: what went wrong, in one sentence, beside the code in `?error=`.
+    pub signed_out_error: Option<String>,
+}
+
+/// The context of the person who is signed in.
+///
+/// # Errors
+/// [`UiErrorKind::SignedOut`] when nobody is.
+pub fn admin_cx() -> Result<Cx<Admin>, UiError> {
+    use_context::<Cx<Admin>>().ok_or_else(|| UiError::new(UiErrorKind::SignedOut, "You are not signed in."))
+}
+
+/// The values of this request; empty where nobody provided any, as in route listing.
+pub fn page() -> PageContext {
+    use_context().unwrap_or_default()
+}
+
+/// The time of this request.
+pub fn now_ms() -> Millis {
+    use_context::<Cx<Admin>>().map_or(0, |cx| cx.now_ms())
+}
+
+/// The id of this request, when somebody is signed in.
+pub fn request_id() -> Option<String> {
+    use_context::<Cx<Admin>>().map(|cx| cx.request().id.to_string())
+}
+
+/// A value of the query string; an empty one counts as absent.
+pub fn query(name: &str) -> Option<String> {
+    use_query_map().with_untracked(|map| map.get(name)).filter(|value| !value.trim().is_empty())
+}
+
+/// A value of the path.
+pub fn param(name: &str) -> String {
+    use_params_map().with_untracked(|map| map.get(name)).unwrap_or_default()
+}
+
+/// Sets the status of the answer.
+pub fn set_status(status: u16) {
+    if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status)) {
+        response.set_status(status);
+    }
+}

@@ -1,0 +1,14 @@
+//! Parts that pages are made of. A part knows values, never where they come from.
+
+pub mod page;
+
+pub mod button;
+pub mod callout;
+pub mod chart;
+pub mod form;
+pub mod icon;
+pub mod keys;
+pub mod requests;
+pub mod status;
+pub mod time;
+pub mod timeline;

@@ -1,0 +1,233 @@
+//! Sentences and numbers that several pages say: one place for each wording.
+//!
+//! Who and what next, numbers before adjectives, the same word for a thing everywhere.
+
+use domain::{
+    federations::Vendor,
+    scopes::{Grant, ResourceKind, Scope, Verb},
+};
+
+/// A number with a thousands separator: `3,204`.
+pub fn number(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value < 0 { format!("-{text}") } else { text }
+}
+
+/// A count with its noun: `1 key`, `3 keys`.
+pub fn count(value: i64, noun: &str) -> String {
+    format!("{} {noun}{}", number(value), if value == 1 { "" } else { "s" })
+}
+
+/// How people recognise a key whose text is gone: `…9f3c`.
+pub fn ends_with(last_four: &str) -> String {
+    format!("…{last_four}")
+}
+
+/// A message of ours as a sentence: capital letter, full stop.
+pub fn sentence(message: &str) -> String {
+    let mut letters = message.trim().chars();
+    let Some(first) = letters.next() else { return String::new() };
+    let mut text: String = first.to_uppercase().chain(letters).collect();
+    if !text.ends_with(['.', '?', ':']) {
+        text.push('.');
+    }
+    text
+}
+
+/// The name of a provider in a running sentence.
+pub const fn provider(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Other => "The provider",
+        Vendor::Okta
+        | Vendor::Entra
+        | Vendor::Google
+        | Vendor::Keycloak
+        | Vendor::Authentik
+        | Vendor::Onelogin
+        | Vendor::Jumpcloud
+        | Vendor::Ping
+        | Vendor::Sailpoint
+        | Vendor::Rippling => vendor.label(),
+    }
+}
+
+/// What a provider does after it was answered 401, as far as its makers say.
+pub const fn after_401(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Entra => {
+            "Entra quarantines the provisioning job: it tries again after 6, 12 and 24 hours, then daily, and gives up after 28 days. Restart the job in Entra once it has the new key."
+        }
+        Vendor::Okta => {
+            "Okta marks each assignment as failed and lists it under Tasks. Retry the tasks once it has the new key."
+        }
+        Vendor::Google
+        | Vendor::Keycloak
+        | Vendor::Authentik
+        | Vendor::Onelogin
+        | Vendor::Jumpcloud
+        | Vendor::Ping
+        | Vendor::Sailpoint
+        | Vendor::Rippling
+        | Vendor::Other => {
+            "Changes made there meanwhile do not arrive. Start a full synchronisation once it has the new key."
+        }
+    }
+}
+
+/// Where a provider takes the base URL and the key.
+pub const fn paste_guide(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Okta => {
+            "In Okta: Applications, your app, Provisioning, Integration. The base URL goes to “SCIM 2.0 Base Url”, the key to “API Token” or, for header authentication, “Authorization”."
+        }
+        Vendor::Entra => {
+            "In Entra: Enterprise applications, your app, Provisioning. The base URL goes to “Tenant URL”, the key to “Secret Token”. Then “Test Connection”."
+        }
+        Vendor::Google => {
+            "In Google Admin: Apps, Web and mobile apps, your app, Auto-provisioning. The key goes to “Access token”, the base URL to “Endpoint URL”."
+        }
+        Vendor::Onelogin => {
+            "In OneLogin: Applications, your app, Configuration. The base URL goes to “SCIM Base URL”, the key to “SCIM Bearer Token”."
+        }
+        Vendor::Jumpcloud => {
+            "In JumpCloud: your app, Identity Management. The base URL goes to “Base URL”, the key to “Token Key”."
+        }
+        Vendor::Keycloak
+        | Vendor::Authentik
+        | Vendor::Ping
+        | Vendor::Sailpoint
+        | Vendor::Rippling
+        | Vendor::Other => {
+            "In the provider's provisioning settings: the base URL is the SCIM endpoint, the key is the bearer token."
+        }
+    }
+}
+
+/// What a verb on a resource type means, in words: `change groups and who is in them`.
+pub const fn grant(resource: ResourceKind, verb: Verb) -> &'static str {
+    match (resource, verb) {
+        (ResourceKind::Users, Verb::Read) => "read users",
+        (ResourceKind::Users, Verb::Create) => "create users",
+        (ResourceKind::Users, Verb::Update) => "change users and switch them off",
+        (ResourceKind::Users, Verb::Delete) => "delete users",
+        (ResourceKind::Groups, Verb::Read) => "read groups",
+        (ResourceKind::Groups, Verb::Create) => "create groups",
+        (ResourceKind::Groups, Verb::Update) => "change groups and who is in them",
+        (ResourceKind::Groups, Verb::Delete) => "delete groups",
+    }
+}
+
+/// Every resource type with every verb, in reading order.
+pub fn all_grants() -> impl Iterator<Item = (ResourceKind, Verb)> {
+    ResourceKind::ALL.into_iter().flat_map(|kind| Verb::ALL.into_iter().map(move |verb| (kind, verb)))
+}
+
+/// What a scope allows (`true`) or refuses (`false`), one phrase each.
+pub fn phrases(scope: &Scope, allowed: bool) -> Vec<&'static str> {
+    all_grants()
+        .filter(|(kind, verb)| scope.grants(*kind, *verb) == allowed)
+        .map(|(kind, verb)| grant(kind, verb))
+        .collect()
+}
+
+/// A grant short enough for a table: `users read write`.
+pub fn tag(grant: &Grant) -> String {
+    let has = |verb| grant.verbs.contains(&verb);
+    let mut words: Vec<&str> = Vec::new();
+    if has(Verb::Read) {
+        words.push("read");
+    }
+    match (has(Verb::Create), has(Verb::Update)) {
+        (true, true) => words.push("write"),
+        (true, false) => words.push("create"),
+        (false, true) => words.push("update"),
+        (false, false) => {}
+    }
+    if has(Verb::Delete) {
+        words.push("delete");
+    }
+    format!("{} {}", grant.resource, words.join(" "))
+}
+
+/// What happened at sign-in, by the code in the address: heading and what to do.
+pub fn sign_in_problem(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "no-role" => (
+            "You have no role here.",
+            "The provider knows you, and none of your claims maps to a role in Keyward. Ask whoever runs this installation to add one.",
+        ),
+        "cancelled" | "access_denied" => {
+            ("Sign-in was cancelled.", "The provider says that it was declined. Continue to try again.")
+        }
+        "expired" => (
+            "Sign-in took too long.",
+            "The request was no longer known when you came back, or it was begun in another browser. Continue to begin again.",
+        ),
+        "clock" => (
+            "The clocks do not agree.",
+            "The provider's answer is not valid yet, or not any more, by the clock of this server. Set both clocks by NTP.",
+        ),
+        "provider" => (
+            "The provider does not answer.",
+            "Keyward could not reach it or did not understand its answer. Details are in the log of this server.",
+        ),
+        "ended" => ("Your session has ended.", "It was idle for too long, or reached its longest time."),
+        "signed-out" => ("You are signed out.", "Close the browser if others use it too."),
+        _ => (
+            "Sign-in was refused.",
+            "The provider's answer did not pass the checks. Details are in the log of this server.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_separators() {
+        let texts: Vec<String> = [0, 12, 999, 1_000, 3_204_118, -4_500].into_iter().map(number).collect();
+        assert_eq!(texts, ["0", "12", "999", "1,000", "3,204,118", "-4,500"]);
+    }
+
+    #[test]
+    fn one_is_not_plural() {
+        assert_eq!([count(0, "key"), count(1, "key"), count(2, "key")], ["0 keys", "1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn a_message_becomes_a_sentence() {
+        assert_eq!(sentence("there is no such key"), "There is no such key.");
+        assert_eq!(sentence(""), "");
+        assert_eq!(sentence("Already one."), "Already one.");
+    }
+
+    #[test]
+    fn a_scope_says_what_it_will_and_what_it_cannot() {
+        let scope = Scope::of([(ResourceKind::Users, Verb::Read), (ResourceKind::Users, Verb::Update)]);
+        assert_eq!(phrases(&scope, true), ["read users", "change users and switch them off"]);
+        assert_eq!(phrases(&scope, false).len(), 6);
+        assert_eq!(tag(&scope.grants[0]), "users read update");
+        assert_eq!(tag(&Scope::full_directory().grants[1]), "groups read write delete");
+    }
+
+    #[test]
+    fn every_provider_has_its_sentences() {
+        for vendor in Vendor::ALL {
+            assert!(after_401(vendor).ends_with('.') && paste_guide(vendor).ends_with('.'), "{vendor:?}");
+            assert!(!provider(vendor).is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_still_answered() {
+        assert_eq!(sign_in_problem("<script>").0, "Sign-in was refused.");
+    }
+}

@@ -1,0 +1,181 @@
+//! Reading the audit log, and proving it whole.
+
+use domain::{
+    KeyId, Millis,
+    admins::{Admin, Right},
+    audit::{Action, ActorRef, AuditRecord, ChainFault, ChainHead, ChainWalk, Outcome},
+    federations::Slug,
+};
+use store::audit::AuditSelection;
+
+use crate::{
+    Cx, Error, Keyward,
+    federations::{find, visible},
+};
+
+/// The most records of one page.
+const PAGE: i64 = 200;
+
+/// Which records to list; every field narrows.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Of one federation.
+    pub federation: Option<Slug>,
+    /// Of one key.
+    pub key: Option<KeyId>,
+    /// By one actor, by its id.
+    pub actor: Option<String>,
+    /// Of one action.
+    pub action: Option<Action>,
+    /// Of one outcome.
+    pub outcome: Option<Outcome>,
+    /// From this time on.
+    pub from_ms: Option<Millis>,
+    /// Before this time.
+    pub to_ms: Option<Millis>,
+}
+
+/// One page of the timeline.
+#[derive(Debug, Clone)]
+pub struct AuditPage {
+    /// Newest first.
+    pub records: Vec<AuditRecord>,
+    /// The place to go on before; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// A page of the records that the viewer may see, newest first, before a place.
+///
+/// # Errors
+/// NotFound when the filter names a federation that the viewer may not see.
+pub async fn list(
+    cx: &Cx<Admin>,
+    filter: &AuditFilter,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<AuditPage, Error> {
+    let limit = limit.clamp(1, PAGE);
+    let before = before.unwrap_or(i64::MAX);
+    let mut reader = cx.read().await?;
+    let mut selection = AuditSelection {
+        federation_id: None,
+        key_id: filter.key.clone(),
+        actor_id: filter.actor.clone(),
+        action: filter.action,
+        outcome: filter.outcome,
+        from_ms: filter.from_ms,
+        to_ms: filter.to_ms,
+    };
+    let mut records = Vec::new();
+    if let Some(slug) = &filter.federation {
+        selection.federation_id = Some(find(cx, &mut reader.conn(), slug).await?.id);
+        records = store::audit::list(&mut reader.conn(), &selection, before, limit + 1).await?;
+    } else if cx.actor.role.may(Right::ReadInstallation, None) {
+        records = store::audit::list(&mut reader.conn(), &selection, before, limit + 1).await?;
+    } else {
+        // Who sees some federations only sees the merge of their records.
+        for federation in visible(cx, &mut reader).await? {
+            selection.federation_id = Some(federation.id);
+            records.extend(store::audit::list(&mut reader.conn(), &selection, before, limit + 1).await?);
+        }
+        records.sort_by_key(|record| -record.seq);
+    }
+    let page = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = records.len() > page;
+    records.truncate(page);
+    let next = records.last().filter(|_| has_more).map(|record| record.seq);
+    Ok(AuditPage { records, next })
+}
+
+/// One record.
+///
+/// # Errors
+/// NotFound when there is none, or none that the viewer may see.
+pub async fn open(cx: &Cx<Admin>, seq: i64) -> Result<AuditRecord, Error> {
+    let mut reader = cx.read().await?;
+    let record =
+        store::audit::by_seq(&mut reader.conn(), seq).await?.ok_or(Error::NotFound("audit record"))?;
+    if cx.actor.role.may(Right::ReadInstallation, None) {
+        return Ok(record);
+    }
+    let seen = visible(cx, &mut reader).await?;
+    let own = record
+        .event
+        .federation_id
+        .as_ref()
+        .is_some_and(|id| seen.iter().any(|federation| federation.id == *id));
+    if own { Ok(record) } else { Err(Error::NotFound("audit record")) }
+}
+
+/// The end of the chain.
+pub async fn head(cx: &Cx<Admin>) -> Result<ChainHead, Error> {
+    Ok(store::audit::head(&mut cx.read().await?.conn()).await?)
+}
+
+/// The people who stand in the log, for a filter.
+pub async fn actors(cx: &Cx<Admin>) -> Result<Vec<ActorRef>, Error> {
+    if !cx.actor.role.may(Right::ReadInstallation, None) {
+        return Ok(Vec::new());
+    }
+    Ok(store::audit::actors(&mut cx.read().await?.conn()).await?)
+}
+
+/// How a verification ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The chain is whole up to this head. Nothing outside the database vouches for the head.
+    Whole(ChainHead),
+    /// The first fault.
+    Broken(ChainFault),
+    /// A record cannot be read at all.
+    Unreadable(String),
+}
+
+/// Walks the whole chain.
+pub async fn verify(keyward: &Keyward) -> Result<Verdict, Error> {
+    verify_store(&keyward.store).await
+}
+
+/// Walks the whole chain of a database that need not be opened with its master key.
+pub async fn verify_store(store: &store::Store) -> Result<Verdict, Error> {
+    let mut reader = store.read().await?;
+    let mut walk = ChainWalk::default();
+    let mut seq = 0;
+    let mut head = None;
+    loop {
+        let records = match store::audit::after(&mut reader.conn(), seq, 1_000).await {
+            Ok(records) => records,
+            Err(store::Error::Corrupt(text)) => return Ok(Verdict::Unreadable(text)),
+            Err(error) => return Err(error.into()),
+        };
+        for record in &records {
+            if let Err(fault) = walk.step(record) {
+                return Ok(Verdict::Broken(fault));
+            }
+            seq = record.seq;
+        }
+        if !records.is_empty() {
+            head = None;
+            continue;
+        }
+        // The head is read at the end of the log. When it is ahead, records have come since, or
+        // the end was cut off: one more look tells which.
+        match head {
+            Some(known) => return Ok(verdict(walk.finish(&known))),
+            None => {
+                let found = store::audit::head(&mut reader.conn()).await?;
+                if found.seq <= seq {
+                    return Ok(verdict(walk.finish(&found)));
+                }
+                head = Some(found);
+            }
+        }
+    }
+}
+
+fn verdict(walked: Result<ChainHead, ChainFault>) -> Verdict {
+    match walked {
+        Ok(head) => Verdict::Whole(head),
+        Err(fault) => Verdict::Broken(fault),
+    }
+}

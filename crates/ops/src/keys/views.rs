@@ -1,0 +1,120 @@
+//! Keys as people see them.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    FederationId, KeyId, Millis,
+    admins::{Admin, Right},
+    federations::{Federation, FederationStatus, Slug},
+    keys::{Key, KeyState},
+};
+
+use crate::{Cx, Error, federations::visible};
+
+/// A key and what is known around it.
+#[derive(Debug, Clone)]
+pub struct KeyView {
+    /// The key.
+    pub key: Key,
+    /// Its federation.
+    pub federation: Federation,
+    /// The SCIM base URL.
+    pub base_url: String,
+    /// Its state now.
+    pub state: KeyState,
+    /// Whether it ends within the warning time of its policy, without a successor.
+    pub ends_soon: bool,
+    /// Whether it is older than its policy allows.
+    pub over_age: bool,
+    /// Whether the viewer may rotate and revoke it.
+    pub may_manage: bool,
+}
+
+/// Which keys to list; every field narrows.
+#[derive(Debug, Clone, Default)]
+pub struct KeyFilter {
+    /// Of one federation.
+    pub federation: Option<Slug>,
+    /// Only keys that are accepted now.
+    pub accepted_only: bool,
+    /// Part of the name, the last four, the issuer or the federation's name, ignoring case.
+    pub text: Option<String>,
+}
+
+/// The keys that the viewer may see; what needs attention first, then the next to end.
+pub async fn list(cx: &Cx<Admin>, filter: &KeyFilter) -> Result<Vec<KeyView>, Error> {
+    let mut reader = cx.read().await?;
+    let federations = visible(cx, &mut reader).await?;
+    let mut views = of_federations(cx, &mut reader, federations).await?;
+    views.retain(|view| matches(filter, view));
+    views.sort_by_key(attention);
+    Ok(views)
+}
+
+/// One key.
+///
+/// # Errors
+/// NotFound when there is none, or none that the viewer may see.
+pub async fn open(cx: &Cx<Admin>, id: &KeyId) -> Result<KeyView, Error> {
+    let mut reader = cx.read().await?;
+    let stored = store::keys::by_id(&mut reader.conn(), id).await?.ok_or(Error::NotFound("key"))?;
+    let federation = store::federations::by_id(&mut reader.conn(), &stored.key.federation_id).await?;
+    let federation = federation.ok_or(Error::NotFound("key"))?;
+    if !cx.actor.role.may(Right::Read, Some(&federation.slug)) {
+        return Err(Error::NotFound("key"));
+    }
+    Ok(view_of(cx, stored.key, &federation))
+}
+
+fn matches(filter: &KeyFilter, view: &KeyView) -> bool {
+    let of_federation = filter.federation.as_ref().is_none_or(|slug| *slug == view.federation.slug);
+    let accepted = !filter.accepted_only || view.state.is_accepted();
+    let text = filter.text.as_deref().unwrap_or_default().trim().to_lowercase();
+    let named = [&view.key.name, &view.key.last_four, &view.key.issued_by, &view.federation.name]
+        .into_iter()
+        .any(|field| field.to_lowercase().contains(&text));
+    of_federation && accepted && (text.is_empty() || named)
+}
+
+/// The keys of some federations, one query for all.
+pub(crate) async fn of_federations(
+    cx: &Cx<Admin>,
+    reader: &mut store::Reader,
+    federations: Vec<Federation>,
+) -> Result<Vec<KeyView>, Error> {
+    let by_id: BTreeMap<FederationId, Federation> =
+        federations.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
+    let keys = store::keys::list(&mut reader.conn()).await?;
+    Ok(keys
+        .into_iter()
+        .filter_map(|key| by_id.get(&key.federation_id).map(|federation| view_of(cx, key, federation)))
+        .collect())
+}
+
+fn view_of(cx: &Cx<Admin>, key: Key, federation: &Federation) -> KeyView {
+    let now_ms = cx.now_ms();
+    let is_open = federation.status != FederationStatus::Archived;
+    KeyView {
+        base_url: cx.keyward.base_url(&federation.slug),
+        state: key.life.state(now_ms),
+        ends_soon: key.life.ends_soon(federation.policy, now_ms),
+        over_age: key.life.is_over_age(federation.policy, now_ms),
+        may_manage: is_open && cx.actor.role.may(Right::ManageKeys, Some(&federation.slug)),
+        federation: federation.clone(),
+        key,
+    }
+}
+
+/// The order of attention: expired without a successor, over age, ending soon, in overlap, living,
+/// ended; within each the next to end, ended ones the last to end first.
+pub(crate) fn attention(view: &KeyView) -> (u8, Millis) {
+    let ends_ms = view.key.life.ends_ms();
+    match view.state {
+        KeyState::Expired if view.key.successor_id.is_none() => (0, -ends_ms),
+        KeyState::Unused | KeyState::InUse if view.over_age => (1, ends_ms),
+        KeyState::Unused | KeyState::InUse if view.ends_soon => (2, ends_ms),
+        KeyState::Retiring => (3, ends_ms),
+        KeyState::Unused | KeyState::InUse => (4, ends_ms),
+        KeyState::Expired | KeyState::Retired | KeyState::Revoked => (5, -ends_ms),
+    }
+}

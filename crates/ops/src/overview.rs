@@ -1,0 +1,179 @@
+//! What needs somebody today.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    DAY_MS, FederationId, HOUR_MS, Millis,
+    admins::{Admin, Right},
+    audit::ChainHead,
+    federations::{Federation, FederationStatus},
+    keys::KeyState,
+    usage::Decision,
+};
+
+use crate::{
+    Cx, Error,
+    federations::{FederationView, list as list_federations},
+    keys::{KeyView, attention, of_federations},
+};
+
+/// The most needs that are shown.
+const NEEDS: usize = 20;
+
+/// How many hours the chart shows.
+const HOURS: i64 = 48;
+
+/// The first page.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// Federations that are not archived.
+    pub federations: i64,
+    /// Keys that are accepted now.
+    pub accepted_keys: i64,
+    /// Accepted keys that are not older than their policy allows.
+    pub inside_policy: i64,
+    /// Requests in the last 24 hours that presented a key.
+    pub requests_24h: i64,
+    /// Those of them that were denied or refused.
+    pub denied_24h: i64,
+    /// What needs somebody, the most urgent first; at most 20.
+    pub needs: Vec<Need>,
+    /// The last 48 hours, oldest first.
+    pub hours: Vec<HourCount>,
+    /// The accepted keys that end next; at most 5.
+    pub ending: Vec<KeyView>,
+    /// The end of the audit chain.
+    pub audit: ChainHead,
+}
+
+/// Something that needs somebody.
+#[derive(Debug, Clone)]
+pub enum Need {
+    /// A key has expired and nothing replaces it.
+    Ended(KeyView),
+    /// A key ends within the warning time and has no successor.
+    EndsSoon(KeyView),
+    /// Two keys are accepted: a rotation waits for its end.
+    Retiring {
+        /// The old key.
+        old: KeyView,
+        /// Its successor.
+        successor: KeyView,
+    },
+    /// A federation is paused.
+    Paused(FederationView),
+    /// A live federation has no accepted key.
+    NoKey(FederationView),
+    /// A key was issued more than a day ago and never used.
+    NeverUsed(KeyView),
+}
+
+/// Requests of one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HourCount {
+    /// When the hour began.
+    pub start_ms: Millis,
+    /// Accepted and allowed.
+    pub allowed: i64,
+    /// Accepted and denied.
+    pub denied: i64,
+    /// Not accepted.
+    pub refused: i64,
+}
+
+/// The overview of what the viewer may see.
+pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
+    let now_ms = cx.now_ms();
+    let views = list_federations(cx).await?;
+    let open: Vec<&FederationView> =
+        views.iter().filter(|view| view.federation.status != FederationStatus::Archived).collect();
+    let mut reader = cx.read().await?;
+    let federations: Vec<Federation> = open.iter().map(|view| view.federation.clone()).collect();
+    let seen: BTreeSet<FederationId> = federations.iter().map(|federation| federation.id.clone()).collect();
+    let mut keys = of_federations(cx, &mut reader, federations).await?;
+    keys.sort_by_key(attention);
+
+    let accepted: Vec<&KeyView> = keys.iter().filter(|view| view.state.is_accepted()).collect();
+    let inside = accepted.iter().filter(|view| !view.over_age).count();
+    let mut ending: Vec<KeyView> = accepted.iter().map(|view| (*view).clone()).collect();
+    ending.sort_by_key(|view| view.key.life.ends_ms());
+    ending.truncate(5);
+
+    let first_hour = now_ms / HOUR_MS - HOURS + 1;
+    let mut hours: Vec<HourCount> = (first_hour..first_hour + HOURS)
+        .map(|hour| HourCount { start_ms: hour * HOUR_MS, allowed: 0, denied: 0, refused: 0 })
+        .collect();
+    let sees_all = cx.actor.role.may(Right::ReadInstallation, None);
+    for count in store::usage::by_hour(&mut reader.conn(), first_hour * HOUR_MS).await? {
+        if !count.federation_id.as_ref().map_or(sees_all, |id| seen.contains(id)) {
+            continue;
+        }
+        let place = usize::try_from(count.hour - first_hour).ok();
+        if let Some(hour) = place.and_then(|place| hours.get_mut(place)) {
+            match count.decision {
+                Decision::Allowed => hour.allowed += count.count,
+                Decision::Denied => hour.denied += count.count,
+                Decision::Refused => hour.refused += count.count,
+            }
+        }
+    }
+    let last_24h = || hours.iter().rev().take(24);
+    Ok(Overview {
+        federations: count(open.len()),
+        accepted_keys: count(accepted.len()),
+        inside_policy: count(inside),
+        requests_24h: last_24h().map(|hour| hour.allowed + hour.denied + hour.refused).sum(),
+        denied_24h: last_24h().map(|hour| hour.denied + hour.refused).sum(),
+        needs: needs(&open, &keys, now_ms),
+        ending,
+        audit: store::audit::head(&mut reader.conn()).await?,
+        hours,
+    })
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn needs(federations: &[&FederationView], keys: &[KeyView], now_ms: Millis) -> Vec<Need> {
+    let mut ranked: Vec<(u8, Need)> = Vec::new();
+    for view in keys {
+        let is_orphan = view.key.successor_id.is_none();
+        match view.state {
+            // An expired key that another has taken over from by hand is history, not a need.
+            KeyState::Expired if is_orphan && now_ms - view.key.life.ends_ms() < 30 * DAY_MS => {
+                ranked.push((0, Need::Ended(view.clone())));
+            }
+            KeyState::Unused | KeyState::InUse if view.ends_soon => {
+                ranked.push((1, Need::EndsSoon(view.clone())))
+            }
+            KeyState::Retiring => {
+                let successor =
+                    keys.iter().find(|other| Some(&other.key.id) == view.key.successor_id.as_ref());
+                if let Some(successor) = successor {
+                    ranked.push((2, Need::Retiring { old: view.clone(), successor: successor.clone() }));
+                }
+            }
+            KeyState::Unused if now_ms - view.key.life.issued_ms > DAY_MS => {
+                ranked.push((5, Need::NeverUsed(view.clone())));
+            }
+            KeyState::Unused
+            | KeyState::InUse
+            | KeyState::Expired
+            | KeyState::Retired
+            | KeyState::Revoked => {}
+        }
+    }
+    for view in federations {
+        match view.federation.status {
+            FederationStatus::Paused => ranked.push((3, Need::Paused((*view).clone()))),
+            FederationStatus::Live if view.accepted_keys == 0 => {
+                ranked.push((4, Need::NoKey((*view).clone())))
+            }
+            FederationStatus::Live | FederationStatus::Archived => {}
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.truncate(NEEDS);
+    ranked.into_iter().map(|(_, need)| need).collect()
+}

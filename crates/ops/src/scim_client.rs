@@ -1,0 +1,320 @@
+//! The identity provider's side: who a presented key is, and what becomes of its requests.
+//!
+//! Every request that presented a key of the right form leaves a usage record before it is
+//! answered: with the change that it made, or by itself. Refusals also leave an audit record.
+//! Unknown, expired and revoked keys look the same from outside.
+
+use std::sync::Arc;
+
+use domain::{
+    FederationId, KeyId,
+    audit::{Action, AuditEvent, Outcome},
+    federations::{Federation, FederationStatus},
+    keys,
+    scopes::{ResourceKind, Verb},
+    usage::{Decision, UsageRecord},
+};
+use store::{Change, Conn};
+
+use crate::{Actor, Cx, Error, Keyward, RequestInfo, ScimClient};
+
+/// Seconds after which a provider may come back to a paused federation.
+const PAUSED_RETRY_S: u32 = 300;
+
+/// What a SCIM request asks for, as its usage record tells it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// HTTP method.
+    pub method: String,
+    /// `Users`, `Groups`, or the discovery endpoint.
+    pub resource_type: String,
+    /// The resource that the path names.
+    pub resource_id: Option<String>,
+}
+
+fn not_accepted() -> Error {
+    Error::Unauthenticated("the bearer token is missing, unknown or no longer valid".to_owned())
+}
+
+/// Finds out whose key was presented at the base of a federation.
+///
+/// # Errors
+/// Unauthenticated for no key, and alike for unknown, expired and revoked ones; Forbidden from
+/// outside the key's networks; NotFound on another federation's base; Held while it is paused.
+pub async fn authenticate(
+    keyward: &Arc<Keyward>,
+    request: &RequestInfo,
+    slug: &str,
+    bearer: Option<&str>,
+    asked: &Asked,
+) -> Result<Cx<ScimClient>, Error> {
+    // Form and checksum before any look-up: what is not a key costs the database nothing.
+    let presented = bearer.and_then(|text| keys::parse(text).ok()).ok_or_else(not_accepted)?;
+    let mut reader = keyward.store.read().await?;
+    let stored = store::keys::by_id(&mut reader.conn(), &presented.id).await?;
+    let gate = Gate { keyward, request, asked, key_id: &presented.id };
+    // An unknown id costs the same as a known one.
+    let hash = stored.as_ref().map_or("", |stored| stored.hash.as_str());
+    let fits = keyward.vault.is_hash_of(presented.text, hash);
+    let Some(stored) = stored.filter(|_| fits) else {
+        return gate.refuse(None, None, "unknown key", not_accepted()).await;
+    };
+    let key = stored.key;
+    let federation = store::federations::by_id(&mut reader.conn(), &key.federation_id).await?;
+    drop(reader);
+    let Some(federation) = federation else {
+        return Err(Error::Internal(format!("the federation of {} is not there", key.id)));
+    };
+    let of = Some((&federation, key.name.as_str()));
+    let state = key.life.state(keyward.clock.now_ms());
+    if !state.is_accepted() {
+        let reason = format!("key is {}", state.label().to_lowercase());
+        return gate.refuse(of, Some(Decision::Refused), &reason, not_accepted()).await;
+    }
+    if federation.status == FederationStatus::Archived {
+        return gate.refuse(of, Some(Decision::Refused), "federation is archived", not_accepted()).await;
+    }
+    if federation.slug.as_str() != slug {
+        let reason = format!("key of {} presented at {slug:?}", federation.slug);
+        return gate.refuse(of, Some(Decision::Refused), &reason, Error::NotFound("resource")).await;
+    }
+    if let Err(refusal) = key.scope.admits_source(request.source) {
+        let error = Error::Forbidden(refusal.to_string());
+        return gate.refuse(of, Some(Decision::Denied), &refusal.to_string(), error).await;
+    }
+    let cx = Cx {
+        keyward: Arc::clone(keyward),
+        actor: ScimClient { federation, key_id: key.id, key_name: key.name, scope: key.scope },
+        request: request.clone(),
+    };
+    if cx.actor.federation.status == FederationStatus::Paused {
+        let error = Error::Held {
+            message: "this federation is paused; nothing is lost, come back later".to_owned(),
+            retry_after_s: PAUSED_RETRY_S,
+        };
+        cx.record(asked, None, 503, Decision::Denied, Some("federation is paused")).await?;
+        return Err(error);
+    }
+    Ok(cx)
+}
+
+/// A request whose key does not open.
+struct Gate<'a> {
+    keyward: &'a Arc<Keyward>,
+    request: &'a RequestInfo,
+    asked: &'a Asked,
+    key_id: &'a KeyId,
+}
+
+impl Gate<'_> {
+    async fn refuse<T>(
+        &self,
+        of: Option<(&Federation, &str)>,
+        decision: Option<Decision>,
+        reason: &str,
+        error: Error,
+    ) -> Result<T, Error> {
+        let federation_id = of.map(|(federation, _)| federation.id.clone());
+        let decision = decision.unwrap_or(Decision::Refused);
+        let usage = usage_record(
+            self.keyward,
+            self.request,
+            self.asked,
+            (federation_id.clone(), self.key_id.clone()),
+            None,
+            (status_of(&error), decision),
+            Some(reason),
+        );
+        let cx = Cx {
+            keyward: Arc::clone(self.keyward),
+            actor: Presented(self.key_id),
+            request: self.request.clone(),
+        };
+        let event = AuditEvent {
+            outcome: Outcome::Refused,
+            reason: Some(reason.to_owned()),
+            federation_id,
+            // The key is named only when it is one of ours.
+            key_id: of.map(|_| self.key_id.clone()),
+            target: of.map(|(_, name)| name.to_owned()),
+            ..cx.event(Action::KeyRefused)
+        };
+        let record =
+            async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
+        self.keyward.commit(record).await?;
+        Err(error)
+    }
+}
+
+/// A key that was presented and proves nothing.
+struct Presented<'a>(&'a KeyId);
+
+impl Actor for Presented<'_> {
+    fn as_ref(&self) -> domain::audit::ActorRef {
+        domain::audit::ActorRef {
+            kind: domain::audit::ActorKind::Key,
+            id: self.0.to_string(),
+            name: "Presented key".to_owned(),
+        }
+    }
+}
+
+impl Cx<ScimClient> {
+    /// Decides an operation by the key's scope.
+    pub(crate) fn admit(&self, verb: Verb, resource: ResourceKind) -> Result<(), Error> {
+        let refusal = self.actor.scope.admits(verb, resource, self.request.source);
+        refusal.map_err(|refusal| Error::Forbidden(refusal.to_string()))
+    }
+
+    /// The federation that every row of this client belongs to.
+    pub(crate) fn federation_id(&self) -> &FederationId {
+        &self.actor.federation.id
+    }
+
+    /// An audit event of a change in the directory.
+    pub(crate) fn directory_event(
+        &self,
+        action: Action,
+        target: &str,
+        detail: &serde_json::Value,
+    ) -> AuditEvent {
+        AuditEvent {
+            federation_id: Some(self.federation_id().clone()),
+            key_id: Some(self.actor.key_id.clone()),
+            target: Some(target.to_owned()),
+            detail: detail.to_string(),
+            ..self.event(action)
+        }
+    }
+
+    /// The usage record of this request.
+    pub(crate) fn usage(
+        &self,
+        asked: &Asked,
+        resource_id: Option<&str>,
+        status: u16,
+        decision: Decision,
+        reason: Option<&str>,
+    ) -> UsageRecord {
+        let key = (Some(self.federation_id().clone()), self.actor.key_id.clone());
+        usage_record(&self.keyward, &self.request, asked, key, resource_id, (status, decision), reason)
+    }
+
+    /// Writes the usage record of a request that changed nothing.
+    pub(crate) async fn record(
+        &self,
+        asked: &Asked,
+        resource_id: Option<&str>,
+        status: u16,
+        decision: Decision,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let record = self.usage(asked, resource_id, status, decision, reason);
+        let strict = self.keyward.settings.strict_reads;
+        Ok(self.keyward.store.committer().record_usage(record, strict).await?)
+    }
+
+    /// Gives the answer of a read, once its usage record is written.
+    pub(crate) async fn answered<T>(&self, asked: &Asked, found: Result<T, Error>) -> Result<T, Error> {
+        match found {
+            Ok(value) => {
+                self.record(asked, None, 200, Decision::Allowed, None).await?;
+                Ok(value)
+            }
+            Err(error) => self.failed(asked, error).await,
+        }
+    }
+
+    /// Gives the answer of a change: when it was made, its records are committed with it; when it
+    /// was not, they are written now. A denied change also leaves an audit record.
+    pub(crate) async fn changed<T>(
+        &self,
+        asked: &Asked,
+        action: Action,
+        made: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match made {
+            Ok(value) => Ok(value),
+            Err(Error::Forbidden(reason)) => {
+                let usage = self.usage(asked, None, 403, Decision::Denied, Some(&reason));
+                let event = AuditEvent {
+                    outcome: Outcome::Refused,
+                    reason: Some(reason.clone()),
+                    ..self.directory_event(
+                        action,
+                        asked.resource_id.as_deref().unwrap_or_default(),
+                        &serde_json::json!({}),
+                    )
+                };
+                let record = async move |_: &mut Conn<'_>| {
+                    Ok(Change::new((), event.clone()).with_usage(usage.clone()))
+                };
+                self.keyward.commit(record).await?;
+                Err(Error::Forbidden(reason))
+            }
+            Err(error) => self.failed(asked, error).await,
+        }
+    }
+
+    /// Records a request that failed.
+    async fn failed<T>(&self, asked: &Asked, error: Error) -> Result<T, Error> {
+        let decision =
+            if matches!(error, Error::Forbidden(_)) { Decision::Denied } else { Decision::Allowed };
+        let reason: String = error.to_string().chars().take(300).collect();
+        self.record(asked, None, status_of(&error), decision, Some(&reason)).await?;
+        Err(error)
+    }
+
+    /// Records a request to a discovery endpoint, which every accepted key may read.
+    pub async fn discovered(&self, asked: &Asked) -> Result<(), Error> {
+        self.record(asked, None, 200, Decision::Allowed, None).await
+    }
+
+    /// Records a request that the edge refused before an operation saw it: a body that cannot be
+    /// read, a method that does not exist.
+    pub async fn refused_at_edge(&self, asked: &Asked, status: u16, reason: &str) -> Result<(), Error> {
+        self.record(asked, None, status, Decision::Allowed, Some(reason)).await
+    }
+}
+
+fn usage_record(
+    keyward: &Keyward,
+    request: &RequestInfo,
+    asked: &Asked,
+    (federation_id, key_id): (Option<FederationId>, KeyId),
+    resource_id: Option<&str>,
+    (status, decision): (u16, Decision),
+    reason: Option<&str>,
+) -> UsageRecord {
+    UsageRecord {
+        request_id: request.id.clone(),
+        at_ms: request.arrived_ms,
+        federation_id,
+        key_id,
+        method: asked.method.clone(),
+        resource_type: asked.resource_type.clone(),
+        resource_id: resource_id.map(str::to_owned).or_else(|| asked.resource_id.clone()),
+        status,
+        decision,
+        reason: reason.map(str::to_owned),
+        duration_us: keyward.clock.monotonic_us() - request.arrived_us,
+        source: request.source.map(|address| address.to_string()),
+        user_agent: request.user_agent.clone(),
+    }
+}
+
+/// The status that the SCIM edge gives an error; the usage record is written before the edge
+/// answers.
+pub fn status_of(error: &Error) -> u16 {
+    match error {
+        Error::Invalid(_) => 400,
+        Error::Unauthenticated(_) => 401,
+        Error::Forbidden(_) => 403,
+        Error::NotFound(_) => 404,
+        Error::Conflict(_) => 409,
+        Error::Stale(_) => 412,
+        Error::Scim(error) => error.status,
+        Error::Held { .. } | Error::Unavailable(_) => 503,
+        Error::Internal(_) => 500,
+    }
+}

@@ -1,0 +1,107 @@
+//! For tests: a clock that is moved by hand, chance that repeats, and databases of one's own.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use domain::{
+    Millis,
+    admins::{Admin, Role},
+};
+use store::Target;
+
+use crate::{Clock, Cx, Entropy, Keyward, Settings, vault::MasterKey};
+
+/// When the tests' clock begins: 2026-01-01T00:00:00Z.
+pub const START_MS: Millis = 1_767_225_600_000;
+
+/// A clock that stands still until it is moved.
+pub struct TestClock(AtomicI64);
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self(AtomicI64::new(START_MS))
+    }
+}
+
+impl TestClock {
+    /// Moves the time by so many milliseconds.
+    pub fn advance(&self, by_ms: Millis) {
+        self.0.fetch_add(by_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> Millis {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_us(&self) -> i64 {
+        self.now_ms() * 1_000
+    }
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+#[derive(Default)]
+pub struct TestEntropy(AtomicU64);
+
+impl Entropy for TestEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let seed =
+                self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst).wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            let word = (mixed ^ (mixed >> 31)).to_be_bytes();
+            for (byte, value) in chunk.iter_mut().zip(word) {
+                *byte = value;
+            }
+        }
+    }
+}
+
+/// The master key of the tests.
+pub fn master_key() -> MasterKey {
+    MasterKey::new([7; 32])
+}
+
+/// Settings of the tests.
+pub fn settings() -> Settings {
+    Settings { public_url: "https://keyward.test".to_owned(), strict_reads: false }
+}
+
+/// Migrates and opens a database.
+///
+/// # Panics
+/// When it cannot: the test cannot go on.
+pub async fn open(target: Target, clock: Arc<TestClock>) -> Arc<Keyward> {
+    store::migrate(&target).await.expect("a test database can be migrated");
+    Keyward::open(target, &master_key(), clock, Arc::new(TestEntropy::default()), settings())
+        .await
+        .expect("a test database can be opened")
+}
+
+/// Opens a SQLite database in a folder.
+pub async fn open_sqlite(folder: &Path, clock: Arc<TestClock>) -> Arc<Keyward> {
+    open(Target::sqlite(folder.join("keyward.db")), clock).await
+}
+
+/// A signed-in person of a role.
+pub fn person(role: Role) -> Admin {
+    Admin {
+        issuer: "https://idp.test".to_owned(),
+        subject: role.as_str().to_owned(),
+        name: format!("The {}", role.as_str()),
+        email: None,
+        role,
+    }
+}
+
+/// The context of a signed-in person of a role.
+pub fn cx(keyward: &Arc<Keyward>, role: Role) -> Cx<Admin> {
+    Cx { keyward: Arc::clone(keyward), actor: person(role), request: keyward.request_info() }
+}

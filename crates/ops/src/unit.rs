@@ -1,0 +1,39 @@
+//! The unit of change: the only way to commit, and always with an audit record.
+
+use domain::audit::{AuditEvent, Outcome};
+use store::{Change, Conn};
+
+use crate::{Actor, Cx, Error, Keyward};
+
+impl Keyward {
+    /// Runs a change. What it returns is committed with its audit event and usage record, or
+    /// nothing is. It may run more than once, and must do nothing but use the connection.
+    pub(crate) async fn commit<T, F>(&self, unit: F) -> Result<T, Error>
+    where
+        F: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that commits")]
+        self.store.committer().commit(unit).await
+    }
+
+    /// Records that something was refused. Nothing else changes.
+    pub(crate) async fn record_refusal(&self, event: AuditEvent, reason: &str) -> Result<(), Error> {
+        let event = AuditEvent { outcome: Outcome::Refused, reason: Some(reason.to_owned()), ..event };
+        self.commit(async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()))).await
+    }
+}
+
+impl<A: Actor> Cx<A> {
+    /// Refuses: records the attempt, then says why. A refusal that cannot be recorded is an error
+    /// of its own.
+    pub(crate) async fn forbid<T>(&self, event: AuditEvent, reason: String) -> Result<T, Error> {
+        self.keyward.record_refusal(event, &reason).await?;
+        Err(Error::Forbidden(reason))
+    }
+}
+
+/// The detail of an audit event as text.
+pub(crate) fn detail(value: &serde_json::Value) -> String {
+    value.to_string()
+}

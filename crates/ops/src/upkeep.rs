@@ -1,0 +1,29 @@
+//! What a timer does on one node of all: forgetting what has ended.
+
+use domain::DAY_MS;
+use store::Conn;
+
+use crate::{Error, Keyward};
+
+/// The lease of this work.
+const LEASE: &str = "upkeep";
+
+/// How long the lease holds, in milliseconds.
+const LEASE_MS: i64 = 120_000;
+
+/// Forgets ended sessions and day-old idempotency tokens, when this node has the lease; how many
+/// rows went, `None` while another node works.
+pub async fn run(keyward: &Keyward, node: &str) -> Result<Option<u64>, Error> {
+    let now_ms = keyward.clock.now_ms();
+    let node = node.to_owned();
+    let run = async move |conn: &mut Conn<'_>| {
+        let Some(fence) = store::leases::take(conn, LEASE, &node, now_ms, now_ms + LEASE_MS).await? else {
+            return Ok(None);
+        };
+        store::leases::check(conn, LEASE, fence).await?;
+        let sessions = store::sessions::forget(conn, now_ms).await?;
+        let tokens = store::idempotency::forget(conn, now_ms - DAY_MS).await?;
+        Ok(Some(sessions + tokens))
+    };
+    Ok(keyward.store.committer().upkeep(run).await?)
+}

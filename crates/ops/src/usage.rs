@@ -1,0 +1,38 @@
+//! Reading usage records.
+
+use domain::{
+    KeyId,
+    admins::{Admin, Right},
+    federations::Slug,
+    usage::UsageRecord,
+};
+
+use crate::{Cx, Error, federations::find};
+
+/// The most records of one list.
+const MOST: i64 = 500;
+
+/// The last requests of a key, newest first.
+///
+/// # Errors
+/// NotFound when there is no such key that the viewer may see.
+pub async fn of_key(cx: &Cx<Admin>, id: &KeyId, limit: i64) -> Result<Vec<UsageRecord>, Error> {
+    let mut reader = cx.read().await?;
+    let key = store::keys::by_id(&mut reader.conn(), id).await?.ok_or(Error::NotFound("key"))?.key;
+    let federation = store::federations::by_id(&mut reader.conn(), &key.federation_id).await?;
+    let may = federation.is_some_and(|federation| cx.actor.role.may(Right::Read, Some(&federation.slug)));
+    if !may {
+        return Err(Error::NotFound("key"));
+    }
+    Ok(store::usage::of_key(&mut reader.conn(), &key.federation_id, id, limit.clamp(1, MOST)).await?)
+}
+
+/// The last requests to a federation, newest first.
+///
+/// # Errors
+/// NotFound when there is no such federation that the viewer may see.
+pub async fn of_federation(cx: &Cx<Admin>, slug: &Slug, limit: i64) -> Result<Vec<UsageRecord>, Error> {
+    let mut reader = cx.read().await?;
+    let federation = find(cx, &mut reader.conn(), slug).await?;
+    Ok(store::usage::of_federation(&mut reader.conn(), &federation.id, limit.clamp(1, MOST)).await?)
+}

@@ -1,0 +1,457 @@
+//! How values are added, replaced and removed (RFC 7644 3.5.2.1 to 3.5.2.3).
+//!
+//! One function for each form of path: [`one`] for a single-valued attribute, [`all`] for a multi-valued
+//! one, [`sub_attribute`] behind a dot, [`filtered`] behind brackets. None of them looks at names: what
+//! is special follows from the schema.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    attr::Resolved,
+    coerce::{self, identity, is_blank, is_primary},
+    error::ScimError,
+    filter::{Filter, matches_element},
+    schema::{Attribute, Kind, Mutability},
+};
+
+use super::Verb;
+
+type Parts = Map<String, Value>;
+
+/// The canonical path, for messages.
+pub(super) fn path_of(resolved: &Resolved) -> String {
+    let mut path = match resolved.extension {
+        Some(extension) => format!("{}:{}", extension.id, resolved.attribute.name),
+        None => resolved.attribute.name.to_owned(),
+    };
+    if let Some(sub) = resolved.sub {
+        path.push('.');
+        path.push_str(sub.name);
+    }
+    path
+}
+
+/// `attr`, single-valued.
+pub(super) fn one(
+    holder: &mut Parts,
+    verb: Verb,
+    attribute: &Attribute,
+    value: Option<Value>,
+    path: &str,
+) -> Result<(), ScimError> {
+    let value = match (verb, value) {
+        (Verb::Remove, _) | (Verb::Replace, None) => {
+            holder.remove(attribute.name);
+            return Ok(());
+        }
+        (Verb::Add, None) => return Ok(()),
+        (Verb::Add | Verb::Replace, Some(value)) => value,
+    };
+    // The parts of an object are replaced one by one (RFC 7644 3.5.2.3), so that null parts are read
+    // before the normal form drops them.
+    if let (Kind::Complex, Value::Object(given)) = (attribute.kind, &value) {
+        let given = given.clone();
+        return merge(holder, verb, attribute, given, path);
+    }
+    match coerce::attribute(attribute, value, path)? {
+        Some(Value::Object(given)) => merge(holder, verb, attribute, given, path),
+        Some(value) => {
+            holder.insert(attribute.name.to_owned(), value);
+            Ok(())
+        }
+        None => {
+            if verb == Verb::Replace {
+                holder.remove(attribute.name);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Writes the parts of an object over those of a single-valued attribute.
+fn merge(
+    holder: &mut Parts,
+    verb: Verb,
+    attribute: &Attribute,
+    given: Parts,
+    path: &str,
+) -> Result<(), ScimError> {
+    let mut parts = take_object(holder, attribute);
+    for (name, value) in given {
+        if let Some(sub) = attribute.sub_attribute(&name)
+            && sub.mutability != Mutability::ReadOnly
+        {
+            set(&mut parts, verb, attribute, sub, Some(value), path)?;
+        }
+    }
+    // Entra's validator clears the manager with `{"value": ""}`.
+    if !is_blank(attribute, &parts) {
+        holder.insert(attribute.name.to_owned(), Value::Object(parts));
+    }
+    Ok(())
+}
+
+/// Sets or removes one part of an object.
+fn set(
+    parts: &mut Parts,
+    verb: Verb,
+    attribute: &Attribute,
+    sub: &Attribute,
+    value: Option<Value>,
+    path: &str,
+) -> Result<(), ScimError> {
+    let value = match (verb, value) {
+        (Verb::Remove, _) | (_, None) => None,
+        (Verb::Add | Verb::Replace, Some(value)) => {
+            coerce::attribute(sub, value, &format!("{path}.{}", sub.name))?
+        }
+    };
+    let before = parts.get(sub.name);
+    if verb == Verb::Add && value.is_none() || before == value.as_ref() {
+        return Ok(());
+    }
+    if sub.mutability == Mutability::Immutable && before.is_some() {
+        return Err(ScimError::mutability(format!("{path}.{}: immutable", sub.name)));
+    }
+    if sub.name == "value" && attribute.is_pointer() {
+        // The reference belongs to the id that goes.
+        parts.remove("$ref");
+    }
+    match value {
+        Some(value) => {
+            parts.insert(sub.name.to_owned(), value);
+        }
+        None => {
+            parts.remove(sub.name);
+        }
+    }
+    Ok(())
+}
+
+/// `attr`, multi-valued.
+pub(super) fn all(
+    holder: &mut Parts,
+    verb: Verb,
+    attribute: &Attribute,
+    value: Option<Value>,
+    path: &str,
+) -> Result<(), ScimError> {
+    let value = match (verb, value) {
+        (Verb::Remove, None | Some(Value::Null)) => {
+            holder.remove(attribute.name);
+            return Ok(());
+        }
+        (_, value) => value.unwrap_or(Value::Null),
+    };
+    let given = coerce::elements(attribute, value, path)?;
+    let mut elements = take_elements(holder, attribute);
+    match verb {
+        Verb::Add => add(&mut elements, attribute, given),
+        Verb::Replace => elements = replace(elements, attribute, given),
+        // Entra names the members to remove in the value. RFC 7644 knows no value here; taking it as
+        // "remove all" would empty the group.
+        Verb::Remove => remove_listed(&mut elements, attribute, &given),
+    }
+    put_elements(holder, attribute, elements);
+    Ok(())
+}
+
+/// Appends what is not there yet. The same value of the same type is one value (RFC 7643 2.4).
+fn add(elements: &mut Vec<Value>, attribute: &Attribute, given: Vec<Value>) {
+    let mut places: HashMap<String, usize> =
+        elements.iter().enumerate().map(|(index, element)| (place(attribute, element), index)).collect();
+    let mut new_primary = None;
+    for element in given {
+        let key = place(attribute, &element);
+        let index = places.get(&key).copied().unwrap_or(elements.len());
+        if is_primary(&element) {
+            new_primary = Some(index);
+        }
+        match (elements.get_mut(index), element) {
+            (Some(_), _) if attribute.is_pointer() => {}
+            (Some(Value::Object(parts)), Value::Object(more)) => parts.extend(more),
+            (Some(before), element) => *before = element,
+            (None, element) => {
+                elements.push(element);
+                places.insert(key, index);
+            }
+        }
+    }
+    clear_other_primaries(elements, new_primary);
+}
+
+/// What makes an added element the same as one that is there.
+fn place(attribute: &Attribute, element: &Value) -> String {
+    match element.get("value").and_then(Value::as_str) {
+        Some(value) if !attribute.is_pointer() => {
+            format!("{}\0{value}", element.get("type").and_then(Value::as_str).unwrap_or_default())
+        }
+        Some(_) | None => identity(attribute, element),
+    }
+}
+
+/// Puts the given elements in the place of all. What stays keeps its form and, when nothing comes or
+/// goes, its order, so that a full push of the same members is no change.
+fn replace(elements: Vec<Value>, attribute: &Attribute, given: Vec<Value>) -> Vec<Value> {
+    let mut before: HashMap<String, Value> =
+        elements.iter().map(|element| (identity(attribute, element), element.clone())).collect();
+    if elements.len() == given.len()
+        && given.iter().all(|element| before.contains_key(&identity(attribute, element)))
+    {
+        return elements;
+    }
+    given
+        .into_iter()
+        .map(|element| before.remove(&identity(attribute, &element)).unwrap_or(element))
+        .collect()
+}
+
+/// Removes the elements that have all the parts of a listed one; pointers are told by their id alone.
+fn remove_listed(elements: &mut Vec<Value>, attribute: &Attribute, listed: &[Value]) {
+    if attribute.is_pointer() {
+        let ids: HashSet<String> = listed.iter().map(|element| identity(attribute, element)).collect();
+        elements.retain(|element| !ids.contains(&identity(attribute, element)));
+        return;
+    }
+    elements.retain(|element| !listed.iter().any(|listed| has_all_parts(element, listed)));
+}
+
+fn has_all_parts(element: &Value, listed: &Value) -> bool {
+    match listed {
+        Value::Object(parts) => parts.iter().all(|(name, value)| element.get(name) == Some(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            element == listed
+        }
+    }
+}
+
+/// `attr.sub`.
+pub(super) fn sub_attribute(
+    holder: &mut Parts,
+    verb: Verb,
+    attribute: &Attribute,
+    sub: &Attribute,
+    value: Option<Value>,
+    path: &str,
+) -> Result<(), ScimError> {
+    if attribute.multi_valued {
+        let mut elements = take_elements(holder, attribute);
+        if verb != Verb::Remove && elements.len() > 1 {
+            return Err(ScimError::invalid_path(format!(
+                "path: '{path}' has more than one value; choose with a filter"
+            )));
+        }
+        if verb != Verb::Remove && elements.is_empty() {
+            elements.push(Value::Object(Map::new()));
+        }
+        let selected = (0..elements.len()).collect();
+        set_on(&mut elements, selected, verb, attribute, sub, value.as_ref())?;
+        put_elements(holder, attribute, elements);
+        return Ok(());
+    }
+    let mut parts = take_object(holder, attribute);
+    set(&mut parts, verb, attribute, sub, value, attribute.name)?;
+    if !is_blank(attribute, &parts) {
+        holder.insert(attribute.name.to_owned(), Value::Object(parts));
+    }
+    Ok(())
+}
+
+/// `attr[filter]` and `attr[filter].sub`.
+pub(super) fn filtered(
+    holder: &mut Parts,
+    verb: Verb,
+    attribute: &'static Attribute,
+    filter: &Filter,
+    sub: Option<&Attribute>,
+    value: Option<Value>,
+    path: &str,
+) -> Result<(), ScimError> {
+    let mut elements = take_elements(holder, attribute);
+    let mut selected = Vec::new();
+    for (index, element) in elements.iter().enumerate() {
+        if matches_element(filter, attribute, element)? {
+            selected.push(index);
+        }
+    }
+    match (verb, sub) {
+        (Verb::Remove, None) => remove_at(&mut elements, &selected),
+        (Verb::Replace, None) => {
+            let given = coerce::single(attribute, value.unwrap_or(Value::Null), path)?;
+            replace_at(&mut elements, &selected, attribute, filter, given)?;
+        }
+        (Verb::Add, None) => {
+            let Some(Value::Object(given)) = coerce::single(attribute, value.unwrap_or(Value::Null), path)?
+            else {
+                put_elements(holder, attribute, elements);
+                return Ok(());
+            };
+            let selected = or_created(&mut elements, selected, attribute, filter)?;
+            for (name, value) in given {
+                if let Some(sub) = attribute.sub_attribute(&name) {
+                    set_on(&mut elements, selected.clone(), verb, attribute, sub, Some(&value))?;
+                }
+            }
+        }
+        (Verb::Remove, Some(sub)) => set_on(&mut elements, selected, verb, attribute, sub, None)?,
+        (Verb::Add | Verb::Replace, Some(sub)) => {
+            let is_unassignment = match &value {
+                None | Some(Value::Null) => true,
+                Some(Value::String(text)) => text.is_empty() && sub.name == "value",
+                Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
+            };
+            // Entra sets `phoneNumbers[type eq "mobile"].value` on users that have no such number.
+            let selected = if selected.is_empty() && is_unassignment {
+                selected
+            } else {
+                or_created(&mut elements, selected, attribute, filter)?
+            };
+            set_on(&mut elements, selected, verb, attribute, sub, value.as_ref())?;
+        }
+    }
+    put_elements(holder, attribute, elements);
+    Ok(())
+}
+
+/// The selected places, or that of a new element of which the filter says what it is: all of its
+/// comparisons are `eq`.
+fn or_created(
+    elements: &mut Vec<Value>,
+    selected: Vec<usize>,
+    attribute: &Attribute,
+    filter: &Filter,
+) -> Result<Vec<usize>, ScimError> {
+    if !selected.is_empty() {
+        return Ok(selected);
+    }
+    let pinned = pinned_parts(attribute, filter)?.filter(|_| !attribute.is_pointer());
+    let pinned = pinned.ok_or_else(|| no_target(attribute, filter))?;
+    elements.push(Value::Object(pinned));
+    Ok(vec![elements.len() - 1])
+}
+
+fn no_target(attribute: &Attribute, filter: &Filter) -> ScimError {
+    ScimError::no_target(format!("path: '{}[{filter}]' selects no value", attribute.name))
+}
+
+/// What an element must be to meet a filter that is a conjunction of `eq`.
+fn pinned_parts(attribute: &Attribute, filter: &Filter) -> Result<Option<Parts>, ScimError> {
+    let Some(pairs) = filter.equalities() else { return Ok(None) };
+    let mut parts = Map::new();
+    for (path, value) in pairs {
+        let Some(sub) = attribute.sub_attribute(&path.name) else { return Ok(None) };
+        if let Some(value) =
+            coerce::attribute(sub, value.to_value(), &format!("{}.{}", attribute.name, sub.name))?
+        {
+            parts.insert(sub.name.to_owned(), value);
+        }
+    }
+    Ok(Some(parts))
+}
+
+fn replace_at(
+    elements: &mut Vec<Value>,
+    selected: &[usize],
+    attribute: &Attribute,
+    filter: &Filter,
+    given: Option<Value>,
+) -> Result<(), ScimError> {
+    let Some(given) = given else {
+        remove_at(elements, selected);
+        return Ok(());
+    };
+    // RFC 7644 3.5.2.3: a replacement whose filter selects nothing fails.
+    let Some((&first, others)) = selected.split_first() else { return Err(no_target(attribute, filter)) };
+    // A value without the label that it was selected by keeps it: losing it would be a silent loss.
+    let mut parts = pinned_parts(attribute, filter)?.unwrap_or_default();
+    if let Value::Object(given) = given {
+        parts.extend(given);
+    }
+    let is_new_primary = parts.get("primary") == Some(&Value::Bool(true));
+    if let Some(element) = elements.get_mut(first) {
+        *element = Value::Object(parts);
+    }
+    clear_other_primaries(elements, is_new_primary.then_some(first));
+    // All that were selected become the same value, which is there once.
+    remove_at(elements, others);
+    Ok(())
+}
+
+/// Sets or removes a sub-attribute of the selected elements. An element of which nothing but labels is
+/// left goes.
+fn set_on(
+    elements: &mut Vec<Value>,
+    selected: Vec<usize>,
+    verb: Verb,
+    attribute: &Attribute,
+    sub: &Attribute,
+    value: Option<&Value>,
+) -> Result<(), ScimError> {
+    let mut blank = Vec::new();
+    let mut new_primary = None;
+    for index in selected {
+        let Some(Value::Object(parts)) = elements.get_mut(index) else { continue };
+        set(parts, verb, attribute, sub, value.cloned(), attribute.name)?;
+        if is_blank(attribute, parts) {
+            blank.push(index);
+        }
+        if sub.name == "primary" && parts.get("primary") == Some(&Value::Bool(true)) {
+            if new_primary.is_some() {
+                return Err(ScimError::invalid_value(format!(
+                    "{}.primary: at most one value may be primary",
+                    attribute.name
+                )));
+            }
+            new_primary = Some(index);
+        }
+    }
+    clear_other_primaries(elements, new_primary);
+    remove_at(elements, &blank);
+    Ok(())
+}
+
+/// RFC 7644 3.5.2: a new primary value takes the mark from the old one.
+fn clear_other_primaries(elements: &mut [Value], new_primary: Option<usize>) {
+    let Some(new_primary) = new_primary else { return };
+    for (index, element) in elements.iter_mut().enumerate() {
+        if index != new_primary
+            && is_primary(element)
+            && let Value::Object(parts) = element
+        {
+            parts.insert("primary".to_owned(), Value::Bool(false));
+        }
+    }
+}
+
+/// Removes the elements at ascending places.
+fn remove_at(elements: &mut Vec<Value>, places: &[usize]) {
+    let mut index = 0;
+    elements.retain(|_| {
+        let stays = places.binary_search(&index).is_err();
+        index += 1;
+        stays
+    });
+}
+
+fn take_object(holder: &mut Parts, attribute: &Attribute) -> Parts {
+    match holder.remove(attribute.name) {
+        Some(Value::Object(parts)) => parts,
+        Some(_) | None => Map::new(),
+    }
+}
+
+fn take_elements(holder: &mut Parts, attribute: &Attribute) -> Vec<Value> {
+    match holder.remove(attribute.name) {
+        Some(Value::Array(elements)) => elements,
+        Some(element @ (Value::Object(_) | Value::String(_))) => vec![element],
+        Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => Vec::new(),
+    }
+}
+
+fn put_elements(holder: &mut Parts, attribute: &Attribute, elements: Vec<Value>) {
+    if !elements.is_empty() {
+        holder.insert(attribute.name.to_owned(), Value::Array(elements));
+    }
+}

@@ -1,0 +1,239 @@
+//! The audit log: appended by the committer, read by everybody, changed by nobody.
+
+use domain::{
+    FederationId, KeyId, Millis,
+    audit::{Action, ActorKind, ActorRef, AuditEvent, AuditRecord, ChainHead, Outcome},
+};
+use sqlx::FromRow;
+
+use crate::{Conn, Error, db::on_db, statements::statements};
+
+macro_rules! columns {
+    () => {
+        "seq, at_ms, actor_kind, actor_id, actor_name, action, outcome, reason, federation_id, key_id, target,
+        source, request_id, detail, prev_hash, hash"
+    };
+}
+
+// Each list begins at an index of its own and narrows by the rest; $1 is the place to begin before.
+macro_rules! list {
+    ($index:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM audit_records WHERE ",
+            $index,
+            " seq < $1
+            AND (CAST($2 AS TEXT) IS NULL OR federation_id = $2)
+            AND (CAST($3 AS TEXT) IS NULL OR key_id = $3)
+            AND (CAST($4 AS TEXT) IS NULL OR actor_id = $4)
+            AND (CAST($5 AS TEXT) IS NULL OR action = $5)
+            AND (CAST($6 AS TEXT) IS NULL OR outcome = $6)
+            AND (CAST($7 AS BIGINT) IS NULL OR at_ms >= $7)
+            AND (CAST($8 AS BIGINT) IS NULL OR at_ms < $8)
+            ORDER BY seq DESC LIMIT $9"
+        )
+    };
+}
+
+statements! {
+    // Holds the head until the end of the batch, on Postgres against other nodes.
+    LOCK_HEAD = "UPDATE audit_head SET seq = seq WHERE name = 'main' RETURNING seq, hash";
+    MOVE_HEAD = "UPDATE audit_head SET seq = $1, hash = $2 WHERE name = 'main'";
+    HEAD = "SELECT seq, hash FROM audit_head WHERE name = 'main'";
+    INSERT = concat!("INSERT INTO audit_records (", columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
+    LIST = list!("");
+    LIST_BY_KEY = list!("key_id = $3 AND");
+    LIST_BY_FEDERATION = list!("federation_id = $2 AND");
+    LIST_BY_ACTOR = list!("actor_id = $4 AND");
+    AFTER = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq > $1 ORDER BY seq LIMIT $2");
+    BY_SEQ = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq = $1");
+    ACTORS = "SELECT DISTINCT actor_kind, actor_id, actor_name FROM audit_records WHERE actor_kind = 'admin'
+        ORDER BY actor_name LIMIT 200";
+}
+
+#[derive(FromRow)]
+struct Row {
+    seq: i64,
+    at_ms: i64,
+    actor_kind: String,
+    actor_id: String,
+    actor_name: String,
+    action: String,
+    outcome: String,
+    reason: Option<String>,
+    federation_id: Option<String>,
+    key_id: Option<String>,
+    target: Option<String>,
+    source: Option<String>,
+    request_id: String,
+    detail: String,
+    prev_hash: String,
+    hash: String,
+}
+
+impl TryFrom<Row> for AuditRecord {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let corrupt = |what: &str| Error::Corrupt(format!("audit record {}: {what}", row.seq));
+        let event = AuditEvent {
+            at_ms: row.at_ms,
+            actor: ActorRef {
+                kind: ActorKind::parse(&row.actor_kind).ok_or_else(|| corrupt("actor"))?,
+                id: row.actor_id,
+                name: row.actor_name,
+            },
+            action: Action::parse(&row.action).ok_or_else(|| corrupt("action"))?,
+            outcome: Outcome::parse(&row.outcome).ok_or_else(|| corrupt("outcome"))?,
+            federation_id: match &row.federation_id {
+                Some(id) => Some(FederationId::parse(id).ok_or_else(|| corrupt("federation"))?),
+                None => None,
+            },
+            key_id: match &row.key_id {
+                Some(id) => Some(KeyId::parse(id).ok_or_else(|| corrupt("key"))?),
+                None => None,
+            },
+            reason: row.reason,
+            target: row.target,
+            source: row.source,
+            request_id: row.request_id,
+            detail: row.detail,
+        };
+        Ok(Self { seq: row.seq, event, prev_hash: row.prev_hash, hash: row.hash })
+    }
+}
+
+#[derive(FromRow)]
+struct HeadRow {
+    seq: i64,
+    hash: String,
+}
+
+impl From<HeadRow> for ChainHead {
+    fn from(row: HeadRow) -> Self {
+        Self { seq: row.seq, hash: row.hash }
+    }
+}
+
+/// Appends events to the chain; the committer does, last in its transaction.
+pub(crate) async fn append(conn: &mut Conn<'_>, events: Vec<AuditEvent>) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let row: HeadRow = on_db!(conn, db => sqlx::query_as(LOCK_HEAD).fetch_one(db).await)?;
+    let mut head = ChainHead::from(row);
+    for event in events {
+        let record = head.append(event);
+        insert(conn, &record).await?;
+    }
+    on_db!(conn, db => sqlx::query(MOVE_HEAD).bind(head.seq).bind(&head.hash).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn<'_>, record: &AuditRecord) -> Result<(), Error> {
+    let event = &record.event;
+    on_db!(conn, db => sqlx::query(INSERT)
+        .bind(record.seq)
+        .bind(event.at_ms)
+        .bind(event.actor.kind.as_str())
+        .bind(&event.actor.id)
+        .bind(&event.actor.name)
+        .bind(event.action.as_str())
+        .bind(event.outcome.as_str())
+        .bind(&event.reason)
+        .bind(event.federation_id.as_ref().map(FederationId::as_str))
+        .bind(event.key_id.as_ref().map(KeyId::as_str))
+        .bind(&event.target)
+        .bind(&event.source)
+        .bind(&event.request_id)
+        .bind(&event.detail)
+        .bind(&record.prev_hash)
+        .bind(&record.hash)
+        .execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// The end of the chain.
+pub async fn head(conn: &mut Conn<'_>) -> Result<ChainHead, Error> {
+    let row: HeadRow = on_db!(conn, db => sqlx::query_as(HEAD).fetch_one(db).await)?;
+    Ok(row.into())
+}
+
+/// Which records to list; every field narrows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditSelection {
+    /// Of one federation.
+    pub federation_id: Option<FederationId>,
+    /// Of one key.
+    pub key_id: Option<KeyId>,
+    /// By one actor, by its id.
+    pub actor_id: Option<String>,
+    /// Of one action.
+    pub action: Option<Action>,
+    /// Of one outcome.
+    pub outcome: Option<Outcome>,
+    /// From this time on.
+    pub from_ms: Option<Millis>,
+    /// Before this time.
+    pub to_ms: Option<Millis>,
+}
+
+/// Lists records before a place, newest first.
+pub async fn list(
+    conn: &mut Conn<'_>,
+    selection: &AuditSelection,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<AuditRecord>, Error> {
+    let sql = match selection {
+        AuditSelection { key_id: Some(_), .. } => LIST_BY_KEY,
+        AuditSelection { federation_id: Some(_), .. } => LIST_BY_FEDERATION,
+        AuditSelection { actor_id: Some(_), .. } => LIST_BY_ACTOR,
+        AuditSelection { .. } => LIST,
+    };
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(sql)
+        .bind(before)
+        .bind(selection.federation_id.as_ref().map(FederationId::as_str))
+        .bind(selection.key_id.as_ref().map(KeyId::as_str))
+        .bind(selection.actor_id.as_deref())
+        .bind(selection.action.map(Action::as_str))
+        .bind(selection.outcome.map(Outcome::as_str))
+        .bind(selection.from_ms)
+        .bind(selection.to_ms)
+        .bind(limit)
+        .fetch_all(db).await)?;
+    rows.into_iter().map(AuditRecord::try_from).collect()
+}
+
+/// Records after a place, oldest first: the walk.
+pub async fn after(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<AuditRecord>, Error> {
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(AFTER).bind(seq).bind(limit).fetch_all(db).await)?;
+    rows.into_iter().map(AuditRecord::try_from).collect()
+}
+
+/// One record.
+pub async fn by_seq(conn: &mut Conn<'_>, seq: i64) -> Result<Option<AuditRecord>, Error> {
+    let row: Option<Row> = on_db!(conn, db => sqlx::query_as(BY_SEQ).bind(seq).fetch_optional(db).await)?;
+    row.map(AuditRecord::try_from).transpose()
+}
+
+#[derive(FromRow)]
+struct ActorRow {
+    actor_kind: String,
+    actor_id: String,
+    actor_name: String,
+}
+
+/// The people who stand in the log, for a filter.
+pub async fn actors(conn: &mut Conn<'_>) -> Result<Vec<ActorRef>, Error> {
+    let rows: Vec<ActorRow> = on_db!(conn, db => sqlx::query_as(ACTORS).fetch_all(db).await)?;
+    rows.into_iter()
+        .map(|row| {
+            let kind = ActorKind::parse(&row.actor_kind)
+                .ok_or_else(|| Error::Corrupt(format!("actor kind {:?}", row.actor_kind)))?;
+            Ok(ActorRef { kind, id: row.actor_id, name: row.actor_name })
+        })
+        .collect()
+}

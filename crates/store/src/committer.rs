@@ -1,0 +1,219 @@
+//! The committer: durable before answered, at the price of one sync for many.
+//!
+//! Every change on a node goes through one committer, which has a thread and a connection of its
+//! own. It takes the units that wait, runs each in its own savepoint inside one transaction,
+//! appends their audit events to the chain, writes the usage records, commits once, and only then
+//! answers them all. A unit that fails is rolled back to its savepoint and takes nobody with it. If
+//! the commit fails, all of its units are told so, and nothing has happened.
+//!
+//! A batch with a change is synced before its answers leave. A batch of reads' usage records only
+//! is written before its answers leave and synced within [`SYNC_WITHIN`]; it survives the death of
+//! the process at once and a power cut after that time.
+
+mod batch;
+
+use std::{
+    sync::Mutex,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use domain::{audit::AuditEvent, usage::UsageRecord};
+use futures::future::LocalBoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Conn, Error, Retry, Target};
+
+/// The longest time a usage record waits for its sync.
+pub const SYNC_WITHIN: Duration = Duration::from_millis(50);
+
+/// The most units in one transaction.
+const BATCH: usize = 256;
+
+/// The most units that wait before callers do.
+const QUEUE: usize = 4_096;
+
+/// What a unit did: a value for the caller, and the records that are committed with it.
+pub struct Change<T> {
+    value: T,
+    events: Vec<AuditEvent>,
+    usage: Option<UsageRecord>,
+}
+
+impl<T> Change<T> {
+    /// A change and its audit event.
+    pub fn new(value: T, event: AuditEvent) -> Self {
+        Self { value, events: vec![event], usage: None }
+    }
+
+    /// The unit found that nothing had to be changed.
+    pub fn nothing(value: T) -> Self {
+        Self { value, events: Vec::new(), usage: None }
+    }
+
+    /// Adds the usage record of the request that asked for the change.
+    #[must_use]
+    pub fn with_usage(mut self, record: UsageRecord) -> Self {
+        self.usage = Some(record);
+        self
+    }
+}
+
+/// What a unit leaves for the batch once it has run.
+#[derive(Default)]
+struct Records {
+    events: Vec<AuditEvent>,
+    usage: Option<UsageRecord>,
+}
+
+enum Ran {
+    Done(Records),
+    Failed,
+    Again,
+}
+
+/// A unit that waits, whatever its types.
+trait Unit: Send {
+    /// Whether its batch must be synced before the answer.
+    fn is_change(&self) -> bool;
+    fn run<'a>(&'a mut self, conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran>;
+    /// Answers the caller: the transaction was committed, or why not.
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+}
+
+struct Work<F, T, E> {
+    run: F,
+    is_change: bool,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Unit for Work<F, T, E>
+where
+    F: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, E> + Send,
+    T: Send,
+    E: From<Error> + Retry + Send,
+{
+    fn is_change(&self) -> bool {
+        self.is_change
+    }
+
+    fn run<'a>(&'a mut self, conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran> {
+        Box::pin(async move {
+            match (self.run)(conn).await {
+                Ok(Change { value, events, usage }) => {
+                    self.result = Some(Ok(value));
+                    Ran::Done(Records { events, usage })
+                }
+                Err(error) if error.is_retry() => Ran::Again,
+                Err(error) => {
+                    self.result = Some(Err(error));
+                    Ran::Failed
+                }
+            }
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        let result = match (committed, self.result) {
+            // A unit that failed on its own keeps its reason whatever became of the batch.
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(Error::Serialization.into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        // The caller may have gone; what was committed stays committed.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The one way for changes. Cheap to share.
+pub struct Committer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Unit>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Committer {
+    /// Starts the thread and opens its connection.
+    pub(crate) async fn start(target: Target) -> Result<Self, Error> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (ready, opened) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || {
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        let _ = ready
+                            .send(Err(Error::Unavailable(format!("the committer has no runtime: {error}"))));
+                        return;
+                    }
+                };
+                runtime.block_on(batch::serve(target, receiver, ready));
+            })
+            .map_err(|error| Error::Unavailable(format!("the committer has no thread: {error}")))?;
+        opened.await.map_err(|_| Error::Unavailable("the committer ended at its start".to_owned()))??;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs a change; its audit events and usage record are committed with it, or nothing is.
+    ///
+    /// The unit may be run more than once (SQLSTATE 40001), and must do nothing but use the
+    /// connection.
+    ///
+    /// # Errors
+    /// The unit's own, or [`Error::Unavailable`] when the commit failed: then nothing has happened.
+    pub async fn commit<T, E, F>(&self, unit: F) -> Result<T, E>
+    where
+        F: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Retry + Send + 'static,
+    {
+        self.submit(unit, true).await
+    }
+
+    /// Writes the usage record of a request that changed nothing. `strict` syncs it first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it could not be written.
+    pub async fn record_usage(&self, record: UsageRecord, strict: bool) -> Result<(), Error> {
+        let unit = async move |_: &mut Conn<'_>| Ok(Change::nothing(()).with_usage(record.clone()));
+        self.submit(unit, strict).await
+    }
+
+    /// Runs upkeep that no audit record speaks of: sessions, leases, the state of the outbox.
+    ///
+    /// # Errors
+    /// The unit's own, or [`Error::Unavailable`].
+    pub async fn upkeep<T, F>(&self, unit: F) -> Result<T, Error>
+    where
+        F: AsyncFn(&mut Conn<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.submit(async move |conn: &mut Conn<'_>| Ok(Change::nothing(unit(conn).await?)), true).await
+    }
+
+    /// Finishes what waits, syncs, and ends the thread. Later units are refused.
+    pub async fn close(&self) {
+        drop(self.queue.lock().ok().and_then(|mut queue| queue.take()));
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            // A panic of the thread has already refused its callers.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    async fn submit<T, E, F>(&self, run: F, is_change: bool) -> Result<T, E>
+    where
+        F: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Retry + Send + 'static,
+    {
+        let closed = || E::from(Error::Unavailable("the database is being closed".to_owned()));
+        let queue = self.queue.lock().ok().and_then(|queue| queue.clone()).ok_or_else(closed)?;
+        let (reply, answer) = oneshot::channel();
+        let unit: Box<dyn Unit> = Box::new(Work { run, is_change, result: None, reply });
+        queue.send(unit).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}

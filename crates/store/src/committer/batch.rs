@@ -1,0 +1,206 @@
+//! One transaction for the units that wait.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    FederationId, KeyId,
+    audit::AuditEvent,
+    usage::{Decision, UsageRecord},
+};
+use tokio::{sync::mpsc, sync::oneshot, time};
+
+use super::{BATCH, Ran, Records, SYNC_WITHIN, Unit};
+use crate::{
+    Conn, Engine, Error, Target, audit,
+    db::{Link, on_db},
+    installation, keys, usage,
+};
+
+/// How often a batch that the database refused for the sake of another is run again.
+const ATTEMPTS: u32 = 10;
+
+/// Serves units until every sender is gone.
+pub(super) async fn serve(
+    target: Target,
+    mut queue: mpsc::Receiver<Box<dyn Unit>>,
+    ready: oneshot::Sender<Result<(), Error>>,
+) {
+    let mut writer = Writer { engine: target.engine(), target, link: None, synced: true, full: true };
+    let opened = writer.link().await.map(drop);
+    let is_open = opened.is_ok();
+    if ready.send(opened).is_err() || !is_open {
+        return;
+    }
+    let mut units = Vec::with_capacity(BATCH);
+    loop {
+        let received = if writer.synced {
+            queue.recv_many(&mut units, BATCH).await
+        } else {
+            match time::timeout(SYNC_WITHIN, queue.recv_many(&mut units, BATCH)).await {
+                Ok(received) => received,
+                Err(_elapsed) => {
+                    writer.sync().await;
+                    continue;
+                }
+            }
+        };
+        if received == 0 {
+            break;
+        }
+        let batch = std::mem::replace(&mut units, Vec::with_capacity(BATCH));
+        writer.run(batch).await;
+    }
+    writer.sync().await;
+    if let Some(link) = writer.link.take() {
+        link.close().await;
+    }
+}
+
+struct Writer {
+    engine: Engine,
+    target: Target,
+    link: Option<Link>,
+    /// Whether everything that was committed is also synced.
+    synced: bool,
+    /// SQLite's present `synchronous`.
+    full: bool,
+}
+
+impl Writer {
+    async fn link(&mut self) -> Result<&mut Link, Error> {
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => {
+                self.full = true;
+                self.target.connect().await?
+            }
+        };
+        Ok(self.link.insert(link))
+    }
+
+    async fn run(&mut self, mut units: Vec<Box<dyn Unit>>) {
+        let is_change = units.iter().any(|unit| unit.is_change());
+        let mut attempt = 0;
+        let outcome = loop {
+            attempt += 1;
+            match self.attempt(&mut units, is_change).await {
+                Err(Error::Serialization) if attempt < ATTEMPTS => {
+                    time::sleep(std::time::Duration::from_millis(u64::from(attempt * attempt))).await;
+                }
+                outcome => break outcome,
+            }
+        };
+        match &outcome {
+            Ok(()) => self.synced = is_change,
+            Err(error) => {
+                tracing::error!(%error, units = units.len(), "a batch was not committed");
+                // Whatever state the connection is in, the next batch begins on a new one.
+                self.link = None;
+            }
+        }
+        let failure = outcome.err().map(|error| match error {
+            Error::Serialization => "refused again and again for the sake of other transactions".to_owned(),
+            Error::Conflict(text) | Error::Unavailable(text) | Error::Corrupt(text) => text,
+            Error::Stale => "changed in the meantime".to_owned(),
+        });
+        for unit in units {
+            unit.answer(failure.clone().map_or(Ok(()), |text| Err(Error::Unavailable(text))));
+        }
+    }
+
+    async fn attempt(&mut self, units: &mut [Box<dyn Unit>], is_change: bool) -> Result<(), Error> {
+        let engine = self.engine;
+        if engine == Engine::Sqlite && self.full != is_change {
+            let pragma = if is_change { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+            let link = self.link().await?;
+            execute(&mut link.conn(), pragma).await?;
+            self.full = is_change;
+        }
+        let link = self.link().await?;
+        let mut conn = link.conn();
+        let conn = &mut conn;
+        execute(conn, if engine == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }).await?;
+        let worked = transaction(conn, engine, units, is_change).await;
+        match worked {
+            Ok(()) => execute(conn, "COMMIT").await,
+            Err(error) => {
+                execute(conn, "ROLLBACK").await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Forces to disk what was committed without a sync: a synced commit takes all before it along.
+    async fn sync(&mut self) {
+        if self.synced {
+            return;
+        }
+        let engine = self.engine;
+        let synced = async {
+            let link = self.link().await?;
+            if engine == Engine::Sqlite {
+                execute(&mut link.conn(), "PRAGMA synchronous = FULL").await?;
+            }
+            installation::count_sync(&mut link.conn()).await
+        };
+        match synced.await {
+            Ok(()) => self.full = true,
+            Err(error) => {
+                tracing::error!(%error, "usage records could not be synced");
+                self.link = None;
+            }
+        }
+        self.synced = true;
+    }
+}
+
+async fn execute(conn: &mut Conn<'_>, sql: &'static str) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::raw_sql(sql).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+async fn transaction(
+    conn: &mut Conn<'_>,
+    engine: Engine,
+    units: &mut [Box<dyn Unit>],
+    is_change: bool,
+) -> Result<(), Error> {
+    if engine == Engine::Postgres && !is_change {
+        execute(conn, "SET LOCAL synchronous_commit = off").await?;
+    }
+    let mut events: Vec<AuditEvent> = Vec::new();
+    let mut uses: Vec<UsageRecord> = Vec::new();
+    for unit in units {
+        execute(conn, "SAVEPOINT unit").await?;
+        match unit.run(conn).await {
+            Ran::Done(Records { events: own, usage }) => {
+                execute(conn, "RELEASE SAVEPOINT unit").await?;
+                events.extend(own);
+                uses.extend(usage);
+            }
+            Ran::Failed => execute(conn, "ROLLBACK TO SAVEPOINT unit").await?,
+            Ran::Again => return Err(Error::Serialization),
+        }
+    }
+    write_usage(conn, &uses).await?;
+    audit::append(conn, events).await
+}
+
+/// Writes usage records, and what they say about their keys: first use, last use, count.
+async fn write_usage(conn: &mut Conn<'_>, uses: &[UsageRecord]) -> Result<(), Error> {
+    let mut by_key: BTreeMap<(&FederationId, &KeyId), (i64, &UsageRecord)> = BTreeMap::new();
+    for record in uses {
+        usage::insert(conn, record).await?;
+        if let (Decision::Allowed, Some(federation_id)) = (record.decision, &record.federation_id) {
+            let entry = by_key.entry((federation_id, &record.key_id)).or_insert((0, record));
+            entry.0 += 1;
+            if record.at_ms >= entry.1.at_ms {
+                entry.1 = record;
+            }
+        }
+    }
+    for ((federation_id, key_id), (count, last)) in by_key {
+        keys::mark_used(conn, federation_id, key_id, count, last.at_ms, last.source.as_deref()).await?;
+    }
+    Ok(())
+}

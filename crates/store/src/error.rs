@@ -1,0 +1,65 @@
+//! What can go wrong in the database.
+
+/// Why the database did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It exists already; the text says what.
+    #[error("{0}")]
+    Conflict(String),
+    /// The row was changed since it was read, or is gone.
+    #[error("changed by somebody else in the meantime")]
+    Stale,
+    /// The database refused the transaction for the sake of another; it will be run again.
+    #[error("refused for the sake of another transaction")]
+    Serialization,
+    /// The database did not answer or could not write; nothing was changed.
+    #[error("the database did not answer: {0}")]
+    Unavailable(String),
+    /// A row holds what no version of this program writes.
+    #[error("a stored row cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// Whether a failed unit is to be run again with its whole batch.
+pub trait Retry {
+    /// True for SQLSTATE 40001 and its like.
+    fn is_retry(&self) -> bool;
+}
+
+impl Retry for Error {
+    fn is_retry(&self) -> bool {
+        matches!(self, Self::Serialization)
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => {
+                if database.is_unique_violation() {
+                    return Self::Conflict("it exists already".to_owned());
+                }
+                // 40001 serialization failure, 40P01 deadlock; SQLite's 517 is a snapshot that is
+                // too old to be written from.
+                match database.code().as_deref() {
+                    Some("40001" | "40P01" | "517") => Self::Serialization,
+                    _ => Self::Unavailable(database.message().to_owned()),
+                }
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+                Self::Corrupt(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// Says what a unique violation means in the words of the noun.
+    pub(crate) fn or_conflict(self, what: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Conflict(_) => Self::Conflict(what()),
+            Self::Stale | Self::Serialization | Self::Unavailable(_) | Self::Corrupt(_) => self,
+        }
+    }
+}

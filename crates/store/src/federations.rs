@@ -1,0 +1,165 @@
+//! Federations.
+
+use domain::{
+    FederationId,
+    federations::{Federation, FederationStatus, RotationPolicy, Slug, Vendor},
+};
+use sqlx::FromRow;
+
+use crate::{Conn, Error, db::on_db, statements::statements};
+
+macro_rules! columns {
+    () => {
+        "id, slug, name, vendor, status, owners, notes, max_age_days, overlap_hours, warn_days, version, created_ms, updated_ms"
+    };
+}
+
+statements! {
+    INSERT = concat!("INSERT INTO federations (", columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
+    UPDATE = "UPDATE federations SET name = $3, vendor = $4, status = $5, owners = $6, notes = $7,
+        max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, version = version + 1
+        WHERE id = $1 AND version = $2";
+    BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
+    BY_ID = concat!("SELECT ", columns!(), " FROM federations WHERE id = $1");
+    LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
+    USERS = "SELECT COUNT(*) FROM scim_users WHERE federation_id = $1";
+    GROUPS = "SELECT COUNT(*) FROM scim_groups WHERE federation_id = $1";
+    LAST_REQUEST = "SELECT MAX(last_used_ms) FROM provisioning_keys WHERE federation_id = $1";
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    slug: String,
+    name: String,
+    vendor: String,
+    status: String,
+    owners: String,
+    notes: String,
+    max_age_days: i64,
+    overlap_hours: i64,
+    warn_days: i64,
+    version: i64,
+    created_ms: i64,
+    updated_ms: i64,
+}
+
+impl TryFrom<Row> for Federation {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let corrupt = |what: &str| Error::Corrupt(format!("federation {}: {what}", row.id));
+        Ok(Self {
+            id: FederationId::parse(&row.id).ok_or_else(|| corrupt("id"))?,
+            slug: Slug::parse(&row.slug).map_err(|_| corrupt("slug"))?,
+            vendor: Vendor::parse(&row.vendor).map_err(|_| corrupt("vendor"))?,
+            status: FederationStatus::parse(&row.status).ok_or_else(|| corrupt("status"))?,
+            owners: serde_json::from_str(&row.owners).map_err(|_| corrupt("owners"))?,
+            policy: RotationPolicy {
+                max_age_days: row.max_age_days,
+                overlap_hours: row.overlap_hours,
+                warn_days: row.warn_days,
+            },
+            name: row.name,
+            notes: row.notes,
+            version: row.version,
+            created_ms: row.created_ms,
+            updated_ms: row.updated_ms,
+        })
+    }
+}
+
+fn owners_text(federation: &Federation) -> String {
+    serde_json::json!(federation.owners).to_string()
+}
+
+/// Adds a federation.
+///
+/// # Errors
+/// [`Error::Conflict`] when its slug is taken.
+pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
+    let owners = owners_text(federation);
+    let inserted = on_db!(conn, db => sqlx::query(INSERT)
+        .bind(federation.id.as_str())
+        .bind(federation.slug.as_str())
+        .bind(&federation.name)
+        .bind(federation.vendor.as_str())
+        .bind(federation.status.as_str())
+        .bind(&owners)
+        .bind(&federation.notes)
+        .bind(federation.policy.max_age_days)
+        .bind(federation.policy.overlap_hours)
+        .bind(federation.policy.warn_days)
+        .bind(federation.version)
+        .bind(federation.created_ms)
+        .bind(federation.updated_ms)
+        .execute(db).await.map(drop));
+    inserted.map_err(|error| {
+        Error::from(error).or_conflict(|| {
+            format!("there is a federation with the slug {:?} already", federation.slug.as_str())
+        })
+    })
+}
+
+/// Writes a federation that was read at `federation.version`.
+///
+/// # Errors
+/// [`Error::Stale`] when it has another version by now.
+pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
+    let owners = owners_text(federation);
+    let rows = on_db!(conn, db => sqlx::query(UPDATE)
+        .bind(federation.id.as_str())
+        .bind(federation.version)
+        .bind(&federation.name)
+        .bind(federation.vendor.as_str())
+        .bind(federation.status.as_str())
+        .bind(&owners)
+        .bind(&federation.notes)
+        .bind(federation.policy.max_age_days)
+        .bind(federation.policy.overlap_hours)
+        .bind(federation.policy.warn_days)
+        .bind(federation.updated_ms)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    if rows == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// The federation with a slug.
+pub async fn by_slug(conn: &mut Conn<'_>, slug: &Slug) -> Result<Option<Federation>, Error> {
+    let row: Option<Row> =
+        on_db!(conn, db => sqlx::query_as(BY_SLUG).bind(slug.as_str()).fetch_optional(db).await)?;
+    row.map(Federation::try_from).transpose()
+}
+
+/// The federation with an id.
+pub async fn by_id(conn: &mut Conn<'_>, id: &FederationId) -> Result<Option<Federation>, Error> {
+    let row: Option<Row> =
+        on_db!(conn, db => sqlx::query_as(BY_ID).bind(id.as_str()).fetch_optional(db).await)?;
+    row.map(Federation::try_from).transpose()
+}
+
+/// Every federation, in order of registration.
+pub async fn list(conn: &mut Conn<'_>) -> Result<Vec<Federation>, Error> {
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(LIST).fetch_all(db).await)?;
+    rows.into_iter().map(Federation::try_from).collect()
+}
+
+/// What a federation holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Users in the embedded directory.
+    pub users: i64,
+    /// Groups in the embedded directory.
+    pub groups: i64,
+    /// The last accepted request.
+    pub last_request_ms: Option<i64>,
+}
+
+/// Counts what a federation holds.
+pub async fn counts(conn: &mut Conn<'_>, id: &FederationId) -> Result<Counts, Error> {
+    let users = on_db!(conn, db => sqlx::query_scalar(USERS).bind(id.as_str()).fetch_one(db).await)?;
+    let groups = on_db!(conn, db => sqlx::query_scalar(GROUPS).bind(id.as_str()).fetch_one(db).await)?;
+    let last_request_ms =
+        on_db!(conn, db => sqlx::query_scalar(LAST_REQUEST).bind(id.as_str()).fetch_one(db).await)?;
+    Ok(Counts { users, groups, last_request_ms })
+}

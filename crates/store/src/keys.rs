@@ -1,0 +1,220 @@
+//! Provisioning keys. The secret is not here: only its keyed hash.
+
+use domain::{
+    FederationId, KeyId, Millis,
+    keys::{Key, Life},
+};
+use sqlx::FromRow;
+
+use crate::{Conn, Error, db::on_db, statements::statements};
+
+macro_rules! columns {
+    () => {
+        "federation_id, id, name, hash, last_four, scope, justification, issued_by, issued_ms, expires_ms,
+        retires_ms, revoked_ms, revoked_by, predecessor_id, successor_id, first_used_ms, last_used_ms,
+        last_used_source, uses, version"
+    };
+}
+
+statements! {
+    INSERT = "INSERT INTO provisioning_keys (federation_id, id, name, live_name, hash, last_four, scope,
+        justification, issued_by, issued_ms, expires_ms, predecessor_id, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    BY_ID = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE id = $1");
+    OF_FEDERATION = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 ORDER BY id");
+    LIST = concat!("SELECT ", columns!(), " FROM provisioning_keys ORDER BY federation_id, id");
+    SUCCEED = "UPDATE provisioning_keys SET successor_id = $4, retires_ms = $5, live_name = $6, version = version + 1
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    REVOKE = "UPDATE provisioning_keys SET revoked_ms = $4, revoked_by = $5, live_name = $6, version = version + 1
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    FREE_NAME = "UPDATE provisioning_keys SET live_name = $3 WHERE federation_id = $1 AND id = $2";
+    MARK_USED = "UPDATE provisioning_keys SET uses = uses + $3, last_used_ms = $4, last_used_source = $5,
+        first_used_ms = COALESCE(first_used_ms, $4)
+        WHERE federation_id = $1 AND id = $2";
+}
+
+/// A key with its keyed hash.
+pub struct StoredKey {
+    /// The key.
+    pub key: Key,
+    /// HMAC-SHA-256 under the pepper, in hexadecimal.
+    pub hash: String,
+}
+
+#[derive(FromRow)]
+struct Row {
+    federation_id: String,
+    id: String,
+    name: String,
+    hash: String,
+    last_four: String,
+    scope: String,
+    justification: Option<String>,
+    issued_by: String,
+    issued_ms: i64,
+    expires_ms: i64,
+    retires_ms: Option<i64>,
+    revoked_ms: Option<i64>,
+    revoked_by: Option<String>,
+    predecessor_id: Option<String>,
+    successor_id: Option<String>,
+    first_used_ms: Option<i64>,
+    last_used_ms: Option<i64>,
+    last_used_source: Option<String>,
+    uses: i64,
+    version: i64,
+}
+
+impl TryFrom<Row> for StoredKey {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let corrupt = |what: &str| Error::Corrupt(format!("key {}: {what}", row.id));
+        let relative = |id: &Option<String>, what: &str| {
+            id.as_deref().map(|id| KeyId::parse(id).ok_or_else(|| corrupt(what))).transpose()
+        };
+        let key = Key {
+            id: KeyId::parse(&row.id).ok_or_else(|| corrupt("id"))?,
+            federation_id: FederationId::parse(&row.federation_id).ok_or_else(|| corrupt("federation"))?,
+            scope: serde_json::from_str(&row.scope).map_err(|_| corrupt("scope"))?,
+            predecessor_id: relative(&row.predecessor_id, "predecessor")?,
+            successor_id: relative(&row.successor_id, "successor")?,
+            name: row.name,
+            last_four: row.last_four,
+            justification: row.justification,
+            life: Life {
+                issued_ms: row.issued_ms,
+                expires_ms: row.expires_ms,
+                retires_ms: row.retires_ms,
+                revoked_ms: row.revoked_ms,
+                first_used_ms: row.first_used_ms,
+                last_used_ms: row.last_used_ms,
+            },
+            issued_by: row.issued_by,
+            revoked_by: row.revoked_by,
+            last_used_source: row.last_used_source,
+            uses: row.uses,
+            version: row.version,
+        };
+        Ok(Self { key, hash: row.hash })
+    }
+}
+
+/// The name of a key that no longer stands in the way of a new key of the same name.
+fn freed_name(name: &str, id: &KeyId) -> String {
+    format!("{} {id}", name.to_lowercase())
+}
+
+/// Adds a key.
+///
+/// # Errors
+/// [`Error::Conflict`] when an accepted key of the federation has its name.
+pub async fn insert(conn: &mut Conn<'_>, stored: &StoredKey) -> Result<(), Error> {
+    let key = &stored.key;
+    let scope = serde_json::to_string(&key.scope).map_err(|error| Error::Corrupt(error.to_string()))?;
+    let inserted = on_db!(conn, db => sqlx::query(INSERT)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(&key.name)
+        .bind(key.name.to_lowercase())
+        .bind(&stored.hash)
+        .bind(&key.last_four)
+        .bind(&scope)
+        .bind(&key.justification)
+        .bind(&key.issued_by)
+        .bind(key.life.issued_ms)
+        .bind(key.life.expires_ms)
+        .bind(key.predecessor_id.as_ref().map(KeyId::as_str))
+        .bind(key.version)
+        .execute(db).await.map(drop));
+    inserted.map_err(|error| {
+        Error::from(error)
+            .or_conflict(|| format!("a live key of this federation is named {:?} already", key.name))
+    })
+}
+
+/// The key with an id, whatever its federation: the look-up of a presented key.
+pub async fn by_id(conn: &mut Conn<'_>, id: &KeyId) -> Result<Option<StoredKey>, Error> {
+    let row: Option<Row> =
+        on_db!(conn, db => sqlx::query_as(BY_ID).bind(id.as_str()).fetch_optional(db).await)?;
+    row.map(StoredKey::try_from).transpose()
+}
+
+/// The keys of a federation, in order of issue.
+pub async fn of_federation(conn: &mut Conn<'_>, id: &FederationId) -> Result<Vec<Key>, Error> {
+    let rows: Vec<Row> =
+        on_db!(conn, db => sqlx::query_as(OF_FEDERATION).bind(id.as_str()).fetch_all(db).await)?;
+    rows.into_iter().map(|row| StoredKey::try_from(row).map(|stored| stored.key)).collect()
+}
+
+/// Every key.
+pub async fn list(conn: &mut Conn<'_>) -> Result<Vec<Key>, Error> {
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(LIST).fetch_all(db).await)?;
+    rows.into_iter().map(|row| StoredKey::try_from(row).map(|stored| stored.key)).collect()
+}
+
+/// Gives a key, as it was read, a successor and an end of their overlap; frees its name for it.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn succeed(
+    conn: &mut Conn<'_>,
+    key: &Key,
+    successor: &KeyId,
+    retires_ms: Millis,
+) -> Result<(), Error> {
+    let rows = on_db!(conn, db => sqlx::query(SUCCEED)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .bind(successor.as_str())
+        .bind(retires_ms)
+        .bind(freed_name(&key.name, &key.id))
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    if rows == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// Revokes a key as it was read, and frees its name.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn revoke(conn: &mut Conn<'_>, key: &Key, at_ms: Millis, by: &str) -> Result<(), Error> {
+    let rows = on_db!(conn, db => sqlx::query(REVOKE)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .bind(at_ms)
+        .bind(by)
+        .bind(freed_name(&key.name, &key.id))
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    if rows == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// Frees the name of a key that has ended by itself.
+pub async fn free_name(conn: &mut Conn<'_>, key: &Key) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(FREE_NAME)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(freed_name(&key.name, &key.id))
+        .execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Counts accepted requests of a key.
+pub(crate) async fn mark_used(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &KeyId,
+    count: i64,
+    at_ms: Millis,
+    source: Option<&str>,
+) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(MARK_USED)
+        .bind(federation_id.as_str())
+        .bind(id.as_str())
+        .bind(count)
+        .bind(at_ms)
+        .bind(source)
+        .execute(db).await.map(drop))?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Leases: of all nodes, one works. Each new holder gets a higher fence.
+
+use domain::Millis;
+
+use crate::{Conn, Error, db::on_db, statements::statements};
+
+statements! {
+    // Renews one's own lease, takes an expired one, or makes a new one; another's living one stays.
+    TAKE = "INSERT INTO leases (name, holder, fence, expires_ms) VALUES ($1, $2, 1, $4)
+        ON CONFLICT (name) DO UPDATE SET
+            fence = CASE WHEN leases.holder = $2 THEN leases.fence ELSE leases.fence + 1 END,
+            holder = $2, expires_ms = $4
+        WHERE leases.holder = $2 OR leases.expires_ms <= $3
+        RETURNING fence";
+    FENCE = "SELECT fence FROM leases WHERE name = $1";
+    RELEASE = "UPDATE leases SET expires_ms = 0 WHERE name = $1 AND holder = $2 AND fence = $3";
+}
+
+/// Takes or renews a lease; its fence, or `None` while another holds it.
+pub async fn take(
+    conn: &mut Conn<'_>,
+    name: &str,
+    holder: &str,
+    now_ms: Millis,
+    expires_ms: Millis,
+) -> Result<Option<i64>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_scalar(TAKE)
+        .bind(name).bind(holder).bind(now_ms).bind(expires_ms).fetch_optional(db).await)?)
+}
+
+/// Refuses to go on when somebody else has taken the lease since: the first line of a leased unit.
+///
+/// # Errors
+/// [`Error::Stale`] when the fence is not the lease's any more.
+pub async fn check(conn: &mut Conn<'_>, name: &str, fence: i64) -> Result<(), Error> {
+    let present: Option<i64> =
+        on_db!(conn, db => sqlx::query_scalar(FENCE).bind(name).fetch_optional(db).await)?;
+    if present == Some(fence) { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// Gives a lease back, so that another node need not wait for its end.
+pub async fn release(conn: &mut Conn<'_>, name: &str, holder: &str, fence: i64) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(RELEASE).bind(name).bind(holder).bind(fence).execute(db).await.map(drop))?;
+    Ok(())
+}

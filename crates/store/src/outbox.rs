@@ -1,0 +1,71 @@
+//! The outbox: what must leave later is written in the unit that causes it.
+//!
+//! A row is sent at least once: claimed by moving its due time ahead, done when the receiver has
+//! it, tried again otherwise.
+
+use domain::Millis;
+use sqlx::FromRow;
+
+use crate::{Conn, Error, db::on_db, statements::statements};
+
+statements! {
+    INSERT = "INSERT INTO outbox (federation_id, id, kind, payload, due_ms) VALUES ($1, $2, $3, $4, $5)";
+    CLAIM = "UPDATE outbox SET attempts = attempts + 1, due_ms = $3
+        WHERE (federation_id, id) IN (SELECT federation_id, id FROM outbox
+            WHERE done_ms IS NULL AND due_ms <= $1 ORDER BY due_ms LIMIT $2)
+        AND done_ms IS NULL AND due_ms <= $1
+        RETURNING federation_id, id, kind, payload, attempts";
+    DONE = "UPDATE outbox SET done_ms = $3, payload = '', last_error = NULL WHERE federation_id = $1 AND id = $2";
+    FAILED = "UPDATE outbox SET due_ms = $3, last_error = $4 WHERE federation_id = $1 AND id = $2 AND done_ms IS NULL";
+}
+
+/// Something to send.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OutboxRow {
+    /// Whose it is.
+    pub federation_id: String,
+    /// Its id, in order of time.
+    pub id: String,
+    /// What it is; decides who sends it.
+    pub kind: String,
+    /// What to send; sealed when it holds a secret. Emptied once sent.
+    pub payload: String,
+    /// How often it was claimed.
+    pub attempts: i64,
+}
+
+/// Puts something into the outbox, to be sent at `due_ms` or later.
+pub async fn insert(conn: &mut Conn<'_>, row: &OutboxRow, due_ms: Millis) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(INSERT)
+        .bind(&row.federation_id)
+        .bind(&row.id)
+        .bind(&row.kind)
+        .bind(&row.payload)
+        .bind(due_ms)
+        .execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Claims what is due until `until_ms`; who does not finish by then gives others their turn.
+pub async fn claim(
+    conn: &mut Conn<'_>,
+    now_ms: Millis,
+    until_ms: Millis,
+    limit: i64,
+) -> Result<Vec<OutboxRow>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(CLAIM).bind(now_ms).bind(limit).bind(until_ms).fetch_all(db).await)?)
+}
+
+/// It was received; its payload is forgotten.
+pub async fn done(conn: &mut Conn<'_>, row: &OutboxRow, at_ms: Millis) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(DONE)
+        .bind(&row.federation_id).bind(&row.id).bind(at_ms).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// It was not received; try again at `due_ms`.
+pub async fn failed(conn: &mut Conn<'_>, row: &OutboxRow, due_ms: Millis, error: &str) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(FAILED)
+        .bind(&row.federation_id).bind(&row.id).bind(due_ms).bind(error).execute(db).await.map(drop))?;
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Every statement of the crate, so that a test can prepare each on both databases.
+
+/// Defines statements as constants and lists them in `ALL`.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+pub(crate) use statements;
+
+/// Every statement: module, name, text.
+pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
+    let modules = [
+        ("audit", crate::audit::ALL),
+        ("federations", crate::federations::ALL),
+        ("groups", crate::groups::ALL),
+        ("idempotency", crate::idempotency::ALL),
+        ("installation", crate::installation::ALL),
+        ("keys", crate::keys::ALL),
+        ("leases", crate::leases::ALL),
+        ("outbox", crate::outbox::ALL),
+        ("sessions", crate::sessions::ALL),
+        ("usage", crate::usage::ALL),
+        ("users", crate::users::ALL),
+    ];
+    modules
+        .into_iter()
+        .flat_map(|(module, statements)| statements.iter().map(move |(name, sql)| (module, *name, *sql)))
+        .collect()
+}

@@ -1,0 +1,195 @@
+//! One measured run: requests, failures, latency, and the CPU time that the server spent on them.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::keyward::user;
+use crate::{Outcome, now};
+
+/// What is asked, again and again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// GET of one of many paths.
+    Read,
+    /// POST of a new user.
+    Create,
+}
+
+/// Who is asked.
+pub struct Target {
+    /// Its port.
+    pub port: u16,
+    /// Its process, for the CPU time.
+    pub pid: u32,
+    /// The key that goes with each request; empty for none.
+    pub bearer: String,
+    /// For [`Work::Read`] the paths to ask in turn, for [`Work::Create`] the one to post to.
+    pub paths: Vec<String>,
+}
+
+/// How hard.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// Open connections.
+    pub connections: u32,
+    /// Seconds.
+    pub seconds: u32,
+}
+
+/// What came of it.
+#[derive(Clone, Copy)]
+pub struct Run {
+    /// Answers per second.
+    pub per_second: f64,
+    /// Answers that were not 2xx, or did not come.
+    pub failures: u64,
+    /// Median latency.
+    pub p50_ms: f64,
+    /// The latency that one in a hundred exceeds.
+    pub p99_ms: f64,
+    /// CPU time of the server for one request.
+    pub cpu_us: f64,
+}
+
+/// A different one in every call, so that names never collide between runs.
+fn run_number() -> u64 {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    RUNS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Runs it with wrk, whose script goes to `scratch`, where that is installed, else with connections of our own.
+pub async fn run(target: &Target, work: Work, load: Load, scratch: Option<&Path>) -> Outcome<Run> {
+    let before = cpu_seconds(target.pid)?;
+    let (requests, mut run) = match scratch {
+        Some(scratch) => with_wrk(target, work, load, scratch)?,
+        None => with_connections(target, work, load).await?,
+    };
+    let spent = cpu_seconds(target.pid)? - before;
+    run.cpu_us = spent * 1e6 / requests.max(1.0);
+    Ok(run)
+}
+
+fn with_wrk(target: &Target, work: Work, load: Load, scratch: &Path) -> Outcome<(f64, Run)> {
+    let script = scratch.join("load.lua");
+    std::fs::write(&script, lua(target, work))?;
+    let mut tool = Command::new("wrk");
+    tool.args(["--threads", "1", "--latency", "--connections", &load.connections.to_string()]);
+    tool.args(["--duration", &format!("{}s", load.seconds), "--script"]).arg(&script);
+    let output = tool.arg(format!("http://127.0.0.1:{}", target.port)).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().rev().find(|line| line.starts_with("{\"requests\"")).ok_or_else(|| {
+        format!("wrk said nothing that can be read: {text} {}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    let said: Value = serde_json::from_str(line)?;
+    let number = |name: &str| said[name].as_f64().unwrap_or(0.0);
+    let run = Run {
+        per_second: number("requests") * 1e6 / number("duration_us").max(1.0),
+        failures: said["failures"].as_u64().unwrap_or(0),
+        p50_ms: number("p50_us") / 1e3,
+        p99_ms: number("p99_us") / 1e3,
+        cpu_us: 0.0,
+    };
+    Ok((number("requests"), run))
+}
+
+fn lua(target: &Target, work: Work) -> String {
+    let bearer = if target.bearer.is_empty() {
+        String::new()
+    } else {
+        format!("wrk.headers[\"Authorization\"] = \"Bearer {}\"\n", target.bearer)
+    };
+    let request = match work {
+        Work::Read => {
+            let paths: Vec<String> = target.paths.iter().map(|path| format!("{path:?}")).collect();
+            format!(
+                "local paths = {{{}}}\nlocal i = 0\nfunction request()\n  i = i % #paths + 1\n  return wrk.format(\"GET\", paths[i])\nend\n",
+                paths.join(",")
+            )
+        }
+        Work::Create => {
+            let body = user("@@").replace("@@", "\" .. name .. \"");
+            // The template holds quotes: write it as a Lua long string cut at the name.
+            let parts: Vec<String> =
+                body.split("\" .. name .. \"").map(|part| format!("[==[{part}]==]")).collect();
+            format!(
+                "local i = 0\nfunction request()\n  i = i + 1\n  local name = \"r{run}n\" .. i\n  return wrk.format(\"POST\", {path:?}, nil, {body})\nend\n",
+                run = run_number(),
+                path = target.paths.first().map_or("/", String::as_str),
+                body = parts.join(" .. name .. "),
+            )
+        }
+    };
+    format!(
+        "{bearer}wrk.headers[\"Content-Type\"] = \"application/scim+json\"\n{request}\
+         function done(summary, latency)\n  local e = summary.errors\n  io.write(string.format(\
+         '{{\"requests\":%d,\"duration_us\":%d,\"failures\":%d,\"p50_us\":%d,\"p99_us\":%d}}\\n', summary.requests, \
+         summary.duration, e.connect + e.read + e.write + e.status + e.timeout, latency:percentile(50), \
+         latency:percentile(99)))\nend\n"
+    )
+}
+
+async fn with_connections(target: &Target, work: Work, load: Load) -> Outcome<(f64, Run)> {
+    let failures = Arc::new(AtomicU64::new(0));
+    let run = run_number();
+    let since = now();
+    let until = Duration::from_secs(load.seconds.into());
+    let mut workers = Vec::new();
+    for worker in 0..load.connections {
+        let (port, bearer, paths) = (target.port, target.bearer.clone(), target.paths.clone());
+        let failures = Arc::clone(&failures);
+        workers.push(tokio::spawn(async move {
+            let mut client = Client::connect(port, &bearer).await?;
+            let mut times = Vec::new();
+            let mut turn = worker as usize;
+            while since.elapsed() < until {
+                let begun = now();
+                let answer = match work {
+                    Work::Read => client.send("GET", &paths[turn % paths.len()], "").await?,
+                    Work::Create => {
+                        client.send("POST", &paths[0], &user(&format!("r{run}w{worker}n{turn}"))).await?
+                    }
+                };
+                if !(200..300).contains(&answer.status) {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                }
+                times.push(begun.elapsed());
+                turn += 1;
+            }
+            Ok::<_, std::io::Error>(times)
+        }));
+    }
+    let mut times = Vec::new();
+    for worker in workers {
+        match worker.await? {
+            Ok(more) => times.extend(more),
+            Err(_) => _ = failures.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+    times.sort_unstable();
+    let percentile =
+        |percent: usize| times.get(times.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3);
+    let requests = u32::try_from(times.len()).map_or(0.0, f64::from);
+    let run = Run {
+        per_second: requests / since.elapsed().as_secs_f64(),
+        failures: failures.load(Ordering::Relaxed),
+        p50_ms: percentile(50),
+        p99_ms: percentile(99),
+        cpu_us: 0.0,
+    };
+    Ok((requests, run))
+}
+
+/// User and system time that a process has spent: fields 14 and 15 of /proc/PID/stat, in hundredths of a second.
+fn cpu_seconds(pid: u32) -> Outcome<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold spaces.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / 100.0)
+}

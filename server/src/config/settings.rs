@@ -1,0 +1,267 @@
+//! The table of settings: name, shape, default, and the words that explain it.
+//!
+//! Everything that speaks of settings reads this table: the layers, the refusal of unknown keys,
+//! `config check`, `config example`. To add a setting, add a row here and a field in
+//! [`super::rules`].
+
+/// How a setting is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A list of texts; in the environment also separated by commas.
+    List,
+    /// A table from a text to a list of texts; in the environment an inline TOML table.
+    Map,
+}
+
+/// Whether the value may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is.
+    Open,
+    /// Never; only whether it is set.
+    Secret,
+    /// An address that may hold a password: shown without it.
+    Address,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name, a dot between table and key.
+    pub key: &'static str,
+    /// How it is written.
+    pub shape: Shape,
+    /// Whether its value may be shown.
+    pub shown: Shown,
+    /// The default, in TOML.
+    pub default: Option<&'static str>,
+    /// Whether the start is refused without it.
+    pub required: bool,
+    /// An example, in TOML.
+    pub example: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The variable of the environment that sets it.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.key.replace('.', "__").to_uppercase())
+    }
+
+    /// Finds a setting by name.
+    pub fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// The flag of `keyward serve` that sets it.
+    pub fn flag(&self) -> Option<&'static str> {
+        FLAGS.iter().find(|(key, _)| *key == self.key).map(|(_, flag)| *flag)
+    }
+}
+
+/// What every variable of the environment begins with.
+pub const PREFIX: &str = "KEYWARD_";
+
+/// The variable that names the configuration file; not a setting itself.
+pub const FILE_VARIABLE: &str = "KEYWARD_CONFIG";
+
+/// Settings that `keyward serve` also takes as flags. No secret is among them: a command line is
+/// visible to every user of the machine.
+pub const FLAGS: &[(&str, &str)] = &[
+    ("public_url", "--public-url"),
+    ("listen", "--listen"),
+    ("metrics_listen", "--metrics-listen"),
+    ("data_dir", "--data-dir"),
+    ("log.format", "--log-format"),
+    ("log.level", "--log-level"),
+];
+
+const fn text(key: &'static str, example: &'static str, help: &'static str) -> Setting {
+    Setting { key, shape: Shape::Text, shown: Shown::Open, default: None, required: false, example, help }
+}
+
+const fn number(key: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting {
+        key,
+        shape: Shape::Integer,
+        shown: Shown::Open,
+        default: Some(default),
+        required: false,
+        example: default,
+        help,
+    }
+}
+
+const fn or(setting: Setting, default: &'static str) -> Setting {
+    Setting { default: Some(default), ..setting }
+}
+
+const fn required(setting: Setting) -> Setting {
+    Setting { required: true, ..setting }
+}
+
+const fn shaped(setting: Setting, shape: Shape) -> Setting {
+    Setting { shape, ..setting }
+}
+
+const fn shown(setting: Setting, shown: Shown) -> Setting {
+    Setting { shown, ..setting }
+}
+
+/// Every setting, in the order of the example file: keys without a table first.
+pub const SETTINGS: &[Setting] = &[
+    required(text(
+        "public_url",
+        "\"https://keyward.example.com\"",
+        "The address that browsers and identity providers use: https, host, port if any; no path.\n\
+         Plain http is accepted for localhost, 127.0.0.1 and [::1] only.",
+    )),
+    or(
+        text(
+            "listen",
+            "\"127.0.0.1:8080\"",
+            "Where Keyward listens: IP address and port. A reverse proxy in front of it adds TLS.",
+        ),
+        "\"127.0.0.1:8080\"",
+    ),
+    text(
+        "metrics_listen",
+        "\"127.0.0.1:9090\"",
+        "Where /metrics is answered, apart from everything else. Off when not set.",
+    ),
+    or(
+        text("data_dir", "\"./data\"", "The folder of the SQLite database. Made when it is missing."),
+        "\"./data\"",
+    ),
+    shown(
+        text(
+            "database_url",
+            "\"postgres://keyward@db.internal/keyward\"",
+            "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE.\n\
+             A SQLite database in data_dir when not set.",
+        ),
+        Shown::Address,
+    ),
+    text("database_url_file", "\"/run/secrets/database_url\"", "A file that holds database_url."),
+    shown(
+        text(
+            "master_key",
+            "\"…\"",
+            "32 bytes in base64 that seal every secret in the database. Without it the data cannot be read:\n\
+             keep a copy apart from the backups. `keyward master-key generate` makes one.\n\
+             Exactly one of master_key and master_key_file is set.",
+        ),
+        Shown::Secret,
+    ),
+    text(
+        "master_key_file",
+        "\"/etc/keyward/master.key\"",
+        "A file that holds the master key. Only its owner may read it (chmod 600).",
+    ),
+    or(
+        shaped(
+            text(
+                "trusted_proxies",
+                "[\"10.0.0.0/8\"]",
+                "Networks of your reverse proxies. X-Forwarded-For is read only when the connection comes\n\
+                 from one of them; otherwise the address of the connection counts.",
+            ),
+            Shape::List,
+        ),
+        "[]",
+    ),
+    required(text(
+        "oidc.issuer",
+        "\"https://id.example.com\"",
+        "The issuer of your OpenID Connect provider, exactly as its discovery document says it.",
+    )),
+    required(text("oidc.client_id", "\"keyward\"", "The client that is registered for Keyward there.")),
+    shown(
+        text("oidc.client_secret", "\"…\"", "The secret of that client. Not set for a public client."),
+        Shown::Secret,
+    ),
+    text("oidc.client_secret_file", "\"/run/secrets/oidc_client_secret\"", "A file that holds it."),
+    or(
+        shaped(
+            text(
+                "oidc.scopes",
+                "[\"openid\", \"profile\", \"email\", \"groups\"]",
+                "What is asked for at sign-in. openid must be among them; add what carries the roles.",
+            ),
+            Shape::List,
+        ),
+        "[\"openid\", \"profile\", \"email\"]",
+    ),
+    or(
+        text("oidc.roles_claim", "\"groups\"", "The claim whose values decide the role of an admin."),
+        "\"groups\"",
+    ),
+    required(shaped(
+        text(
+            "roles.admin",
+            "[\"keyward-admins\"]",
+            "Values of that claim that make an admin: may do everything. At least one.",
+        ),
+        Shape::List,
+    )),
+    or(
+        shaped(
+            text(
+                "roles.manager",
+                "[\"keyward-managers\"]",
+                "Values that make a manager: may run every federation and its keys, archives nothing.",
+            ),
+            Shape::List,
+        ),
+        "[]",
+    ),
+    or(
+        shaped(
+            text(
+                "roles.operator",
+                "{ \"okta-team\" = [\"okta-prod\", \"okta-test\"] }",
+                "Values that make an operator of the named federations, and of no other.",
+            ),
+            Shape::Map,
+        ),
+        "{}",
+    ),
+    or(
+        text(
+            "usage.reads",
+            "\"batched\"",
+            "How records of reads are kept. batched: they survive the death of the process at once and a\n\
+             power cut after 50 ms. strict: on disk before the answer leaves, at a few ms for each read.",
+        ),
+        "\"batched\"",
+    ),
+    text("log.format", "\"json\"", "json or text. When not set: text on a terminal, json otherwise."),
+    or(text("log.level", "\"info\"", "error, warn, info, debug or trace."), "\"info\""),
+    number("limits.body_bytes", "1048576", "The largest request body, in bytes: 1024 to 67108864."),
+    number(
+        "limits.header_timeout_ms",
+        "10000",
+        "How long a client may take to send the headers of a request, in milliseconds: 100 to 60000.",
+    ),
+    number("limits.connections", "4096", "How many connections may be open at once: 1 to 100000."),
+    number(
+        "limits.connections_per_address",
+        "256",
+        "How many of them from one address (IPv6: one /64). Trusted proxies are not counted.",
+    ),
+    number(
+        "session.idle_minutes",
+        "30",
+        "After how many minutes without a request an admin is signed out: 1 to 1440.",
+    ),
+    number(
+        "session.absolute_hours",
+        "12",
+        "After how many hours an admin signs in again in any case: 1 to 168.",
+    ),
+];

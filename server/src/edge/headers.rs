@@ -1,0 +1,125 @@
+//! Headers that every answer carries, errors too: what a browser may do with it, and who may keep it.
+//!
+//! The nonce of the content security policy is made here, for each request, from the entropy port,
+//! and travels as [`CspNonce`] among the request's extensions. Leptos marks its inline scripts with
+//! the `leptos::nonce::Nonce` of its context; `leptos_axum` puts a nonce of its own there, and then
+//! runs the `additional_context` of the handler. So that both are the same one, the page handler
+//! calls [`provide_nonce`] in its `additional_context`. Nothing has to be written after rendering.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use base64::Engine as _;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, STRICT_TRANSPORT_SECURITY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use ops::ports::Entropy;
+
+/// The nonce of one answer: 128 bits in URL-safe base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CspNonce(pub String);
+
+/// Lets Leptos mark its inline scripts with the nonce that the header names. To be called in the
+/// `additional_context` of every handler that renders a page.
+pub fn provide_nonce() {
+    use leptos::prelude::{provide_context, use_context};
+    let parts = use_context::<http::request::Parts>();
+    if let Some(CspNonce(nonce)) = parts.and_then(|parts| parts.extensions.get::<CspNonce>().cloned()) {
+        provide_context(leptos::nonce::Nonce::from_value(nonce));
+    }
+}
+
+/// What the headers say.
+#[derive(Clone)]
+pub struct HeaderPolicy {
+    entropy: Arc<dyn Entropy>,
+    https: bool,
+    form_targets: Arc<RwLock<Vec<String>>>,
+}
+
+impl HeaderPolicy {
+    /// `https`: whether the public address is https, so that browsers are told to stay there.
+    pub fn new(entropy: Arc<dyn Entropy>, https: bool) -> Self {
+        Self { entropy, https, form_targets: Arc::default() }
+    }
+
+    /// Allows a form to end at another origin: browsers also hold the redirects after a form to
+    /// `form-action`, so the sign-out needs the origin of the provider's end-session endpoint.
+    /// What is not an origin is ignored.
+    pub fn allow_form_target(&self, address: &str) {
+        let Ok(url) = url::Url::parse(address) else { return };
+        let origin = url.origin().ascii_serialization();
+        let mut targets = self.form_targets.write().unwrap_or_else(PoisonError::into_inner);
+        if url.origin().is_tuple() && !targets.contains(&origin) {
+            targets.push(origin);
+        }
+    }
+
+    fn content_security_policy(&self, nonce: &str) -> String {
+        let targets = self.form_targets.read().unwrap_or_else(PoisonError::into_inner);
+        let mut form_action = String::from("'self'");
+        for target in targets.iter() {
+            form_action.push(' ');
+            form_action.push_str(target);
+        }
+        format!(
+            "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
+             connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action {form_action}; \
+             base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+        )
+    }
+}
+
+/// Sets the headers of every answer, and the nonce of its request.
+pub async fn layer(State(policy): State<HeaderPolicy>, mut request: Request, next: Next) -> Response {
+    let mut bytes = [0; 16];
+    policy.entropy.fill(&mut bytes);
+    let nonce = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let csp = policy.content_security_policy(&nonce);
+    request.extensions_mut().insert(CspNonce(nonce));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Ok(csp) = HeaderValue::from_str(&csp) {
+        headers.insert(CONTENT_SECURITY_POLICY, csp);
+    }
+    for (name, value) in FIXED {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if policy.https {
+        let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+        headers.insert(STRICT_TRANSPORT_SECURITY, year);
+    }
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.remove(SERVER);
+    response
+}
+
+const FIXED: [(&str, &str); 3] = [
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    (
+        "permissions-policy",
+        "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), \
+         publickey-credentials-get=(), serial=(), usb=(), clipboard-read=(), clipboard-write=(self)",
+    ),
+];
+
+/// The value that lets everybody keep an answer for ever: its address changes with its content.
+pub const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// Whether an answer says that nobody may keep it.
+pub fn is_no_store(headers: &HeaderMap) -> bool {
+    headers.get(CACHE_CONTROL).is_some_and(|value| value == "no-store")
+}

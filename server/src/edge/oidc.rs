@@ -1,0 +1,510 @@
+//! Sign-in of administrators: OpenID Connect, authorization code with PKCE (RFC 9700 2.1).
+//!
+//! `/auth/start` sends the browser to the provider, `/auth/callback` takes the answer,
+//! `POST /auth/sign-out` ends the session here and, where the provider can, there. A person is the
+//! pair of issuer and subject; an e-mail address never decides anything. Whatever is not exactly as
+//! it must be is refused: no session, an audit record with our own words, and a code for the page.
+//!
+//! To refuse something more, add it to [`token`] when it is about the token, else to
+//! [`OidcEdge::finish`], with a test against the hostile provider in `tests/oidc`.
+
+pub mod flow;
+pub mod json;
+pub mod next;
+pub mod provider;
+pub mod refusal;
+pub mod roles;
+pub mod settings;
+mod sign_out;
+pub mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::{RawQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use domain::{Millis, Secret, admins::Admin};
+use openidconnect::{
+    AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
+    EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, Scope, TokenResponse,
+    core::{
+        CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreTokenResponse,
+    },
+    http as oidc_http,
+};
+use ops::{Keyward, Kind, RequestInfo, admins::SignIn};
+use serde_json::Value;
+use tower_sessions::Session;
+
+use self::{
+    flow::Flow,
+    provider::{Known, Provider},
+    refusal::{Code, NoRole, Refusal},
+    settings::OidcSettings,
+    token::{Claims, Expected, Fault},
+};
+use super::session::{self, SessionPolicy};
+use crate::out::http::OidcHttp;
+
+const NO_ROLE: &str = "no-role";
+
+/// openidconnect's client with the endpoints that discovery sets.
+type Client = CoreClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// The edge where administrators sign in and out. Cheap to clone.
+#[derive(Clone)]
+pub struct OidcEdge(Arc<Inner>);
+
+struct Inner {
+    settings: OidcSettings,
+    keyward: Arc<Keyward>,
+    provider: Provider,
+    policy: SessionPolicy,
+}
+
+/// How a callback ended without a sign-in.
+enum End {
+    Refused(Refusal),
+    /// `ops` has written its record already.
+    NoRole,
+    Failed(StatusCode),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<tower_sessions::session::Error> for End {
+    fn from(error: tower_sessions::session::Error) -> Self {
+        tracing::error!(%error, "the session store does not answer");
+        Self::Failed(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+impl From<ops::Error> for End {
+    fn from(error: ops::Error) -> Self {
+        tracing::error!(%error, "a sign-in cannot be recorded");
+        Self::Failed(status(&error))
+    }
+}
+
+impl OidcEdge {
+    /// Makes the edge. Nothing is fetched until somebody signs in.
+    ///
+    /// # Errors
+    /// When the issuer is not a URL.
+    pub fn new(
+        settings: OidcSettings,
+        keyward: Arc<Keyward>,
+        http: OidcHttp,
+        policy: SessionPolicy,
+    ) -> Result<Self, url::ParseError> {
+        let provider = Provider::new(IssuerUrl::new(settings.issuer.clone())?, http);
+        Ok(Self(Arc::new(Inner { settings, keyward, provider, policy })))
+    }
+
+    /// The routes. They need the layer of [`session::layer`] and a [`RequestInfo`] extension outside.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/auth/start", get(start))
+            .route("/auth/callback", get(callback))
+            .route("/auth/sign-out", post(sign_out::sign_out))
+            .with_state(self.clone())
+    }
+
+    /// Whether the provider can be used now, for the sign-in page.
+    pub async fn provider_answers(&self, now_ms: Millis) -> bool {
+        self.0.provider.known(now_ms).await.is_ok()
+    }
+
+    /// The provider's name, for the sign-in page.
+    pub fn provider_name(&self) -> &str {
+        &self.0.settings.provider_name
+    }
+
+    fn client(&self, known: &Known) -> Client {
+        let Inner { settings, .. } = &*self.0;
+        let secret = settings.client_secret.as_ref().map(Secret::expose);
+        let client = CoreClient::from_provider_metadata(
+            known.metadata.clone(),
+            ClientId::new(settings.client_id.clone()),
+            secret.map(|secret| ClientSecret::new(secret.to_owned())),
+        );
+        // OIDC Discovery 3: client_secret_basic, unless the provider does not list it.
+        let methods = known.metadata.token_endpoint_auth_methods_supported();
+        let basic = methods.is_none_or(|methods| {
+            methods.contains(&CoreClientAuthMethod::ClientSecretBasic)
+                || !methods.contains(&CoreClientAuthMethod::ClientSecretPost)
+        });
+        client
+            .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
+            .set_redirect_uri(RedirectUrl::from_url(settings.redirect_uri.clone()))
+    }
+
+    fn random(&self) -> String {
+        let mut bytes = [0; 32];
+        self.0.keyward.entropy().fill(&mut bytes);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Begins a sign-in and says where to send the browser.
+    async fn begin(&self, session: &Session, now_ms: Millis, next: String) -> Result<String, End> {
+        let known = self.0.provider.known(now_ms).await?;
+        let (state, nonce) = (CsrfToken::new(self.random()), Nonce::new(self.random()));
+        let verifier = PkceCodeVerifier::new(self.random());
+        let client = self.client(&known);
+        let mut request = client
+            .authorize_url(
+                CoreAuthenticationFlow::AuthorizationCode,
+                || state,
+                || nonce,
+            )
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+        for scope in self.0.settings.scopes.iter().filter(|scope| *scope != "openid") {
+            request = request.add_scope(Scope::new(scope.clone()));
+        }
+        let (url, state, nonce) = request.url();
+        session.remove_value(NO_ROLE).await?;
+        let flow = Flow {
+            state: state.into_secret(),
+            nonce: nonce.secret().clone(),
+            verifier,
+            issuer: self.0.settings.issuer.clone(),
+            next,
+            begun_ms: now_ms,
+        };
+        flow.begin(session).await?;
+        Ok(url.into())
+    }
+
+    /// Takes the provider's answer and says where to send the browser, or why nobody is let in.
+    async fn finish(&self, session: &Session, info: &RequestInfo, query: &str) -> Result<String, End> {
+        let Inner { settings, provider, policy, .. } = &*self.0;
+        let now_ms = info.arrived_ms;
+        let answer = Answer::read(query)?;
+        let flow = Flow::take(session, &answer.state)
+            .await?
+            .ok_or_else(|| Refusal::new(Code::State, "no sign-in with this state is open in this browser"))?;
+        if flow.is_expired(now_ms) {
+            return Err(Refusal::new(Code::Expired, "the sign-in took longer than ten minutes").into());
+        }
+        let known = provider.known(now_ms).await?;
+        // RFC 9207 2.4, before anything else in the answer is believed.
+        let from_issuer = match &answer.issuer {
+            Some(issuer) => *issuer == settings.issuer,
+            None => !known.sends_issuer(),
+        };
+        if !from_issuer || flow.issuer != settings.issuer {
+            return Err(Refusal::new(Code::Issuer, "the answer does not come from the issuer that was asked").into());
+        }
+        let code = answer.outcome?;
+
+        let expected = Expected {
+            issuer: provider.issuer(),
+            client_id: &settings.client_id,
+            nonce: &flow.nonce,
+            now_ms,
+        };
+        let (id_token, access_token) = self.redeem(&known, code, flow.verifier, &expected).await?;
+        let raw = id_token.to_string();
+        let mut claims = token::read(&raw, &expected)?;
+        self.prove(&id_token, &access_token, &known, &expected).await?;
+        self.complete(&known, &access_token, &mut claims).await?;
+
+        let admin = self.admit(session, info, &claims).await?;
+        let hint = known.end_session().is_some().then_some(raw);
+        session::sign_in(session, admin, hint, *policy, now_ms).await?;
+        Ok(flow.next)
+    }
+
+    /// Redeems the code at the token endpoint.
+    async fn redeem(
+        &self,
+        known: &Known,
+        code: String,
+        verifier: PkceCodeVerifier,
+        expected: &Expected<'_>,
+    ) -> Result<(CoreIdToken, openidconnect::AccessToken), Refusal> {
+        let answer: Result<CoreTokenResponse, _> = self
+            .client(known)
+            .exchange_code(AuthorizationCode::new(code))
+            .map_err(|_| Refusal::new(Code::ProviderUnreachable, "it names no token endpoint"))?
+            .set_pkce_verifier(verifier)
+            .request_async(self.0.provider.http())
+            .await;
+        let answer = answer.map_err(|error| match error {
+            RequestTokenError::Request(error) => Refusal::new(Code::ProviderUnreachable, error.to_string()),
+            RequestTokenError::ServerResponse(_) => {
+                Refusal::new(Code::Token, "the provider did not redeem the code")
+            }
+            RequestTokenError::Parse(_, body) => unreadable(&body, expected),
+            RequestTokenError::Other(_) => {
+                Refusal::new(Code::Token, "the provider's answer to the code is not one")
+            }
+        })?;
+        let id_token = answer
+            .id_token()
+            .cloned()
+            .ok_or_else(|| Refusal::new(Code::Token, "the provider gave no ID token"))?;
+        Ok((id_token, answer.access_token().clone()))
+    }
+
+    /// Proves the ID token, with fresh keys when the known ones do not.
+    async fn prove(
+        &self,
+        id_token: &CoreIdToken,
+        access_token: &openidconnect::AccessToken,
+        known: &Arc<Known>,
+        expected: &Expected<'_>,
+    ) -> Result<(), Refusal> {
+        let refusal = match token::verify(id_token, access_token, &known.keys, expected) {
+            Ok(()) => return Ok(()),
+            Err(Fault::Refused(refusal)) => return Err(refusal),
+            Err(Fault::UnknownKey(refusal)) => refusal,
+        };
+        let Some(newer) = self.0.provider.newer_keys(known, expected.now_ms).await else {
+            return Err(refusal);
+        };
+        token::verify(id_token, access_token, &newer.keys, expected).map_err(|fault| match fault {
+            Fault::UnknownKey(refusal) | Fault::Refused(refusal) => refusal,
+        })
+    }
+
+    /// Adds what the ID token does not say and the provider tells at its userinfo endpoint.
+    async fn complete(
+        &self,
+        known: &Known,
+        access_token: &openidconnect::AccessToken,
+        claims: &mut Claims,
+    ) -> Result<(), Refusal> {
+        let has_roles = roles::values(claims, &self.0.settings.roles_claim).is_some();
+        let Some(endpoint) = known.metadata.userinfo_endpoint().filter(|_| !has_roles) else {
+            return Ok(());
+        };
+        let request = oidc_http::Request::get(endpoint.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {}", access_token.secret()))
+            .body(Vec::new())
+            .map_err(|_| Refusal::new(Code::Token, "the access token is not one"))?;
+        let answer = self.0.provider.http().send(request).await;
+        let answer = answer.map_err(|error| Refusal::new(Code::ProviderUnreachable, error.to_string()))?;
+        if answer.status() != StatusCode::OK {
+            let status = answer.status().as_u16();
+            return Err(Refusal::new(Code::ProviderUnreachable, format!("userinfo answered with status {status}")));
+        }
+        let told = json::object(answer.body())
+            .ok_or_else(|| Refusal::new(Code::Token, "userinfo is not one plain object"))?;
+        // OIDC Core 5.3.2: otherwise it may speak of somebody else.
+        if told.get("sub") != claims.get("sub") {
+            return Err(Refusal::new(Code::Token, "sub of userinfo is not that of the ID token"));
+        }
+        for (name, value) in told {
+            claims.entry(name).or_insert(value);
+        }
+        Ok(())
+    }
+
+    /// Asks `ops` to let the person in, by the role that their claims give.
+    async fn admit(&self, session: &Session, info: &RequestInfo, claims: &Claims) -> Result<Admin, End> {
+        let Inner { settings, keyward, .. } = &*self.0;
+        let claim_values = roles::values(claims, &settings.roles_claim).unwrap_or_default();
+        let role = roles::role(&settings.roles, &claim_values);
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).and_then(clean);
+        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = text("name")
+            .or_else(|| text("preferred_username"))
+            .or_else(|| text("email"))
+            .unwrap_or_else(|| subject.clone());
+        let no_role = role.is_none().then(|| NoRole {
+            name: name.clone(),
+            claim: settings.roles_claim.clone(),
+            received: claim_values.iter().filter_map(|value| clean(value)).take(20).collect(),
+            expected: roles::expected(&settings.roles),
+        });
+        let sign_in = SignIn {
+            issuer: settings.issuer.clone(),
+            subject,
+            name,
+            email: text("email"),
+            role,
+            claim_values,
+        };
+        let cx = session::visitor_cx(Arc::clone(keyward), info.clone());
+        match (ops::admins::sign_in(&cx, sign_in).await, no_role) {
+            (Ok(admin), None) => Ok(admin),
+            (Err(error), Some(no_role)) if error.kind() == Kind::Forbidden => {
+                session::forget_admin(session).await?;
+                session.insert(NO_ROLE, no_role).await?;
+                Err(End::NoRole)
+            }
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), Some(_)) => Err(ops::Error::Internal("somebody without a role was let in".to_owned()).into()),
+        }
+    }
+
+    async fn refuse(&self, info: &RequestInfo, refusal: &Refusal) -> Response {
+        let Refusal { code, reason } = refusal;
+        tracing::info!(code = code.as_str(), reason, "a sign-in was refused");
+        let cx = session::visitor_cx(Arc::clone(&self.0.keyward), info.clone());
+        match ops::admins::refuse_sign_in(&cx, &format!("{}: {reason}", code.as_str())).await {
+            Ok(()) => sign_in_page(*code),
+            Err(error) => failure(status(&error)),
+        }
+    }
+}
+
+/// What the page must say to somebody who was known and has no role.
+pub async fn no_role(session: &Session) -> Option<NoRole> {
+    session.get(NO_ROLE).await.ok().flatten()
+}
+
+async fn start(
+    State(edge): State<OidcEdge>,
+    session: Session,
+    Extension(info): Extension<RequestInfo>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let next = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "next")
+        .map_or_else(|| "/".to_owned(), |(_, path)| next::local_path(&path));
+    let begun = edge.begin(&session, info.arrived_ms, next).await;
+    edge.answer(&info, begun).await
+}
+
+async fn callback(
+    State(edge): State<OidcEdge>,
+    session: Session,
+    Extension(info): Extension<RequestInfo>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let finished = edge.finish(&session, &info, &query.unwrap_or_default()).await;
+    edge.answer(&info, finished).await
+}
+
+impl OidcEdge {
+    async fn answer(&self, info: &RequestInfo, came_to: Result<String, End>) -> Response {
+        match came_to {
+            Ok(location) => see_other(&location),
+            Err(End::Refused(refusal)) => self.refuse(info, &refusal).await,
+            Err(End::NoRole) => sign_in_page(Code::NoRole),
+            Err(End::Failed(status)) => failure(status),
+        }
+    }
+}
+
+/// Why openidconnect could not read a token response: our reader of the ID token may know better.
+fn unreadable(body: &[u8], expected: &Expected<'_>) -> Refusal {
+    json::object(body)
+        .and_then(|answer| token::read(answer.get("id_token")?.as_str()?, expected).err())
+        .unwrap_or_else(|| Refusal::new(Code::Token, "the provider's answer to the code cannot be read"))
+}
+
+/// An authorization response (RFC 6749 4.1.2).
+struct Answer {
+    state: String,
+    issuer: Option<String>,
+    outcome: Result<String, Refusal>,
+}
+
+impl Answer {
+    fn read(query: &str) -> Result<Self, Refusal> {
+        let malformed = |reason: &str| Refusal::new(Code::State, reason);
+        let (mut code, mut state, mut issuer, mut error) = (None, None, None, None);
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let field = match &*name {
+                "code" => &mut code,
+                "state" => &mut state,
+                "iss" => &mut issuer,
+                "error" => &mut error,
+                // RFC 6749 4.1.2: unknown parameters are ignored.
+                _ => continue,
+            };
+            // RFC 6749 3.1: parameters do not repeat.
+            if field.replace(value.into_owned()).is_some() {
+                return Err(malformed("a parameter of the answer stands twice"));
+            }
+        }
+        let state = state.ok_or_else(|| malformed("the answer has no state"))?;
+        let outcome = match (code, error) {
+            (Some(code), None) => Ok(code),
+            (_, Some(error)) => Err(denied(&error)),
+            (None, None) => Err(malformed("the answer has neither a code nor an error")),
+        };
+        Ok(Self { state, issuer, outcome })
+    }
+}
+
+/// RFC 6749 4.1.2.1 and OIDC Core 3.1.2.6: only words that the standards know are repeated.
+fn denied(error: &str) -> Refusal {
+    const WORDS: [&str; 9] = [
+        "access_denied",
+        "invalid_request",
+        "unauthorized_client",
+        "unsupported_response_type",
+        "invalid_scope",
+        "interaction_required",
+        "login_required",
+        "account_selection_required",
+        "consent_required",
+    ];
+    match error {
+        "server_error" | "temporarily_unavailable" => {
+            Refusal::new(Code::ProviderUnreachable, format!("the provider answered {error}"))
+        }
+        error if WORDS.contains(&error) => {
+            Refusal::new(Code::Denied, format!("the provider answered {error}"))
+        }
+        _ => Refusal::new(Code::Denied, "the provider answered with an error of its own"),
+    }
+}
+
+/// A text of the provider as people may see it: at most 100 characters, no control characters and
+/// nothing that turns the direction of writing; `None` when nothing is left.
+fn clean(text: &str) -> Option<String> {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let kept: String = text.chars().filter(|c| !c.is_control() && !turns(*c)).take(100).collect();
+    let kept = kept.trim();
+    (!kept.is_empty()).then(|| kept.to_owned())
+}
+
+fn see_other(location: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::CACHE_CONTROL, "no-store"), (header::LOCATION, location)]).into_response()
+}
+
+fn sign_in_page(code: Code) -> Response {
+    see_other(&format!("/sign-in?error={}", code.as_str()))
+}
+
+fn failure(status: StatusCode) -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "5")];
+    (status, headers, "Signing in is not possible at the moment. Try again in a few seconds.\n").into_response()
+}
+
+fn status(error: &ops::Error) -> StatusCode {
+    match error.kind() {
+        Kind::Unavailable | Kind::Throttled | Kind::Held => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Invalid
+        | Kind::Unauthenticated
+        | Kind::Forbidden
+        | Kind::NotFound
+        | Kind::Conflict
+        | Kind::Stale
+        | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

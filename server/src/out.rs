@@ -1,0 +1,3 @@
+//! Calls that leave the process: HTTP clients, each with its own guard on where it may go.
+
+pub mod http;

@@ -1,0 +1,5 @@
+//! What runs beside requests: time, chance, signals, timers. The only place but `main` that reads
+//! the clock and the randomness of the operating system.
+
+pub mod clock;
+pub mod signals;
