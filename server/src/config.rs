@@ -180,7 +180,7 @@ pub struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(30 * 60), absolute: Duration::from_secs(12 * 60 * 60) }
+        Self { idle: Duration::from_mins(30), absolute: Duration::from_hours(12) }
     }
 }
 

@@ -5,6 +5,7 @@
 //! terminal or show a line in another order. Bodies and `Authorization` are never given to an event.
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write},
     panic::PanicHookInfo,
 };
@@ -62,7 +63,10 @@ where
 
 fn log_panic(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
-    let message = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(target: "keyward", place, "a defect: {}", message.unwrap_or("a panic without a text"));
 }
@@ -103,8 +107,8 @@ pub fn escape(text: &str) -> String {
         if is_unsafe(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                escaped.push_str("\\u");
-                escaped.push_str(&format!("{unit:04x}"));
+                // Writing into a String does not fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
             }
         } else {
             escaped.push(character);

@@ -1,5 +1,7 @@
 //! Assembly: from a configuration to a running server.
 
+#![expect(clippy::unused_async, reason = "the assembly is not built yet")]
+
 use crate::{
     cli::{DemoOptions, Exit},
     config::Config,

@@ -2,7 +2,7 @@
 
 use domain::{
     KeyId, Millis,
-    audit::{Action, AuditRecord, ChainHead, Outcome},
+    audit::{Action, ActorRef, AuditRecord, ChainHead, Outcome},
     federations::Slug,
 };
 use ops::audit::AuditFilter;
@@ -26,6 +26,8 @@ pub struct AuditPage {
     pub head: Option<ChainHead>,
     /// The federations that the reader may see.
     pub known: Known,
+    /// The people to choose from in the filter.
+    pub actors: Vec<ActorRef>,
 }
 
 /// Reads the filter from the address; what cannot be read does not narrow.
@@ -54,7 +56,8 @@ pub async fn list(filter: &AuditFilter, before: Option<i64>) -> Result<AuditPage
     let cx = admin_cx()?;
     let page = ops::audit::list(&cx, filter, before, RECORDS).await?;
     let head = ops::audit::head(&cx).await.ok();
-    Ok(AuditPage { records: page.records, next: page.next, head, known: known().await? })
+    let actors = ops::audit::actors(&cx).await?;
+    Ok(AuditPage { records: page.records, next: page.next, head, known: known().await?, actors })
 }
 
 /// One record.

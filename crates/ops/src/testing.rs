@@ -1,11 +1,8 @@
 //! For tests: a clock that is moved by hand, chance that repeats, and databases of one's own.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use domain::{
@@ -83,11 +80,6 @@ pub async fn open(target: Target, clock: Arc<TestClock>) -> Arc<Keyward> {
     Keyward::open(target, &master_key(), clock, Arc::new(TestEntropy::default()), settings())
         .await
         .expect("a test database can be opened")
-}
-
-/// Opens a SQLite database in a folder.
-pub async fn open_sqlite(folder: &Path, clock: Arc<TestClock>) -> Arc<Keyward> {
-    open(Target::sqlite(folder.join("keyward.db")), clock).await
 }
 
 /// A signed-in person of a role.

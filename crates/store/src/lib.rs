@@ -25,6 +25,9 @@ pub mod sessions;
 pub mod usage;
 pub mod users;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use committer::{Change, Committer};
 pub use db::{Conn, Engine, Reader, Store, Target, migrate};
 pub use error::{Error, Retry};

@@ -125,7 +125,9 @@ fn write(out: &Path, hash: &str, files: &[File], profile: Profile) -> Outcome {
         // woff2 and png are compressed already.
         if [".js", ".wasm", ".css", ".svg", ".webmanifest"].iter().any(|end| file.name.ends_with(end)) {
             let small = brotli(&file.bytes, profile).during(format_args!("compress {}", file.name))?;
-            write_if_changed(&folder.join(format!("{}.br", file.name)), &small)?;
+            if small.len() < file.bytes.len() {
+                write_if_changed(&folder.join(format!("{}.br", file.name)), &small)?;
+            }
         }
     }
     write_if_changed(&out.join("bundle.txt"), hash.as_bytes())?;
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn the_same_bytes_are_not_written_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let files = [file("a.js", "let a = 1;")];
+        let files = [file("a.js", &"let a = 1;\n".repeat(20))];
         write(dir.path(), &hash(&files), &files, Profile::Dev).unwrap();
         let path = dir.path().join("pkg").join(hash(&files)).join("a.js");
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();

@@ -139,7 +139,8 @@ fn file_layer(layered: &mut Layered, sources: &Sources) {
         let found = sources.environment.iter().find(|(name, _)| name.to_str() == Some(FILE_VARIABLE));
         found.map(|(_, path)| (PathBuf::from(path), format!("environment {FILE_VARIABLE}")))
     };
-    let named = sources.file.clone().map(|path| (path, "flag --config".to_owned())).or_else(named_by_variable);
+    let named =
+        sources.file.clone().map(|path| (path, "flag --config".to_owned())).or_else(named_by_variable);
     let (path, source) = match named {
         Some((path, source)) => (path, Some(source)),
         None => (sources.directory.join("keyward.toml"), None),
@@ -158,7 +159,8 @@ fn file_layer(layered: &mut Layered, sources: &Sources) {
             return;
         }
     };
-    let shown = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
+    let shown =
+        path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
     layered.file = Some(path);
     let bad_toml = |line: usize, message: &str| ConfigProblem {
         key: "config".to_owned(),
@@ -262,15 +264,18 @@ fn encode(shape: Shape, value: Value) -> Value {
     Value::from(pairs.collect::<Vec<_>>())
 }
 
+/// Is called with a name, and with the shape and value when the name is a setting.
+type Found<'a> = dyn FnMut(&str, Option<(Shape, &Value)>) + 'a;
+
 /// Walks a file's tree down to settings; calls `found` with the value, or with none for a name that
 /// is not one.
-fn collect(dict: &Dict, path: &mut Vec<String>, found: &mut dyn FnMut(&str, Option<(Shape, &Value)>)) {
+fn collect(dict: &Dict, path: &mut Vec<String>, found: &mut Found<'_>) {
     for (name, value) in dict {
         path.push(name.clone());
         let key = path.join(".");
-        let is_table = SETTINGS.iter().any(|setting| {
-            setting.key.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        });
+        let is_table = SETTINGS
+            .iter()
+            .any(|setting| setting.key.strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('.')));
         match (Setting::find(&key), value.as_dict()) {
             (Some(setting), _) => found(&key, Some((setting.shape, value))),
             (None, Some(dict)) if is_table || !dict.is_empty() => collect(dict, path, found),

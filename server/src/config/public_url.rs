@@ -35,7 +35,10 @@ impl PublicUrl {
         if !bare {
             return Err(Fault::new(
                 "scheme, host and port only: no path, no ?, no #",
-                format!("write {}; Keyward must have a host name of its own", url.origin().ascii_serialization()),
+                format!(
+                    "write {}; Keyward must have a host name of its own",
+                    url.origin().ascii_serialization()
+                ),
             ));
         }
         Ok(Self { origin: url.origin().ascii_serialization(), https: url.scheme() == "https" })

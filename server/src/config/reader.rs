@@ -59,11 +59,7 @@ impl Reader {
     }
 
     /// A text that `parse` makes into a value.
-    pub fn parse<T>(
-        &mut self,
-        key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Option<T> {
+    pub fn parse<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
         let text = self.text(key)?;
         match parse(text.trim()) {
             Ok(value) => Some(value),
@@ -97,14 +93,12 @@ impl Reader {
             return None;
         };
         let number = value.to_i128().and_then(|number| u64::try_from(number).ok());
-        match number.filter(|number| (low..=high).contains(number)) {
-            Some(number) => Some(number),
-            None => {
-                let expected = format!("a whole number from {low} to {high}");
-                self.refuse(key, Fault::new(expected, format!("the default is {}", example(key))));
-                None
-            }
+        let number = number.filter(|number| (low..=high).contains(number));
+        if number.is_none() {
+            let expected = format!("a whole number from {low} to {high}");
+            self.refuse(key, Fault::new(expected, format!("the default is {}", example(key))));
         }
+        number
     }
 
     /// A list of texts, none of them empty.
@@ -236,9 +230,8 @@ pub(super) fn without_password(address: &str) -> String {
             Ok(()) => url.to_string(),
             Err(()) => "an address that is not shown".to_owned(),
         },
-        Ok(_) => address.to_owned(),
         Err(_) if address.contains(['@', '?']) => "an address that is not shown".to_owned(),
-        Err(_) => address.to_owned(),
+        Ok(_) | Err(_) => address.to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From settings to a [`Config`]: what each value must be.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, time::Duration};
 
 use domain::{Secret, federations::Slug};
 
@@ -120,7 +120,8 @@ fn master_key(reader: &mut Reader) -> Option<MasterKeyBytes> {
             key: "master_key".to_owned(),
             source: "not set".to_owned(),
             found: None,
-            expected: "32 bytes in base64 in master_key, or a file that holds them in master_key_file".to_owned(),
+            expected: "32 bytes in base64 in master_key, or a file that holds them in master_key_file"
+                .to_owned(),
             fix: "run `keyward master-key generate --out master.key`, keep a copy in a safe place, \
                   and set master_key_file = \"master.key\" or KEYWARD_MASTER_KEY_FILE=master.key"
                 .to_owned(),
@@ -130,7 +131,9 @@ fn master_key(reader: &mut Reader) -> Option<MasterKeyBytes> {
     let (text, held) = reader.secret("master_key", "master_key_file")?;
     let (key, file) = match held {
         Held::File(path) => ("master_key_file", Some(path)),
-        Held::Setting if reader.layered.is_from_file("master_key") => ("master_key", reader.layered.file.clone()),
+        Held::Setting if reader.layered.is_from_file("master_key") => {
+            ("master_key", reader.layered.file.clone())
+        }
         Held::Setting => ("master_key", None),
     };
     let mut open = false;
@@ -167,7 +170,10 @@ fn oidc(reader: &mut Reader) -> Option<Oidc> {
         }
         if text.contains("/.well-known/") {
             let issuer = text.split("/.well-known/").next().unwrap_or_default();
-            return Err(Fault::new("the issuer, not its discovery document", format!("did you mean {issuer}?")));
+            return Err(Fault::new(
+                "the issuer, not its discovery document",
+                format!("did you mean {issuer}?"),
+            ));
         }
         // OpenID Connect Discovery 1.0, 4.3: the issuer is compared as text, a slash at its end counts.
         Ok(text.to_owned())
@@ -281,10 +287,7 @@ fn session(reader: &mut Reader) -> Option<Session> {
         let expected = format!("at most session.absolute_hours, {absolute} h");
         reader.refuse("session.idle_minutes", Fault::new(expected, "lower it, or raise the other"));
     }
-    Some(Session {
-        idle: Duration::from_secs(idle? * 60),
-        absolute: Duration::from_secs(absolute? * 60 * 60),
-    })
+    Some(Session { idle: Duration::from_mins(idle?), absolute: Duration::from_hours(absolute?) })
 }
 
 /// Reads the address of a demo, which is refused on anything but loopback: its identity provider
@@ -311,23 +314,34 @@ pub(super) fn demo_address(text: &str) -> Result<SocketAddr, ConfigProblem> {
 }
 
 /// The problem of an address on which nobody can listen.
-pub(super) fn unusable(key: &str, source: String, address: SocketAddr, error: &std::io::Error) -> ConfigProblem {
-    let (expected, fix) = match error.kind() {
-        std::io::ErrorKind::AddrInUse => (
-            "a port that is free".to_owned(),
-            format!("stop what uses port {} (`ss -ltnp 'sport = :{0}'` names it), or choose another", address.port()),
-        ),
-        std::io::ErrorKind::PermissionDenied => (
-            "a port that this user may use".to_owned(),
-            "choose a port of 1024 or more, or give the program CAP_NET_BIND_SERVICE".to_owned(),
-        ),
-        std::io::ErrorKind::AddrNotAvailable => (
-            "an address of this machine".to_owned(),
-            format!("did you mean 0.0.0.0:{}, every address of this machine?", address.port()),
-        ),
-        _ => (super::layers::reason(error), "choose another address".to_owned()),
+pub(super) fn unusable(
+    key: &str,
+    source: String,
+    address: SocketAddr,
+    error: &std::io::Error,
+) -> ConfigProblem {
+    let port = address.port();
+    let (expected, fix) = if error.kind() == ErrorKind::AddrInUse {
+        let fix =
+            format!("stop what uses port {port} (`ss -ltnp 'sport = :{port}'` names it), or choose another");
+        ("a port that is free".to_owned(), fix)
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        let fix = "choose a port of 1024 or more, or give the program CAP_NET_BIND_SERVICE".to_owned();
+        ("a port that this user may use".to_owned(), fix)
+    } else if error.kind() == ErrorKind::AddrNotAvailable {
+        let fix = format!("did you mean 0.0.0.0:{port}, every address of this machine?");
+        ("an address of this machine".to_owned(), fix)
+    } else {
+        let expected = format!("an address to listen on ({})", super::layers::reason(error));
+        (expected, "choose another address".to_owned())
     };
-    ConfigProblem { key: key.to_owned(), source, found: Some(format!("{:?}", address.to_string())), expected, fix }
+    ConfigProblem {
+        key: key.to_owned(),
+        source,
+        found: Some(format!("{:?}", address.to_string())),
+        expected,
+        fix,
+    }
 }
 
 /// The problem of a folder that cannot be made.

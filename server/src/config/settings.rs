@@ -29,7 +29,7 @@ pub enum Shown {
 }
 
 /// One setting.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// Its name, a dot between table and key.
     pub key: &'static str,

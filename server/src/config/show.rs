@@ -1,5 +1,7 @@
 //! A configuration for people: every setting with its origin, and the example file.
 
+use std::fmt::Write as _;
+
 use super::{
     reader::Reader,
     settings::{SETTINGS, Setting, Shown},
@@ -44,6 +46,7 @@ pub fn table(origins: &[Origin]) -> String {
 /// A `keyward.toml` with every setting explained. What is required stands there to be filled in,
 /// the rest is commented out at its default.
 pub fn example() -> String {
+    // Writing into a String does not fail.
     let mut text = String::from(
         "# Keyward. Every setting may also come from the environment: KEYWARD_OIDC__ISSUER is oidc.issuer.\n\
          # Order, each over the one before: default, this file, environment, flags.\n",
@@ -53,19 +56,19 @@ pub fn example() -> String {
         let (of, key) = setting.key.split_once('.').unwrap_or(("", setting.key));
         if of != table {
             table = of;
-            text.push_str(&format!("\n[{table}]\n"));
+            let _ = writeln!(text, "\n[{table}]");
         } else if table.is_empty() {
             text.push('\n');
         }
         for line in setting.help.lines() {
-            text.push_str(&format!("# {line}\n"));
+            let _ = writeln!(text, "# {line}");
         }
         let value = setting.default.unwrap_or(setting.example);
         let lead = if setting.required { "" } else { "# " };
-        text.push_str(&format!("{lead}{key} = {value}\n"));
+        let _ = writeln!(text, "{lead}{key} = {value}");
         match setting.default {
             Some(default) if default != setting.example && !setting.required => {
-                text.push_str(&format!("# for example: {}\n", setting.example));
+                let _ = writeln!(text, "# for example: {}", setting.example);
             }
             Some(_) | None => {}
         }

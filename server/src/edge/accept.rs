@@ -130,7 +130,9 @@ pub async fn serve_on(listener: TcpListener, router: Router, limits: AcceptLimit
             true
         }
         // The client went away before it was greeted.
-        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) =>
+        {
             true
         }
         Err(error) => {
@@ -314,7 +316,8 @@ async fn drive(
     let _ = stream.set_nodelay(true);
     let (phase, mut phases) = watch::channel(Phase::Fresh);
     let flight = Arc::new(Flight { requests: AtomicUsize::new(0), phase });
-    let socket = Socket { stream, flight: Arc::clone(&flight), write_timeout: limits.write_timeout, stalled: None };
+    let socket =
+        Socket { stream, flight: Arc::clone(&flight), write_timeout: limits.write_timeout, stalled: None };
     let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
         let under_way = flight.begin();
         let router = router.clone();

@@ -29,7 +29,8 @@ const FAVICON: &str = include_str!("favicon.svg");
 
 /// The hash of the embedded front end; empty when the binary was built without one.
 pub fn bundle_hash() -> String {
-    Site::get("bundle.txt").map_or_else(String::new, |file| String::from_utf8_lossy(&file.data).trim().to_owned())
+    Site::get("bundle.txt")
+        .map_or_else(String::new, |file| String::from_utf8_lossy(&file.data).trim().to_owned())
 }
 
 /// `/pkg/…`, the icon and what crawlers are told.
@@ -58,7 +59,7 @@ pub fn answer(
 ) -> Response {
     let name = path.trim_start_matches('/');
     // The compressed twin has no address of its own: its type would be wrong.
-    let is_plain = !name.ends_with(".br") && !name.split('/').any(|part| matches!(part, "" | "." | ".."));
+    let is_plain = !is_compressed_twin(name) && !name.split('/').any(|part| matches!(part, "" | "." | ".."));
     let Some(file) = is_plain.then(|| files(name)).flatten() else {
         return (StatusCode::NOT_FOUND, "There is no such file.\n").into_response();
     };
@@ -77,6 +78,10 @@ pub fn answer(
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
     }
     response
+}
+
+fn is_compressed_twin(name: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("br"))
 }
 
 fn content_type(name: &str) -> HeaderValue {

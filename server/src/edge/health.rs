@@ -61,10 +61,7 @@ impl Readiness {
 
 /// The two routes.
 pub fn routes<S: Clone + Send + Sync + 'static>(readiness: Readiness) -> Router<S> {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(readiness)
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(readiness)
 }
 
 async fn ready(State(readiness): State<Readiness>, RawQuery(query): RawQuery) -> Response {
@@ -72,7 +69,8 @@ async fn ready(State(readiness): State<Readiness>, RawQuery(query): RawQuery) ->
     let database = readiness.database().await;
     let is_ready = !draining && database.is_ok();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let verbose = query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose")));
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose")));
     if verbose {
         let report = serde_json::json!({
             "ready": is_ready,

@@ -66,14 +66,17 @@ impl RequestLimits {
 pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
     let edge = Edge::of(request.uri().path());
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > URL_BYTES) {
-        return edge.refuse(StatusCode::URI_TOO_LONG, &format!("the address is longer than {URL_BYTES} bytes"));
+        return edge
+            .refuse(StatusCode::URI_TOO_LONG, &format!("the address is longer than {URL_BYTES} bytes"));
     }
-    let header_bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let header_bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if header_bytes > HEADER_BYTES {
         let text = format!("the headers are larger than {HEADER_BYTES} bytes");
         return edge.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text);
     }
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
         return edge.too_large(limits.body_bytes);
     }
@@ -83,7 +86,8 @@ pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: 
         Ok(place) => Some(place),
         Err(_) if is_probe => None,
         Err(_) => {
-            let mut response = edge.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again");
+            let mut response =
+                edge.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
             return response;
         }
@@ -186,7 +190,8 @@ impl HttpBody for Measured {
                 };
             }
         };
-        if let Some(bytes) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map(Bytes::len) {
+        if let Some(bytes) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map(Bytes::len)
+        {
             let Some(left) = self.left.checked_sub(bytes) else {
                 return self.give_up(TOO_LARGE, "the body is too large");
             };

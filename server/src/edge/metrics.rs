@@ -91,7 +91,10 @@ impl Metrics {
             .map_err(|error| format!("metrics cannot be counted: {error}"))?;
         metrics::describe_counter!(REQUESTS, "Requests answered, by class of route and of status");
         metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Time from request to answer");
-        metrics::describe_counter!("keyward_connections_refused_total", "Connections over a limit, turned away");
+        metrics::describe_counter!(
+            "keyward_connections_refused_total",
+            "Connections over a limit, turned away"
+        );
         Ok(Self(handle))
     }
 

@@ -45,8 +45,10 @@ pub async fn layer(State(requests): State<Requests>, mut request: Request, next:
     let id = RequestId::new(arrived_ms, chance);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let source = peer.map(|peer| source(peer, request.headers(), &requests.proxies));
-    let user_agent =
-        request.headers().get(USER_AGENT).map(|agent| clean_user_agent(&String::from_utf8_lossy(agent.as_bytes())));
+    let user_agent = request
+        .headers()
+        .get(USER_AGENT)
+        .map(|agent| clean_user_agent(&String::from_utf8_lossy(agent.as_bytes())));
     request.extensions_mut().insert(RequestInfo { id: id.clone(), source, user_agent, arrived_ms });
     let class = RouteClass::of(request.uri().path());
     // The query stays out: it may carry a code, a name, a search.

@@ -1,1 +1,6 @@
-//! t
+//! Configurations: what is accepted, what is refused and in which words.
+
+mod accepted;
+mod binary;
+mod refused;
+mod support;

@@ -1,1 +1,2 @@
-//! t
+//! The HTTP shell.
+mod placeholder {}

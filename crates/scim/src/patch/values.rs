@@ -364,15 +364,19 @@ fn replace_at(
     };
     // RFC 7644 3.5.2.3: a replacement whose filter selects nothing fails.
     let Some((&first, others)) = selected.split_first() else { return Err(no_target(attribute, filter)) };
+    let Some(element) = elements.get_mut(first) else { return Ok(()) };
     // A value without the label that it was selected by keeps it: losing it would be a silent loss.
     let mut parts = pinned_parts(attribute, filter)?.unwrap_or_default();
+    for (name, part) in &mut parts {
+        if let Some(before) = element.get(name) {
+            *part = before.clone();
+        }
+    }
     if let Value::Object(given) = given {
         parts.extend(given);
     }
     let is_new_primary = parts.get("primary") == Some(&Value::Bool(true));
-    if let Some(element) = elements.get_mut(first) {
-        *element = Value::Object(parts);
-    }
+    *element = Value::Object(parts);
     clear_other_primaries(elements, is_new_primary.then_some(first));
     // All that were selected become the same value, which is there once.
     remove_at(elements, others);

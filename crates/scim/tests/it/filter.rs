@@ -206,13 +206,40 @@ fn unknown_operator_is_refused() {
 #[test]
 fn bad_syntax_is_refused() {
     for text in [
-        "", "   ", "userName", "userName eq", "eq", "\"a\" eq userName", "userName eq \"a\" and", "and",
-        "userName eq \"a\" userName", "(userName pr", "userName pr)", "()", "not userName pr", "not ()",
-        "emails[type eq \"work\"", "emails[]", "emails[type eq \"work\")", "(emails[type eq \"work\")]",
-        "emails.value[type eq \"a\"]", "emails[type eq \"work\"].", "emails[type eq \"work\"].value",
-        "emails[type eq \"work\"].a.b eq \"x\"", "emails[emails[type pr]]", "[type pr]", "userName eq (a)",
-        "userName eq and", "a..b pr", "user name pr", "userName eq \"a\" or or userName pr", "userName pr pr",
-        "emails[type pr] .value eq \"a\"", "1a pr", "userName eq \"a\" xor userName pr", "])(",
+        "",
+        "   ",
+        "userName",
+        "userName eq",
+        "eq",
+        "\"a\" eq userName",
+        "userName eq \"a\" and",
+        "and",
+        "userName eq \"a\" userName",
+        "(userName pr",
+        "userName pr)",
+        "()",
+        "not userName pr",
+        "not ()",
+        "emails[type eq \"work\"",
+        "emails[]",
+        "emails[type eq \"work\")",
+        "(emails[type eq \"work\")]",
+        "emails.value[type eq \"a\"]",
+        "emails[type eq \"work\"].",
+        "emails[type eq \"work\"].value",
+        "emails[type eq \"work\"].a.b eq \"x\"",
+        "emails[emails[type pr]]",
+        "[type pr]",
+        "userName eq (a)",
+        "userName eq and",
+        "a..b pr",
+        "user name pr",
+        "userName eq \"a\" or or userName pr",
+        "userName pr pr",
+        "emails[type pr] .value eq \"a\"",
+        "1a pr",
+        "userName eq \"a\" xor userName pr",
+        "])(",
     ] {
         refused(text);
     }
@@ -338,7 +365,9 @@ fn the_worst_legal_filter_lives_on_a_small_stack() {
 fn equalities_are_found_only_when_there_is_nothing_else() {
     let of = |text: &str| {
         let filter = Filter::parse(text).expect(text);
-        filter.equalities().map(|pairs| pairs.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>())
+        filter
+            .equalities()
+            .map(|pairs| pairs.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>())
     };
     let some = |pairs: &[&str]| Some(pairs.iter().map(|pair| (*pair).to_owned()).collect::<Vec<_>>());
     assert_eq!(of(r#"userName eq "a""#), some(&[r#"userName="a""#]));

@@ -161,13 +161,17 @@ fn rauthy_custom_object_is_dropped() {
 
 #[test]
 fn rippling_single_member_is_understood() {
-    let group = parse(ResourceType::Group, json!({"displayName": "g", "members": {"value": "m", "$ref": null}}));
+    let group =
+        parse(ResourceType::Group, json!({"displayName": "g", "members": {"value": "m", "$ref": null}}));
     assert_eq!(group.get("members"), Some(&json!([{"value": "m"}])));
 }
 
 #[test]
 fn unassigned_is_null_empty_or_absent() {
-    check_user(json!({"emails": null, "roles": [], "name": {}, "nickName": null, "photos": [null]}), json!({}));
+    check_user(
+        json!({"emails": null, "roles": [], "name": {}, "nickName": null, "photos": [null]}),
+        json!({}),
+    );
     check_user(json!({ENT: null}), json!({}));
     check_user(json!({ENT: {}}), json!({}));
     check_user(json!({ENT: {"manager": {"value": ""}}}), json!({}));
@@ -287,9 +291,15 @@ fn a_body_that_is_no_object_is_invalid_syntax() {
 
 #[test]
 fn accessors_read_the_normal_form() {
-    let user = Resource::from_value(ResourceType::User, json!({"USERNAME": "u", "displayname": "U", "externalid": "e", "active": "false"}))
-        .expect("a user");
-    assert_eq!((user.user_name(), user.display_name(), user.external_id()), (Some("u"), Some("U"), Some("e")));
+    let user = Resource::from_value(
+        ResourceType::User,
+        json!({"USERNAME": "u", "displayname": "U", "externalid": "e", "active": "false"}),
+    )
+    .expect("a user");
+    assert_eq!(
+        (user.user_name(), user.display_name(), user.external_id()),
+        (Some("u"), Some("U"), Some("e"))
+    );
     assert!(!user.active());
     assert_eq!(user.kind(), ResourceType::User);
     assert_eq!(user.members().count(), 0);

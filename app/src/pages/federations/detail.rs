@@ -1,0 +1,265 @@
+//! One federation: status, base URL, keys, requests, policy, and what ends it.
+
+use domain::{
+    Millis,
+    federations::{Federation as Entity, FederationStatus},
+};
+use leptos::prelude::*;
+use ops::federations::FederationView;
+
+use crate::{
+    api::{self, federations::FederationPage},
+    islands::copy::CopyButton,
+    ssr::{now_ms, param},
+    ui::{
+        button::{LinkButton, PostButton},
+        callout::{Callout, Empty},
+        icon::Icon,
+        keys::KeysTable,
+        page::{Head, Section, page},
+        requests::RequestsTable,
+        status::Shape,
+        time::{Ago, relative},
+    },
+    words,
+};
+
+/// One provider, everything.
+#[component]
+pub fn Federation() -> impl IntoView {
+    page(Section::Federations, async {
+        let FederationPage { view, keys, requests } = api::federations::page(&param("slug")).await?;
+        let now = now_ms();
+        let federation = &view.federation;
+        let path = format!("/federations/{}", federation.slug);
+        let archived = federation.status == FederationStatus::Archived;
+        let head = Head::new(federation.name.clone())
+            .crumb("/federations", "Federations")
+            .lead(format!("{} pushes users and groups to this base URL.", words::provider(federation.vendor)))
+            .actions(view! {
+                <LinkButton
+                    href=format!("{path}/edit")
+                    label="Edit"
+                    icon="pencil"
+                    blocked=blocked(view.may_run, archived)
+                />
+                <LinkButton
+                    href=format!("/keys/new?federation={}", federation.slug)
+                    label="Issue key"
+                    icon="plus"
+                    primary=true
+                    blocked=blocked(view.may_manage_keys, archived)
+                />
+            });
+        let keys = if keys.is_empty() {
+            view! {
+                <Empty
+                    title="No keys yet"
+                    text="A key lets the provider write to this federation, and nothing else. Its secret is shown once."
+                />
+            }
+            .into_any()
+        } else {
+            view! { <KeysTable caption=format!("Keys of {}", federation.name) keys now /> }.into_any()
+        };
+        let body = view! {
+            {verdict(&view, now)}
+            <div class="grid">
+                <section class="w8 card" aria-labelledby="connect">
+                    <h2 id="connect">"Connect"</h2>
+                    <dl class="props">
+                        <dt>"SCIM base URL"</dt>
+                        <dd class="with-copy">
+                            <code id="base-url">{view.base_url.clone()}</code>
+                            <CopyButton target="base-url".to_owned() label="Copy base URL".to_owned()>
+                                <Icon name="copy" />
+                            </CopyButton>
+                        </dd>
+                        <dt>"Where to paste"</dt>
+                        <dd>{words::paste_guide(federation.vendor)}</dd>
+                        <dt>"Directory"</dt>
+                        <dd>
+                            {format!(
+                                "{} and {}, embedded in Keyward",
+                                words::count(view.users, "user"),
+                                words::count(view.groups, "group"),
+                            )}
+                        </dd>
+                    </dl>
+                </section>
+                {facts(federation, now)}
+            </div>
+            <section class="card flush" aria-labelledby="keys">
+                <header>
+                    <h2 id="keys">"Keys"</h2>
+                    <a href=format!("/keys?federation={}", federation.slug)>"In the list of keys"</a>
+                </header>
+                {keys}
+            </section>
+            <section class="card flush" aria-labelledby="requests">
+                <header>
+                    <h2 id="requests">"Last requests"</h2>
+                </header>
+                <RequestsTable requests now />
+            </section>
+            {run(&view)}
+        };
+        Ok((head, body.into_any()))
+    })
+}
+
+fn blocked(may: bool, archived: bool) -> Option<String> {
+    if archived {
+        Some("It is archived.".to_owned())
+    } else {
+        (!may).then(|| "Needs admin, or operator of this federation.".to_owned())
+    }
+}
+
+/// The state in a sentence.
+fn verdict(view: &FederationView, now: Millis) -> impl IntoView + use<> {
+    let provider = words::provider(view.federation.vendor);
+    let (shape, verdict, text) = match view.federation.status {
+        FederationStatus::Archived => (
+            Shape::Ended,
+            "Archived.",
+            "Its keys open nothing any more and it takes no change. It is kept for the records.".to_owned(),
+        ),
+        FederationStatus::Paused => (
+            Shape::Held,
+            "Paused.",
+            format!("{provider} gets 503 with Retry-After, keeps its changes and tries again. Nothing is lost by a pause of hours."),
+        ),
+        FederationStatus::Live if view.accepted_keys == 0 => {
+            (Shape::Look, "No key.", "Nothing can be provisioned until a key is issued and pasted.".to_owned())
+        }
+        FederationStatus::Live => match view.last_request_ms {
+            Some(at) => (
+                Shape::Good,
+                "Live.",
+                format!(
+                    "The last accepted request came {}. {} accepted.",
+                    relative(at, now),
+                    accepted(view.accepted_keys)
+                ),
+            ),
+            None => (
+                Shape::Unknown,
+                "No request yet.",
+                format!("{} accepted; {provider} has sent nothing so far.", accepted(view.accepted_keys)),
+            ),
+        },
+    };
+    view! {
+        <Callout shape verdict>
+            <p>{text}</p>
+        </Callout>
+    }
+}
+
+fn accepted(keys: i64) -> String {
+    format!("{} {}", words::count(keys, "key"), if keys == 1 { "is" } else { "are" })
+}
+
+fn facts(federation: &Entity, now: Millis) -> impl IntoView + use<> {
+    let policy = federation.policy;
+    let notes = (!federation.notes.is_empty()).then(|| {
+        view! {
+            <dt>"Notes"</dt>
+            <dd>{federation.notes.clone()}</dd>
+        }
+    });
+    view! {
+        <section class="w4 card" aria-labelledby="facts">
+            <h2 id="facts">"Facts"</h2>
+            <dl class="props">
+                <dt>"Provider"</dt>
+                <dd>{federation.vendor.label()}</dd>
+                <dt>"Owners"</dt>
+                <dd>{federation.owners.join(", ")}</dd>
+                <dt>"Policy"</dt>
+                <dd>
+                    {format!(
+                        "Keys live at most {} days, overlap {} h, warn {} days before the end",
+                        policy.max_age_days,
+                        policy.overlap_hours,
+                        policy.warn_days,
+                    )}
+                </dd>
+                <dt>"Registered"</dt>
+                <dd>
+                    <Ago at=federation.created_ms now />
+                </dd>
+                {notes}
+                <dt>"Records"</dt>
+                <dd>
+                    <a href=format!("/audit?federation={}", federation.slug)>"Audit log of this federation"</a>
+                </dd>
+            </dl>
+        </section>
+    }
+}
+
+/// Pausing is taken back by one click; archiving is not, so it stands behind a disclosure.
+fn run(view: &FederationView) -> Option<AnyView> {
+    let federation = &view.federation;
+    let path = format!("/federations/{}", federation.slug);
+    let provider = words::provider(federation.vendor);
+    let (title, text, action) = match federation.status {
+        FederationStatus::Archived => return None,
+        FederationStatus::Live => (
+            "Pause",
+            format!("{provider} gets 503 with Retry-After at once and tries again later. Keys stay as they are."),
+            view! {
+                <PostButton
+                    action=format!("{path}/pause")
+                    label="Pause federation"
+                    icon="pause"
+                    blocked=blocked(view.may_run, false)
+                />
+            }
+            .into_any(),
+        ),
+        FederationStatus::Paused => (
+            "Resume",
+            format!("{provider} is answered again from its next try."),
+            view! {
+                <PostButton
+                    action=format!("{path}/resume")
+                    label="Resume federation"
+                    icon="play"
+                    blocked=blocked(view.may_run, false)
+                />
+            }
+            .into_any(),
+        ),
+    };
+    let archive = format!("Archive {}", federation.name);
+    let admin_only = (!view.may_archive).then(|| "Needs the role admin.".to_owned());
+    let consequence = format!(
+        "Its {} open nothing from then on, {provider} gets 401, and this cannot be taken back. Users, groups and records are kept.",
+        words::count(view.accepted_keys, "accepted key")
+    );
+    Some(
+        view! {
+            <section class="card" aria-labelledby="run">
+                <h2 id="run">{title}</h2>
+                <p class="muted">{text}</p>
+                <div class="actions">{action}</div>
+                <details class="more">
+                    <summary>"Archive this federation"</summary>
+                    <p>{consequence}</p>
+                    <div class="actions">
+                        <PostButton
+                            action=format!("{path}/archive")
+                            label=archive
+                            danger=true
+                            blocked=admin_only
+                        />
+                    </div>
+                </details>
+            </section>
+        }
+        .into_any(),
+    )
+}

@@ -1,0 +1,307 @@
+//! The first page: what needs somebody today, then numbers.
+
+use domain::Millis;
+use leptos::prelude::*;
+use ops::{
+    keys::KeyView,
+    overview::{Need, Overview as Data},
+};
+
+use crate::{
+    api,
+    ssr::now_ms,
+    ui::{
+        button::LinkButton,
+        chart::RequestsChart,
+        keys::{KeyLink, end},
+        page::{Head, Section, page},
+        status::{Shape, Status, drawing},
+        time::{Ago, relative},
+    },
+    words,
+};
+
+/// What needs you, four numbers, the last 48 hours, what ends next.
+#[component]
+pub fn Overview() -> impl IntoView {
+    page(Section::Overview, async {
+        let data = api::overview::open().await?;
+        let now = now_ms();
+        let head = Head::new("Overview")
+            .lead(format!(
+                "{}, {} that are accepted.",
+                words::count(data.federations, "federation"),
+                words::count(data.accepted_keys, "key")
+            ))
+            .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true /> });
+        let top = if is_first_run(&data) { first_run(&data) } else { needs(&data.needs, now) };
+        let body = view! {
+            {top}
+            {numbers(&data)}
+            <div class="grid">
+                <section class="w8 card" aria-labelledby="requests">
+                    <header>
+                        <h2 id="requests">"Provisioning requests, 48 h"</h2>
+                    </header>
+                    <RequestsChart hours=data.hours.clone() />
+                </section>
+                <section class="w4 card" aria-labelledby="ending">
+                    <header>
+                        <h2 id="ending">"Next to end"</h2>
+                        <a href="/keys">"All keys"</a>
+                    </header>
+                    {ending(&data.ending, now)}
+                    <p class="muted small">
+                        <a href="/audit">"Audit log"</a>
+                        {format!(": {}.", words::count(data.audit.seq, "record"))}
+                    </p>
+                </section>
+            </div>
+        };
+        Ok((head, body.into_any()))
+    })
+}
+
+/// Nothing was ever provisioned: the way to the first request takes the place of the needs.
+fn is_first_run(data: &Data) -> bool {
+    let quiet = data.hours.iter().all(|hour| hour.allowed + hour.denied + hour.refused == 0);
+    let unused = data.ending.iter().all(|view| view.key.life.first_used_ms.is_none());
+    let begins = data.needs.iter().all(|need| match need {
+        Need::NoKey(_) | Need::NeverUsed(_) => true,
+        Need::Ended(_) | Need::EndsSoon(_) | Need::Retiring { .. } | Need::Paused(_) => false,
+    });
+    quiet && unused && begins
+}
+
+fn first_run(data: &Data) -> AnyView {
+    let has_federation = data.federations > 0;
+    let has_key = data.accepted_keys > 0;
+    let steps = [
+        (
+            true,
+            "Signed in",
+            "Who else may sign in is decided by claims of the provider.",
+            None,
+        ),
+        (
+            has_federation,
+            "Register a federation",
+            "A federation is one identity provider that may push users here.",
+            Some(("/federations/new", "Register federation")),
+        ),
+        (
+            has_key,
+            "Issue its first key",
+            "A key lets the provider write to this federation, and nothing else.",
+            has_federation.then_some(("/keys/new", "Issue key")),
+        ),
+        (
+            false,
+            "See the first request",
+            "Paste base URL and key into the provider. This page changes with the first request.",
+            None,
+        ),
+    ];
+    let now = steps.iter().position(|step| !step.0).unwrap_or(0);
+    let items = steps
+        .into_iter()
+        .enumerate()
+        .map(|(index, (done, title, text, action))| {
+            let (class, shape, state) = if done {
+                ("done", Shape::Good, "Done: ")
+            } else if index == now {
+                ("now", Shape::Moving, "Next: ")
+            } else {
+                ("", Shape::Unknown, "Later: ")
+            };
+            let action = action
+                .filter(|_| index == now)
+                .map(|(href, label)| view! { <LinkButton href label primary=true /> });
+            view! {
+                <li class=class>
+                    {drawing(shape)} <div>
+                        <h3>
+                            <span class="sr">{state}</span>
+                            {title}
+                        </h3>
+                        <p class="muted">{text}</p>
+                        {action}
+                    </div>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="card" aria-labelledby="first">
+            <h2 id="first">"From here to the first request"</h2>
+            <ol class="steps">{items}</ol>
+        </section>
+    }
+    .into_any()
+}
+
+fn needs(needs: &[Need], now: Millis) -> AnyView {
+    if needs.is_empty() {
+        return view! {
+            <section class="card" aria-labelledby="needs">
+                <h2 id="needs">"Needs you"</h2>
+                <p>
+                    <Status shape=Shape::Good word="Nothing" />
+                    " No key ends soon, none has ended without a successor, every federation has a key."
+                </p>
+            </section>
+        }
+        .into_any();
+    }
+    let items = needs.iter().map(|need| need_row(need, now)).collect_view();
+    view! {
+        <section class="card flush" aria-labelledby="needs">
+            <header>
+                <h2 id="needs">"Needs you " <span class="muted">{needs.len()}</span></h2>
+            </header>
+            <ul class="tasks">{items}</ul>
+        </section>
+    }
+    .into_any()
+}
+
+/// State, evidence in one sentence, one button.
+fn need_row(need: &Need, now: Millis) -> impl IntoView + use<> {
+    let row = |shape: Shape, word: String, evidence: AnyView, href: String, label: String| {
+        view! {
+            <li>
+                <Status shape word />
+                <div>{evidence}</div>
+                <LinkButton href label small=true />
+            </li>
+        }
+    };
+    match need {
+        Need::Ended(view) => {
+            let text = format!(
+                " and nothing replaces it. {} gets 401.",
+                words::provider(view.federation.vendor)
+            );
+            let evidence = about(view, view! { " ended " <Ago at=view.key.life.ends_ms() now /> {text} }.into_any());
+            row(Shape::Broken, "Expired".to_owned(), evidence, rotate(view), "Rotate key".to_owned())
+        }
+        Need::EndsSoon(view) => {
+            let shape = if view.key.life.expires_ms - now <= domain::DAY_MS { Shape::Broken } else { Shape::Look };
+            let word = format!("Ends {}", relative(view.key.life.expires_ms, now));
+            let evidence = about(view, view! { " has no successor. " {last_use(view, now)} }.into_any());
+            row(shape, word, evidence, rotate(view), "Rotate key".to_owned())
+        }
+        Need::Retiring { old, successor } => {
+            let (shape, word, verdict) = if successor.key.life.first_used_ms.is_some() {
+                (Shape::Moving, "Two keys live", " is in use. The old key ends ")
+            } else {
+                (Shape::Look, "Not handed over", " has never been used, and the old key ends ")
+            };
+            let evidence = about(
+                successor,
+                view! { {verdict} <Ago at=old.key.life.ends_ms() now /> ". " {last_use(old, now)} }.into_any(),
+            );
+            let href = format!("/keys/{}", old.key.id);
+            row(shape, word.to_owned(), evidence, href, "Open old key".to_owned())
+        }
+        Need::Paused(view) => {
+            let href = format!("/federations/{}", view.federation.slug);
+            let evidence = view! {
+                <a href=href.clone()>{view.federation.name.clone()}</a>
+                " answers 503 with Retry-After until somebody resumes it."
+            };
+            row(Shape::Held, "Paused".to_owned(), evidence.into_any(), href, "Open federation".to_owned())
+        }
+        Need::NoKey(view) => {
+            let evidence = view! {
+                <a href=format!("/federations/{}", view.federation.slug)>{view.federation.name.clone()}</a>
+                " has no accepted key, so nothing can be provisioned."
+            };
+            let href = format!("/keys/new?federation={}", view.federation.slug);
+            row(Shape::Look, "No key".to_owned(), evidence.into_any(), href, "Issue key".to_owned())
+        }
+        Need::NeverUsed(view) => {
+            let evidence = about(
+                view,
+                view! { " was issued " <Ago at=view.key.life.issued_ms now /> " and no request has come with it." }
+                    .into_any(),
+            );
+            let href = format!("/keys/{}", view.key.id);
+            row(Shape::Unknown, "Never used".to_owned(), evidence, href, "Open key".to_owned())
+        }
+    }
+}
+
+fn about(view: &KeyView, evidence: AnyView) -> AnyView {
+    view! {
+        <KeyLink key=&view.key />
+        {format!(" of {}", view.federation.name)}
+        {evidence}
+    }
+    .into_any()
+}
+
+fn last_use(view: &KeyView, now: Millis) -> String {
+    view.key.life.last_used_ms.map_or_else(
+        || "It was never used.".to_owned(),
+        |at| format!("It was last used {}.", relative(at, now)),
+    )
+}
+
+fn rotate(view: &KeyView) -> String {
+    format!("/keys/{}/rotate", view.key.id)
+}
+
+fn numbers(data: &Data) -> impl IntoView + use<> {
+    let outside = data.accepted_keys - data.inside_policy;
+    let outside = if outside == 0 {
+        "none older than its policy allows".to_owned()
+    } else {
+        format!("{} older than its policy allows", words::number(outside))
+    };
+    let share = if data.requests_24h == 0 {
+        "no request came".to_owned()
+    } else {
+        format!("{} % of all", words::number(data.denied_24h * 100 / data.requests_24h))
+    };
+    let stats = [
+        (
+            "Keys inside policy",
+            format!("{} of {}", words::number(data.inside_policy), words::number(data.accepted_keys)),
+            outside,
+        ),
+        ("Requests, 24 h", words::number(data.requests_24h), "that presented a key".to_owned()),
+        ("Denied or refused, 24 h", words::number(data.denied_24h), share),
+        ("Federations", words::number(data.federations), "archived ones not counted".to_owned()),
+    ]
+    .map(|(name, value, delta)| {
+        view! {
+            <div class="w3 card stat">
+                <dt>{name}</dt>
+                <dd>{value}</dd>
+                <dd class="delta">{delta}</dd>
+            </div>
+        }
+    });
+    view! { <dl class="grid">{stats.collect_view()}</dl> }
+}
+
+fn ending(keys: &[KeyView], now: Millis) -> AnyView {
+    if keys.is_empty() {
+        return view! { <p class="muted">"No key is accepted now."</p> }.into_any();
+    }
+    let items = keys
+        .iter()
+        .map(|view| {
+            view! {
+                <dt>{end(view, now)}</dt>
+                <dd>
+                    <KeyLink key=&view.key />
+                    " "
+                    <span class="muted small">{view.federation.name.clone()}</span>
+                </dd>
+            }
+        })
+        .collect_view();
+    view! { <dl class="props">{items}</dl> }.into_any()
+}

@@ -1,0 +1,84 @@
+//! For tests: a fresh database on each engine.
+
+use std::{
+    env,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
+
+use crate::{Engine, Target};
+
+/// The address of a Postgres server whose user may create databases. `cargo xtask test` starts one.
+pub const POSTGRES_VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// A database of one test's own. SQLite's folder goes when it is dropped.
+pub struct TestDatabase {
+    /// Which database.
+    pub engine: Engine,
+    /// Where it is.
+    pub target: Target,
+    /// The same as text, for a configuration file.
+    pub url: String,
+    folder: Option<PathBuf>,
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            // What cannot be removed is the operating system's to remove.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A fresh SQLite database.
+///
+/// # Panics
+/// When no folder can be made.
+pub fn sqlite() -> TestDatabase {
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = env::temp_dir().join(format!("keyward-test-{}-{number}", process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
+    let path = folder.join("keyward.db");
+    TestDatabase {
+        engine: Engine::Sqlite,
+        url: format!("sqlite:{}", path.display()),
+        target: Target::sqlite(path),
+        folder: Some(folder),
+    }
+}
+
+/// A fresh database on the Postgres server of [`POSTGRES_VARIABLE`]; `None` when it is not set.
+///
+/// # Panics
+/// When it is set and the server does not do it.
+pub async fn postgres() -> Option<TestDatabase> {
+    let server = env::var(POSTGRES_VARIABLE).ok()?;
+    let options: PgConnectOptions = server.parse().expect("the address of the Postgres server is one");
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("keyward_test_{}_{number}", process::id());
+    let mut connection = options.connect().await.expect("the Postgres server answers");
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::raw_sql(create).execute(&mut connection).await.expect("a database can be created");
+    connection.close().await.expect("the connection can be closed");
+    let url = options.database(&name).to_url_lossy().to_string();
+    Some(TestDatabase {
+        engine: Engine::Postgres,
+        target: Target::parse(&url).expect("the address was just made"),
+        url,
+        folder: None,
+    })
+}
+
+/// A fresh database on every engine that is here: SQLite always, Postgres when
+/// [`POSTGRES_VARIABLE`] is set.
+pub async fn databases() -> Vec<TestDatabase> {
+    let mut databases = vec![sqlite()];
+    databases.extend(postgres().await);
+    databases
+}

@@ -1,0 +1,5 @@
+//! The store on both databases.
+
+mod committer;
+mod schema;
+mod tables;
