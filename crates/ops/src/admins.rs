@@ -32,8 +32,8 @@ pub struct SignIn {
 /// # Errors
 /// Forbidden when no claim maps to a role; the attempt is recorded.
 pub async fn sign_in(cx: &Cx<Visitor>, sign_in: SignIn) -> Result<Admin, Error> {
-    let values: Vec<String> = sign_in.claim_values.into_iter().take(50).map(shortened).collect();
-    let name = shortened(sign_in.name);
+    let values: Vec<String> = sign_in.claim_values.iter().take(50).map(|value| shortened(value)).collect();
+    let name = shortened(&sign_in.name);
     let id = format!("{} {}", sign_in.issuer, sign_in.subject);
     let Some(role) = sign_in.role else {
         let event = AuditEvent {
@@ -43,7 +43,7 @@ pub async fn sign_in(cx: &Cx<Visitor>, sign_in: SignIn) -> Result<Admin, Error> 
         };
         return cx.forbid(event, "no value of the roles claim maps to a role".to_owned()).await;
     };
-    let email = sign_in.email.map(shortened);
+    let email = sign_in.email.as_deref().map(shortened);
     let admin = Admin { issuer: sign_in.issuer, subject: sign_in.subject, name, email, role };
     let event = AuditEvent {
         actor: admin.as_ref(),
@@ -56,7 +56,7 @@ pub async fn sign_in(cx: &Cx<Visitor>, sign_in: SignIn) -> Result<Admin, Error> 
 /// Records that a sign-in was refused before it was known who it was.
 pub async fn refuse_sign_in(cx: &Cx<Visitor>, reason: &str) -> Result<(), Error> {
     let event = cx.event(Action::AdminSignInRefused);
-    cx.keyward.record_refusal(event, &shortened(reason.to_owned())).await
+    cx.keyward.record_refusal(event, &shortened(reason)).await
 }
 
 /// Records that somebody signed out.
@@ -65,6 +65,6 @@ pub async fn sign_out(cx: &Cx<Admin>) -> Result<(), Error> {
     cx.keyward.commit(async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()))).await
 }
 
-fn shortened(text: String) -> String {
+fn shortened(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(200).collect()
 }

@@ -160,16 +160,14 @@ pub async fn verify_store(store: &store::Store) -> Result<Verdict, Error> {
         }
         // The head is read at the end of the log. When it is ahead, records have come since, or
         // the end was cut off: one more look tells which.
-        match head {
-            Some(known) => return Ok(verdict(walk.finish(&known))),
-            None => {
-                let found = store::audit::head(&mut reader.conn()).await?;
-                if found.seq <= seq {
-                    return Ok(verdict(walk.finish(&found)));
-                }
-                head = Some(found);
-            }
+        if let Some(known) = head {
+            return Ok(verdict(walk.finish(&known)));
         }
+        let found = store::audit::head(&mut reader.conn()).await?;
+        if found.seq <= seq {
+            return Ok(verdict(walk.finish(&found)));
+        }
+        head = Some(found);
     }
 }
 

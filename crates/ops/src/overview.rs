@@ -56,9 +56,9 @@ pub enum Need {
     /// Two keys are accepted: a rotation waits for its end.
     Retiring {
         /// The old key.
-        old: KeyView,
+        old: Box<KeyView>,
         /// Its successor.
-        successor: KeyView,
+        successor: Box<KeyView>,
     },
     /// A federation is paused.
     Paused(FederationView),
@@ -145,13 +145,19 @@ fn needs(federations: &[&FederationView], keys: &[KeyView], now_ms: Millis) -> V
                 ranked.push((0, Need::Ended(view.clone())));
             }
             KeyState::Unused | KeyState::InUse if view.ends_soon => {
-                ranked.push((1, Need::EndsSoon(view.clone())))
+                ranked.push((1, Need::EndsSoon(view.clone())));
             }
             KeyState::Retiring => {
                 let successor =
                     keys.iter().find(|other| Some(&other.key.id) == view.key.successor_id.as_ref());
                 if let Some(successor) = successor {
-                    ranked.push((2, Need::Retiring { old: view.clone(), successor: successor.clone() }));
+                    ranked.push((
+                        2,
+                        Need::Retiring {
+                            old: Box::new(view.clone()),
+                            successor: Box::new(successor.clone()),
+                        },
+                    ));
                 }
             }
             KeyState::Unused if now_ms - view.key.life.issued_ms > DAY_MS => {
@@ -168,7 +174,7 @@ fn needs(federations: &[&FederationView], keys: &[KeyView], now_ms: Millis) -> V
         match view.federation.status {
             FederationStatus::Paused => ranked.push((3, Need::Paused((*view).clone()))),
             FederationStatus::Live if view.accepted_keys == 0 => {
-                ranked.push((4, Need::NoKey((*view).clone())))
+                ranked.push((4, Need::NoKey((*view).clone())));
             }
             FederationStatus::Live | FederationStatus::Archived => {}
         }

@@ -153,8 +153,11 @@ fn is_name(text: &str) -> bool {
 
 /// The folding of every comparison that is not case-exact. A store that keeps a folded twin of a
 /// column must fold with this.
+///
+/// Each character is folded alone, so that a part of a text folds as it does within the whole: `co`,
+/// `sw` and `ew` depend on it.
 pub fn fold_case(text: &str) -> String {
-    text.to_lowercase()
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -185,6 +188,17 @@ mod tests {
         check("emails.colour", None);
         check("urn:example:thing:userName", None);
         check("members.value", None);
+    }
+
+    #[test]
+    fn a_part_folds_as_it_does_within_the_whole() {
+        for text in ["ΟΔΟΣ", "STRASSE", "İstanbul", "Ünder"] {
+            let whole = fold_case(text);
+            for (index, _) in text.char_indices() {
+                let (head, tail) = text.split_at(index);
+                assert_eq!(format!("{}{}", fold_case(head), fold_case(tail)), whole);
+            }
+        }
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Filter {
     /// Checks that every comparison is one that the attributes of a resource type allow.
     ///
     /// Names that mean nothing are allowed: they have no value (RFC 7644 3.4.2.1). A caller that turns a
-    /// filter into a query checks it first; [`matches`] finds the same faults, but only where it looks.
+    /// filter into a query checks it first; [`matches()`] finds the same faults, but only where it looks.
     ///
     /// # Errors
     /// `invalidFilter` for an order on booleans or certificates, a value of another type, an object

@@ -6,7 +6,7 @@
 //! Read it in this order:
 //! 1. [`error`]: the refusals of the standard.
 //! 2. [`schema`]: the attributes as data; [`attr`]: their names.
-//! 3. [`resource`] and [`member`]: a user or a group in its normal form; [`render`] and [`select`]: the
+//! 3. [`resource`] and [`member`]: a user or a group in its normal form; [`mod@render`] and [`select`]: the
 //!    body of an answer.
 //! 4. [`mod@filter`]: the tree of a filter and what it means.
 //! 5. [`path`] and [`patch`]: PATCH.

@@ -82,10 +82,27 @@ impl Selection {
         let Value::Object(body) = body else { return body };
         Value::Object(match self {
             Self::Default => body,
-            Self::Only(names) => only(kind, names, body),
-            Self::Except(names) => except(kind, names, body),
+            Self::Only(names) => without_empty(only(kind, names, body)),
+            Self::Except(names) => without_empty(except(kind, names, body)),
         })
     }
+}
+
+/// Drops what the cut left empty: an object without parts is unassigned (RFC 7643 2.5).
+fn without_empty(body: Map<String, Value>) -> Map<String, Value> {
+    let is_empty = |value: &Value| match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(parts) => parts.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
+    let whole = |value: Value| match value {
+        Value::Array(items) => Value::Array(items.into_iter().filter(|item| !is_empty(item)).collect()),
+        Value::Object(parts) => {
+            Value::Object(parts.into_iter().filter(|(_, part)| !is_empty(part)).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    };
+    body.into_iter().map(|(name, value)| (name, whole(value))).filter(|(_, value)| !is_empty(value)).collect()
 }
 
 /// Splits at commas that are outside brackets and quotes: Entra's reference code asks for

@@ -60,14 +60,13 @@ impl<T> Change<T> {
 }
 
 /// What a unit leaves for the batch once it has run.
-#[derive(Default)]
 struct Records {
     events: Vec<AuditEvent>,
     usage: Option<UsageRecord>,
 }
 
 enum Ran {
-    Done(Records),
+    Done(Box<Records>),
     Failed,
     Again,
 }
@@ -103,7 +102,7 @@ where
             match (self.run)(conn).await {
                 Ok(Change { value, events, usage }) => {
                     self.result = Some(Ok(value));
-                    Ran::Done(Records { events, usage })
+                    Ran::Done(Box::new(Records { events, usage }))
                 }
                 Err(error) if error.is_retry() => Ran::Again,
                 Err(error) => {

@@ -194,10 +194,10 @@ proptest! {
 
     #[test]
     fn filters_print_as_they_read(text in legal_filter()) {
-        let filter = Filter::parse(&text);
-        prop_assume!(filter.is_ok() || text.len() > 200);
-        if let Ok(filter) = filter {
-            prop_assert_eq!(Filter::parse(&filter.to_string()), Ok(filter));
+        match Filter::parse(&text) {
+            Ok(filter) => prop_assert_eq!(Filter::parse(&filter.to_string()), Ok(filter)),
+            // Only the limits stand in the way.
+            Err(err) => prop_assert!(err.detail.contains("more than") || err.detail.contains("longer"), "{err}: {text}"),
         }
     }
 

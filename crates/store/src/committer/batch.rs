@@ -68,12 +68,11 @@ struct Writer {
 
 impl Writer {
     async fn link(&mut self) -> Result<&mut Link, Error> {
-        let link = match self.link.take() {
-            Some(link) => link,
-            None => {
-                self.full = true;
-                self.target.connect().await?
-            }
+        let link = if let Some(link) = self.link.take() {
+            link
+        } else {
+            self.full = true;
+            self.target.connect().await?
         };
         Ok(self.link.insert(link))
     }
@@ -173,7 +172,8 @@ async fn transaction(
     for unit in units {
         execute(conn, "SAVEPOINT unit").await?;
         match unit.run(conn).await {
-            Ran::Done(Records { events: own, usage }) => {
+            Ran::Done(records) => {
+                let Records { events: own, usage } = *records;
                 execute(conn, "RELEASE SAVEPOINT unit").await?;
                 events.extend(own);
                 uses.extend(usage);

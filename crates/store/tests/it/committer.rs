@@ -127,7 +127,7 @@ async fn an_audit_record_that_cannot_be_written_undoes_its_change() {
             match conn {
                 Conn::Sqlite(connection) => sqlx::raw_sql(sql).execute(&mut **connection).await.map(drop)?,
                 Conn::Postgres(connection) => {
-                    sqlx::raw_sql(sql).execute(&mut **connection).await.map(drop)?
+                    sqlx::raw_sql(sql).execute(&mut **connection).await.map(drop)?;
                 }
             }
             Ok(())
