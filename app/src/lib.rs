@@ -1,7 +1,7 @@
 //! What people see: the pages of the dashboard, and what their moving parts ask the server.
 //!
-//! A page is finished HTML when it leaves the server and reads without script. Only [`islands`],
-//! [`api`] and [`error`] are compiled to WebAssembly; everything else exists under the feature
+//! A page is finished HTML when it leaves the server and reads without script. Only `islands`,
+//! `api` and [`error`] are compiled to WebAssembly; everything else exists under the feature
 //! `ssr` alone, so that the size of what the browser loads does not grow with the pages.
 //!
 //! To add a page: one function in `pages`, one `Route` in [`App`]. To add what it shows: a loader
@@ -15,11 +15,11 @@ mod app;
 mod pages;
 
 #[cfg(feature = "ssr")]
-pub mod ui;
+mod ui;
 
-pub mod api;
+mod api;
 pub mod error;
-pub mod islands;
+mod islands;
 
 #[cfg(feature = "ssr")]
 pub mod forms;

@@ -20,7 +20,7 @@ pub struct Activity {
 /// What has come with a key so far.
 #[server(endpoint = "keys/activity", input = GetUrl)]
 pub async fn key_activity(key: String) -> Result<Activity, UiError> {
-    load::activity(&key).await
+    activity(&key).await
 }
 
 #[cfg(feature = "ssr")]

@@ -23,7 +23,7 @@ pub fn LinkButton(
     #[prop(optional)]
     icon: Option<&'static str>,
     /// Why it may not be done; shown instead of the link.
-    #[prop(optional, into)]
+    #[prop(optional_no_strip, into)]
     blocked: Option<String>,
 ) -> impl IntoView {
     let class = class_of(primary, small);
@@ -55,7 +55,7 @@ pub fn PostButton(
     #[prop(optional)]
     icon: Option<&'static str>,
     /// Why it may not be done; shown instead of the form.
-    #[prop(optional, into)]
+    #[prop(optional_no_strip, into)]
     blocked: Option<String>,
 ) -> impl IntoView {
     let class = if danger { "btn danger" } else { "btn" };

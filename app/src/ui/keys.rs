@@ -67,9 +67,10 @@ pub fn KeysTable(
     #[prop(optional)]
     with_federation: bool,
 ) -> impl IntoView {
+    let label = caption.clone();
     let rows = keys.iter().map(|view| row(view, now, with_federation)).collect_view();
     view! {
-        <div class="tw" tabindex="0" role="region" aria-label=caption.clone()>
+        <div class="tw" tabindex="0" role="region" aria-label=label>
             <table class="t cards">
                 <caption class="sr">{caption}</caption>
                 <thead>

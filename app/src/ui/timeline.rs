@@ -25,9 +25,10 @@ pub fn days(records: &[AuditRecord], known: &Known, now_ms: Millis) -> AnyView {
         .map(|records| {
             let at_ms = records.first().map_or(0, |record| record.event.at_ms);
             let key = time::day_key(at_ms);
+            let day = key.clone();
             let entries = records.iter().map(|record| entry(record, known)).collect_view();
             view! {
-                <section class="day" data-day=key.clone()>
+                <section class="day" data-day=day>
                     <h2>
                         <time datetime=key>{day_name(at_ms, now_ms)}</time>
                     </h2>

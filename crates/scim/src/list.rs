@@ -1,7 +1,7 @@
 //! Queries and their answers: what is asked of a list, and the page that is given (RFC 7644 3.4.2).
 //!
 //! Unknown parameters are ignored: Entra adds some of its own to every request. A new parameter is one
-//! more field of [`ListQuery`] and its arm in [`Parameters::set`].
+//! more field of [`ListQuery`] and its arm in `Parameters::set`.
 
 use std::cmp::Ordering;
 

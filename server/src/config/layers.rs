@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
@@ -65,6 +65,8 @@ pub(super) struct Layered {
     places: BTreeMap<(String, String), String>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// Whether there is a file that could not be read: what is missing may stand there.
+    pub is_unread: bool,
     pub problems: Vec<ConfigProblem>,
 }
 
@@ -117,8 +119,13 @@ const FILE: &str = "file";
 
 /// Reads all layers; what cannot be read is among the problems.
 pub(super) fn read(sources: &Sources) -> Layered {
-    let mut layered =
-        Layered { figment: Figment::new(), places: BTreeMap::new(), file: None, problems: Vec::new() };
+    let mut layered = Layered {
+        figment: Figment::new(),
+        places: BTreeMap::new(),
+        file: None,
+        is_unread: false,
+        problems: Vec::new(),
+    };
     let defaults = SETTINGS.iter().filter_map(|setting| {
         let value = toml_value(setting.default?)?;
         Some((setting.key.to_owned(), encode(setting.shape, value), "default".to_owned()))
@@ -145,9 +152,13 @@ fn file_layer(layered: &mut Layered, sources: &Sources) {
         Some((path, source)) => (path, Some(source)),
         None => (sources.directory.join("keyward.toml"), None),
     };
+    layered.is_unread = true;
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && source.is_none() => return,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && source.is_none() => {
+            layered.is_unread = false;
+            return;
+        }
         Err(error) => {
             layered.problems.push(ConfigProblem {
                 key: "config".to_owned(),
@@ -195,6 +206,7 @@ fn file_layer(layered: &mut Layered, sources: &Sources) {
     for (key, place) in unknown {
         layered.unknown(&key, &place, false);
     }
+    layered.is_unread = false;
     layered.add(FILE, entries);
 }
 
@@ -203,7 +215,7 @@ fn environment_layer(layered: &mut Layered, sources: &Sources) {
     for (name, value) in &sources.environment {
         let name = name.to_string_lossy();
         let is_ours = name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX));
-        if !is_ours || name == FILE_VARIABLE {
+        if !is_ours || name == FILE_VARIABLE || is_of_kubernetes(&name, value) {
             continue;
         }
         let place = format!("environment {name}");
@@ -235,6 +247,20 @@ fn environment_layer(layered: &mut Layered, sources: &Sources) {
         entries.push((key, variable_value(setting.shape, text), place));
     }
     layered.add("environment", entries);
+}
+
+/// Whether Kubernetes set a variable: it gives every pod the addresses of the services of its
+/// namespace, and a service named `keyward` makes variables with our prefix.
+fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
+    let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+    let is_address = value.to_str().is_some_and(|value| value.contains("://"));
+    let is_of_port =
+        rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
+    rest == "SERVICE_HOST"
+        || rest == "SERVICE_PORT"
+        || rest.starts_with("SERVICE_PORT_")
+        || is_of_port
+        || (rest == "PORT" && is_address)
 }
 
 /// A value of the environment, in the shape of its setting where the text allows it. A text stays

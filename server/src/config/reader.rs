@@ -179,6 +179,9 @@ impl Reader {
 
     /// A problem when a required setting is not there.
     fn missing(&mut self, key: &str) {
+        if self.layered.is_unread {
+            return;
+        }
         let Some(setting) = Setting::find(key).filter(|setting| setting.required) else { return };
         self.problems.push(ConfigProblem {
             key: key.to_owned(),

@@ -116,16 +116,18 @@ fn database(reader: &mut Reader, data_dir: Option<&std::path::Path>) -> Option<(
 
 fn master_key(reader: &mut Reader) -> Option<MasterKeyBytes> {
     if !reader.is_set("master_key") && !reader.is_set("master_key_file") {
-        reader.problems.push(ConfigProblem {
-            key: "master_key".to_owned(),
-            source: "not set".to_owned(),
-            found: None,
-            expected: "32 bytes in base64 in master_key, or a file that holds them in master_key_file"
-                .to_owned(),
-            fix: "run `keyward master-key generate --out master.key`, keep a copy in a safe place, \
+        if !reader.layered.is_unread {
+            reader.problems.push(ConfigProblem {
+                key: "master_key".to_owned(),
+                source: "not set".to_owned(),
+                found: None,
+                expected: "32 bytes in base64 in master_key, or a file that holds them in master_key_file"
+                    .to_owned(),
+                fix: "run `keyward master-key generate --out master.key`, keep a copy in a safe place, \
                   and set master_key_file = \"master.key\" or KEYWARD_MASTER_KEY_FILE=master.key"
-                .to_owned(),
-        });
+                    .to_owned(),
+            });
+        }
         return None;
     }
     let (text, held) = reader.secret("master_key", "master_key_file")?;

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{
-    HeaderValue, StatusCode,
+    HeaderValue, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -64,7 +64,7 @@ impl RequestLimits {
 
 /// Refuses what is too large or too slow.
 pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
-    let edge = Edge::of(request.uri().path());
+    let reader = Reader::of(&request);
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > URL_BYTES) {
         return edge
             .refuse(StatusCode::URI_TOO_LONG, &format!("the address is longer than {URL_BYTES} bytes"));
@@ -73,12 +73,12 @@ pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: 
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if header_bytes > HEADER_BYTES {
         let text = format!("the headers are larger than {HEADER_BYTES} bytes");
-        return edge.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text);
+        return reader.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text);
     }
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
-        return edge.too_large(limits.body_bytes);
+        return reader.too_large(limits.body_bytes);
     }
     // Probes are answered even then: a busy process is not a dead one.
     let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
@@ -87,7 +87,7 @@ pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: 
         Err(_) if is_probe => None,
         Err(_) => {
             let mut response =
-                edge.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again");
+                reader.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
             return response;
         }
@@ -105,8 +105,8 @@ pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: 
     let response = next.run(request).await;
     // Whatever the handler made of the broken body, the client learns what broke it.
     match verdict.load(Ordering::Acquire) {
-        TOO_LARGE => edge.too_large(limits.body_bytes),
-        TOO_SLOW => edge.refuse(StatusCode::REQUEST_TIMEOUT, "the body arrives too slowly"),
+        TOO_LARGE => reader.too_large(limits.body_bytes),
+        TOO_SLOW => reader.refuse(StatusCode::REQUEST_TIMEOUT, "the body arrives too slowly"),
         _ => response,
     }
 }
@@ -115,18 +115,21 @@ const FINE: u8 = 0;
 const TOO_LARGE: u8 = 1;
 const TOO_SLOW: u8 = 2;
 
-/// Which kind of client reads a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edge {
-    /// Expects an error of RFC 7644 3.12.
-    Scim,
-    /// Reads text.
-    Other,
+/// Who reads a refusal.
+#[derive(Debug, Clone, Copy)]
+struct Reader {
+    /// Expects an error of RFC 7644 3.12; others read text.
+    is_scim: bool,
+    /// Is told by a header that the connection ends. HTTP/2 has no such header (RFC 9113 8.2.2).
+    is_http_1: bool,
 }
 
-impl Edge {
-    fn of(path: &str) -> Self {
-        if path.starts_with("/scim/") { Self::Scim } else { Self::Other }
+impl Reader {
+    fn of(request: &Request) -> Self {
+        Self {
+            is_scim: request.uri().path().starts_with("/scim/"),
+            is_http_1: request.version() < Version::HTTP_2,
+        }
     }
 
     fn too_large(self, limit: usize) -> Response {
@@ -135,21 +138,20 @@ impl Edge {
 
     /// Refuses, and closes the connection: what is left of the request is not worth reading.
     fn refuse(self, status: StatusCode, detail: &str) -> Response {
-        let mut response = match self {
-            Self::Scim => {
-                let error = serde_json::json!({
-                    "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-                    "status": status.as_str(),
-                    "detail": detail,
-                });
-                let mut response = (status, error.to_string()).into_response();
-                let json = HeaderValue::from_static("application/scim+json");
-                response.headers_mut().insert(CONTENT_TYPE, json);
-                response
-            }
-            Self::Other => (status, format!("Nothing was done: {detail}.\n")).into_response(),
+        let mut response = if self.is_scim {
+            let error = serde_json::json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+                "status": status.as_str(),
+                "detail": detail,
+            });
+            let json = HeaderValue::from_static("application/scim+json");
+            (status, [(CONTENT_TYPE, json)], error.to_string()).into_response()
+        } else {
+            (status, format!("Nothing was done: {detail}.\n")).into_response()
         };
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        if self.is_http_1 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

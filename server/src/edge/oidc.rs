@@ -33,9 +33,7 @@ use openidconnect::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
     EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
     RequestTokenError, Scope, TokenResponse,
-    core::{
-        CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreTokenResponse,
-    },
+    core::{CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreTokenResponse},
     http as oidc_http,
 };
 use ops::{Keyward, Kind, RequestInfo, admins::SignIn};
@@ -169,11 +167,7 @@ impl OidcEdge {
         let verifier = PkceCodeVerifier::new(self.random());
         let client = self.client(&known);
         let mut request = client
-            .authorize_url(
-                CoreAuthenticationFlow::AuthorizationCode,
-                || state,
-                || nonce,
-            )
+            .authorize_url(CoreAuthenticationFlow::AuthorizationCode, || state, || nonce)
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
         for scope in self.0.settings.scopes.iter().filter(|scope| *scope != "openid") {
             request = request.add_scope(Scope::new(scope.clone()));
@@ -210,7 +204,11 @@ impl OidcEdge {
             None => !known.sends_issuer(),
         };
         if !from_issuer || flow.issuer != settings.issuer {
-            return Err(Refusal::new(Code::Issuer, "the answer does not come from the issuer that was asked").into());
+            return Err(Refusal::new(
+                Code::Issuer,
+                "the answer does not come from the issuer that was asked",
+            )
+            .into());
         }
         let code = answer.outcome?;
 
@@ -305,7 +303,10 @@ impl OidcEdge {
         let answer = answer.map_err(|error| Refusal::new(Code::ProviderUnreachable, error.to_string()))?;
         if answer.status() != StatusCode::OK {
             let status = answer.status().as_u16();
-            return Err(Refusal::new(Code::ProviderUnreachable, format!("userinfo answered with status {status}")));
+            return Err(Refusal::new(
+                Code::ProviderUnreachable,
+                format!("userinfo answered with status {status}"),
+            ));
         }
         let told = json::object(answer.body())
             .ok_or_else(|| Refusal::new(Code::Token, "userinfo is not one plain object"))?;
@@ -353,7 +354,9 @@ impl OidcEdge {
                 Err(End::NoRole)
             }
             (Err(error), _) => Err(error.into()),
-            (Ok(_), Some(_)) => Err(ops::Error::Internal("somebody without a role was let in".to_owned()).into()),
+            (Ok(_), Some(_)) => {
+                Err(ops::Error::Internal("somebody without a role was let in".to_owned()).into())
+            }
         }
     }
 
@@ -477,14 +480,16 @@ fn denied(error: &str) -> Refusal {
 /// A text of the provider as people may see it: at most 100 characters, no control characters and
 /// nothing that turns the direction of writing; `None` when nothing is left.
 fn clean(text: &str) -> Option<String> {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let kept: String = text.chars().filter(|c| !c.is_control() && !turns(*c)).take(100).collect();
     let kept = kept.trim();
     (!kept.is_empty()).then(|| kept.to_owned())
 }
 
 fn see_other(location: &str) -> Response {
-    (StatusCode::SEE_OTHER, [(header::CACHE_CONTROL, "no-store"), (header::LOCATION, location)]).into_response()
+    (StatusCode::SEE_OTHER, [(header::CACHE_CONTROL, "no-store"), (header::LOCATION, location)])
+        .into_response()
 }
 
 fn sign_in_page(code: Code) -> Response {
@@ -493,7 +498,8 @@ fn sign_in_page(code: Code) -> Response {
 
 fn failure(status: StatusCode) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "5")];
-    (status, headers, "Signing in is not possible at the moment. Try again in a few seconds.\n").into_response()
+    (status, headers, "Signing in is not possible at the moment. Try again in a few seconds.\n")
+        .into_response()
 }
 
 fn status(error: &ops::Error) -> StatusCode {

@@ -49,10 +49,21 @@ pub async fn layer(State(requests): State<Requests>, mut request: Request, next:
         .headers()
         .get(USER_AGENT)
         .map(|agent| clean_user_agent(&String::from_utf8_lossy(agent.as_bytes())));
-    request.extensions_mut().insert(RequestInfo { id: id.clone(), source, user_agent, arrived_ms });
+    request.extensions_mut().insert(RequestInfo {
+        id: id.clone(),
+        source,
+        user_agent,
+        arrived_ms,
+        arrived_us: began_us,
+    });
     let class = RouteClass::of(request.uri().path());
     // The query stays out: it may carry a code, a name, a search.
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!(
+        "request",
+        request_id = %id,
+        method = short(request.method().as_str(), 20),
+        path = short(request.uri().path(), 200)
+    );
     let handled = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
     let mut response = handled.unwrap_or_else(|_| defect(&id));
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
@@ -70,6 +81,11 @@ pub async fn layer(State(requests): State<Requests>, mut request: Request, next:
         }
     });
     response
+}
+
+/// The beginning of a text, at most `limit` bytes: a client does not decide how long our lines are.
+fn short(text: &str, limit: usize) -> &str {
+    text.get(..limit).unwrap_or(text)
 }
 
 /// The answer to a defect of ours: nothing but the id under which the log has the rest.

@@ -124,7 +124,8 @@ async fn signed_in(session: &Session, now_ms: Millis) -> Option<SignedIn> {
         tracing::error!(%error, "a session cannot be read");
         None
     })?;
-    (held.began_ms..held.ends_ms).contains(&now_ms).then_some(held)
+    // A clock that was set back may not lengthen a session; one that is corrected by seconds is let be.
+    (held.began_ms - MINUTE_MS..held.ends_ms).contains(&now_ms).then_some(held)
 }
 
 /// Puts off the idle end of a session that is in use.
@@ -153,7 +154,11 @@ pub fn visitor_cx(keyward: Arc<Keyward>, request: RequestInfo) -> Cx<Visitor> {
 ///
 /// Somebody who asks for a page is sent to sign in and comes back to it; everything else gets 401.
 /// Needs [`RequestInfo`] and the layer of [`layer`] outside of it.
-pub async fn require_admin(State(keyward): State<Arc<Keyward>>, mut request: Request, next: Next) -> Response {
+pub async fn require_admin(
+    State(keyward): State<Arc<Keyward>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let extensions = request.extensions();
     let (Some(session), Some(info)) =
         (extensions.get::<Session>().cloned(), extensions.get::<RequestInfo>().cloned())
@@ -206,7 +211,8 @@ impl Store {
     }
 
     async fn write(&self, record: &Record) -> session_store::Result<()> {
-        let data = serde_json::to_vec(record).map_err(|error| session_store::Error::Encode(error.to_string()))?;
+        let data =
+            serde_json::to_vec(record).map_err(|error| session_store::Error::Encode(error.to_string()))?;
         ops::sessions::save(&self.keyward, &id_hash(record.id), &data, self.expires_ms(record))
             .await
             .map_err(backend)

@@ -97,13 +97,26 @@ fn secrets_come_from_files_without_their_line_break() {
 fn a_master_key_is_read_in_any_usual_writing() {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(KEY).unwrap();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes);
     for text in [KEY, KEY.trim_end_matches('='), &hex, &hex.to_uppercase(), &url_safe] {
         let place = Place::with(&GOOD.replace("master_key_file = \"MASTER\"", ""));
         let config = place.set("KEYWARD_MASTER_KEY", text).load();
         assert_eq!(config.master_key.expose().as_slice(), bytes, "{text}");
     }
+}
+
+#[test]
+fn variables_of_kubernetes_are_not_taken_for_settings() {
+    let place = Place::good()
+        .set("KEYWARD_SERVICE_HOST", "10.0.0.1")
+        .set("KEYWARD_SERVICE_PORT", "80")
+        .set("KEYWARD_SERVICE_PORT_HTTP", "80")
+        .set("KEYWARD_PORT", "tcp://10.0.0.1:80")
+        .set("KEYWARD_PORT_80_TCP", "tcp://10.0.0.1:80")
+        .set("KEYWARD_PORT_80_TCP_ADDR", "10.0.0.1");
+    assert_eq!(place.problems(), []);
+    assert_eq!(place.set("KEYWARD_PORT", "8080").problems().len(), 1);
 }
 
 #[test]

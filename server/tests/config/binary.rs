@@ -8,6 +8,9 @@ use std::{
 
 use crate::support::{GOOD, Place};
 
+/// The file, the arguments, the environment, and words of the refusal.
+type Case<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 fn keyward(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keyward"))
         .args(arguments)
@@ -26,7 +29,7 @@ fn text(bytes: &[u8]) -> String {
 #[expect(clippy::disallowed_methods, reason = "the time until the refusal is what is tested")]
 fn a_bad_setting_ends_the_start_with_78_within_two_seconds() {
     let plain_http = GOOD.replace("https://keyward", "http://keyward");
-    let cases: &[(&str, &[&str], &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         (GOOD, &["serve"], &[("KEYWARD_LISTN", "x")], "listn (environment KEYWARD_LISTN)"),
         (&plain_http, &["serve"], &[], "public_url (keyward.toml:1)"),
         (GOOD, &["serve", "--listen", "nowhere"], &[], "listen (flag --listen)"),

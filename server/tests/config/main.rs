@@ -1,5 +1,7 @@
 //! Configurations: what is accepted, what is refused and in which words.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
+
 mod accepted;
 mod binary;
 mod refused;

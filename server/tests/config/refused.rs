@@ -34,7 +34,7 @@ const CASES: &[(Change, &str, &str, &str)] = &[
     (Variable("KEYWARD_LISTN", "x"), "listn", "environment KEYWARD_LISTN", "did you mean KEYWARD_LISTEN?"),
     (Variable("KEYWARD_OIDC_ISSUER", "x"), "oidc_issuer", "environment KEYWARD_OIDC_ISSUER", "did you mean KEYWARD_OIDC__ISSUER?"),
     (Variable("KEYWARD_CLIENT_SECRET", "x"), "client_secret", "environment KEYWARD_CLIENT_SECRET", "did you mean KEYWARD_OIDC__CLIENT_SECRET?"),
-    (Variable("keyward_listen", "127.0.0.1:9\0127.0.0.1:8"), "listen", "environment keyward_listen", "an IP address and a port"),
+    (Variable("keyward_listen", "127.0.0.1"), "listen", "environment keyward_listen", "an IP address and a port"),
     // TOML.
     (Top("listen = 127.0.0.1\n"), "config", "keyward.toml:1", "TOML"),
     (Top("public_url = \"https://a.example\"\n"), "config", "keyward.toml:2", "a key stands once"),

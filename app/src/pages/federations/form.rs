@@ -77,7 +77,7 @@ pub fn EditFederation() -> impl IntoView {
                 {fields(&form, Some(&federation))}
                 <div class="actions">
                     <button class="btn primary">"Save changes"</button>
-                    <a class="btn ghost" href=path>
+                    <a class="btn ghost" href=path.clone()>
                         "Cancel"
                     </a>
                 </div>

@@ -196,6 +196,28 @@ fn strings_are_json_strings() {
 }
 
 #[test]
+fn examples_of_the_standard_are_understood() {
+    for text in [
+        r#"userName eq "bjensen""#,
+        r#"name.familyName co "O'Malley""#,
+        r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "J""#,
+        r#"title pr and userType eq "Employee""#,
+        r#"title pr or userType eq "Intern""#,
+        r#"schemas eq "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User""#,
+        r#"userType eq "Employee" and (emails co "example.com" or emails.value co "example.org")"#,
+        r#"userType ne "Employee" and not (emails co "example.com" or emails.value co "example.org")"#,
+        r#"userType eq "Employee" and (emails.type eq "work")"#,
+        r#"userType eq "Employee" and emails[type eq "work" and value co "@example.com"]"#,
+        r#"emails[type eq "work" and value co "@example.com"] or ims[type eq "xmpp" and value co "@foo.com"]"#,
+    ] {
+        let filter = Filter::parse(text).expect(text);
+        assert_eq!(filter.check(ResourceType::User), Ok(()), "{text}");
+    }
+    check(&format!("schemas eq \"{ENT}\""), true);
+    check("schemas eq \"urn:example:none\"", false);
+}
+
+#[test]
 fn unknown_operator_is_refused() {
     let detail = refused(r#"userName like "b""#);
     assert!(detail.contains("like"), "{detail}");

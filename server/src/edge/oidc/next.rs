@@ -13,7 +13,8 @@ pub fn local_path(text: &str) -> String {
 }
 
 fn parse(text: &str) -> Option<String> {
-    if text.len() > LIMIT || !text.starts_with('/') || text.contains('\\') || text.contains(char::is_control) {
+    if text.len() > LIMIT || !text.starts_with('/') || text.contains('\\') || text.contains(char::is_control)
+    {
         return None;
     }
     let here = Url::parse("https://keyward.invalid/").ok()?;
@@ -33,7 +34,8 @@ pub fn sign_in_path(path: &str) -> String {
     match local_path(path).as_str() {
         "/" => "/sign-in".to_owned(),
         path => {
-            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", path).finish();
+            let query =
+                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", path).finish();
             format!("/sign-in?{query}")
         }
     }

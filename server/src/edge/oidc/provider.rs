@@ -156,8 +156,7 @@ impl Provider {
         *tried_ms = Some(now_ms);
         match JsonWebKeySet::fetch_async(seen.metadata.jwks_uri(), &self.http).await {
             Ok(keys) => {
-                let known =
-                    Arc::new(Known { metadata: seen.metadata.clone(), keys, fetched_ms: now_ms });
+                let known = Arc::new(Known { metadata: seen.metadata.clone(), keys, fetched_ms: now_ms });
                 *self.known.write().await = Some(Arc::clone(&known));
                 Some(known)
             }
@@ -173,9 +172,8 @@ impl Provider {
     }
 
     async fn discover(&self, now_ms: Millis) -> Result<Known, String> {
-        let metadata = Metadata::discover_async(self.issuer.clone(), &self.http)
-            .await
-            .map_err(|error| say(&error))?;
+        let metadata =
+            Metadata::discover_async(self.issuer.clone(), &self.http).await.map_err(|error| say(&error))?;
         self.check(&metadata)?;
         let keys = metadata.jwks().clone();
         Ok(Known { metadata, keys, fetched_ms: now_ms })

@@ -84,7 +84,8 @@ fn page(edge: &OidcEdge, url: &Url) -> Response {
 </html>
 "#
     );
-    ([(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")], Html(html)).into_response()
+    ([(header::CACHE_CONTROL, "no-store"), (header::REFERRER_POLICY, "no-referrer")], Html(html))
+        .into_response()
 }
 
 /// Text as it stands in HTML text and in quoted attributes.

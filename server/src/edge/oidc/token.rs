@@ -83,8 +83,7 @@ pub fn read(token: &str, expected: &Expected<'_>) -> Result<Claims, Refusal> {
     };
     let header = part(header).ok_or_else(|| refuse("the header of the ID token is not one plain object"))?;
     check_header(&header)?;
-    let claims =
-        part(claims).ok_or_else(|| refuse("the claims of the ID token are not one plain object"))?;
+    let claims = part(claims).ok_or_else(|| refuse("the claims of the ID token are not one plain object"))?;
     check_claims(&claims, expected)?;
     Ok(claims)
 }
@@ -132,7 +131,8 @@ fn fault(error: ClaimsVerificationError) -> Fault {
     let refusal = refuse("the signature of the ID token is not by a key of the provider");
     // A provider whose keys have no id, or whose token names none, gives a bad signature after a
     // rollover, not an unknown key.
-    if matches!(error, SignatureVerificationError::NoMatchingKey | SignatureVerificationError::CryptoError(_)) {
+    if matches!(error, SignatureVerificationError::NoMatchingKey | SignatureVerificationError::CryptoError(_))
+    {
         Fault::UnknownKey(refusal)
     } else {
         Fault::Refused(refusal)
@@ -210,13 +210,13 @@ fn check_audience(claims: &Claims, client_id: &str) -> Result<(), Refusal> {
 }
 
 fn check_times(claims: &Claims, now_ms: Millis) -> Result<(), Refusal> {
-    let expires_ms = time_ms(claims, "exp")?
-        .ok_or_else(|| refuse("the ID token does not say when it expires"))?;
+    let expires_ms =
+        time_ms(claims, "exp")?.ok_or_else(|| refuse("the ID token does not say when it expires"))?;
     if expires_ms + SKEW_MS <= now_ms {
         return Err(refuse("the ID token has expired"));
     }
-    let issued_ms = time_ms(claims, "iat")?
-        .ok_or_else(|| refuse("the ID token does not say when it was issued"))?;
+    let issued_ms =
+        time_ms(claims, "iat")?.ok_or_else(|| refuse("the ID token does not say when it was issued"))?;
     if issued_ms - SKEW_MS > now_ms {
         return Err(refuse("the ID token was issued in the future"));
     }
@@ -231,7 +231,10 @@ fn time_ms(claims: &Claims, name: &str) -> Result<Option<Millis>, Refusal> {
     const MOST_S: i64 = 100_000_000_000;
     let Some(value) = claims.get(name) else { return Ok(None) };
     // Fractions are allowed, and rare: what they say is the second.
-    #[expect(clippy::cast_possible_truncation, reason = "a float out of range saturates, and is then refused")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float out of range saturates, and is then refused"
+    )]
     let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64));
     match seconds {
         Some(seconds) if (0..=MOST_S).contains(&seconds) => Ok(Some(seconds * 1000)),

@@ -1,0 +1,225 @@
+//! One key: who holds it, what may it do, is it used now, when does it end.
+
+use domain::{Millis, keys::KeyState};
+use leptos::prelude::*;
+use ops::keys::KeyView;
+
+use crate::{
+    api::{
+        self,
+        keys::{KeyPage, describe},
+    },
+    islands::waiting::Waiting,
+    ssr::{now_ms, param},
+    ui::{
+        button::LinkButton,
+        keys::{KeyLink, age},
+        page::{Head, Section, page},
+        requests::RequestsTable,
+        status::{Shape, Status, of_key},
+        time::{Ago, Exact, relative},
+    },
+    words,
+};
+
+/// The page of a key.
+#[component]
+pub fn Key() -> impl IntoView {
+    page(Section::Keys, async {
+        let data = api::keys::page(&param("id")).await?;
+        let now = now_ms();
+        let KeyPage { view, requests, .. } = &data;
+        let key = &view.key;
+        let path = format!("/keys/{}", key.id);
+        let (shape, word) = of_key(view, now);
+        let head = Head::new(key.name.clone())
+            .crumb("/keys", "Keys")
+            .lead(view! {
+                <code>{words::ends_with(&key.last_four)}</code>
+                " of "
+                <a href=format!("/federations/{}", view.federation.slug)>{view.federation.name.clone()}</a>
+            })
+            .actions(view! {
+                <LinkButton href=format!("{path}/revoke") label="Revoke" icon="ban" blocked=revoke_blocked(view) />
+                <LinkButton
+                    href=format!("{path}/rotate")
+                    label="Rotate key"
+                    icon="refresh-cw"
+                    primary=true
+                    blocked=rotate_blocked(view)
+                />
+            });
+        let waits = key.life.first_used_ms.is_none() && view.state.is_accepted();
+        let waiting = waits.then(|| {
+            let first = describe(view, requests, now);
+            view! {
+                <section class="card" aria-label="First request">
+                    <Waiting key=key.id.to_string() first>
+                        <span class="when-waiting">
+                            <Status shape=Shape::Moving word="Waiting" />
+                        </span>
+                        <span class="when-used">
+                            <Status shape=Shape::Good word="In use" />
+                        </span>
+                    </Waiting>
+                    <p class="muted small">{words::paste_guide(view.federation.vendor)}</p>
+                </section>
+            }
+        });
+        let body = view! {
+            <section class="card" aria-label="This key in four answers">
+                <Status shape word />
+                <dl class="answers">
+                    <div>
+                        <dt>"Who holds it?"</dt>
+                        <dd>{holder(view, now)}</dd>
+                    </div>
+                    <div>
+                        <dt>"What may it do?"</dt>
+                        <dd>{power(view)}</dd>
+                    </div>
+                    <div>
+                        <dt>"Is it used now?"</dt>
+                        <dd>{usage(view, now)}</dd>
+                    </div>
+                    <div>
+                        <dt>"When does it end?"</dt>
+                        <dd>{ending(view, now)}</dd>
+                    </div>
+                </dl>
+            </section>
+            {waiting}
+            {line(&data, now)}
+            <section class="card flush" aria-labelledby="requests">
+                <header>
+                    <h2 id="requests">"Last requests"</h2>
+                    <a href=format!("/audit?key={}", key.id)>"Audit log of this key"</a>
+                </header>
+                <RequestsTable requests=requests.clone() now />
+            </section>
+        };
+        Ok((head, body.into_any()))
+    })
+}
+
+fn revoke_blocked(view: &KeyView) -> Option<String> {
+    if view.key.life.revoked_ms.is_some() || view.state == KeyState::Retired {
+        Some("It has ended.".to_owned())
+    } else {
+        (!view.may_manage).then(|| "Needs admin, or operator of this federation.".to_owned())
+    }
+}
+
+fn rotate_blocked(view: &KeyView) -> Option<String> {
+    match view.state {
+        KeyState::Revoked | KeyState::Retired => Some("It has ended. Issue a new key.".to_owned()),
+        _ if view.key.successor_id.is_some() => Some("It has a successor.".to_owned()),
+        KeyState::Unused | KeyState::InUse | KeyState::Expired | KeyState::Retiring => {
+            (!view.may_manage).then(|| "Needs admin, or operator of this federation.".to_owned())
+        }
+    }
+}
+
+fn holder(view: &KeyView, now: Millis) -> impl IntoView + use<> {
+    let key = &view.key;
+    view! {
+        <span>
+            {format!("{}, for {}. Issued by {} ", view.federation.vendor.label(), view.federation.name, key.issued_by)}
+            <Ago at=key.life.issued_ms now />
+            "."
+        </span>
+        <span class="muted small">{format!("Owners: {}", view.federation.owners.join(", "))}</span>
+    }
+}
+
+fn power(view: &KeyView) -> impl IntoView + use<> {
+    let key = &view.key;
+    let will = words::phrases(&key.scope, true).join(", ");
+    let cannot = words::phrases(&key.scope, false);
+    let cannot = if cannot.is_empty() {
+        "The full directory.".to_owned()
+    } else {
+        format!("It cannot {}.", cannot.join(", "))
+    };
+    let networks: Vec<String> = key.scope.source_networks.iter().map(ToString::to_string).collect();
+    let from = if networks.is_empty() { "From anywhere.".to_owned() } else { format!("From {}.", networks.join(", ")) };
+    let why = key
+        .justification
+        .clone()
+        .map(|text| view! { <span class="muted small">{format!("Why: {text}")}</span> });
+    view! {
+        <span>{words::sentence(&will)}</span>
+        <span class="muted small">{format!("{cannot} {from}")}</span>
+        {why}
+    }
+}
+
+fn usage(view: &KeyView, now: Millis) -> impl IntoView + use<> {
+    let key = &view.key;
+    let Some(last) = key.life.last_used_ms else {
+        return view! { <span>"Never used."</span> }.into_any();
+    };
+    let from = key.last_used_source.clone().map(|source| format!(" from {source}")).unwrap_or_default();
+    let first = key.life.first_used_ms.map(|at| {
+        view! {
+            <span class="muted small">
+                {format!("{} accepted since ", words::count(key.uses, "request"))} <Exact at=at />
+            </span>
+        }
+    });
+    view! {
+        <span>
+            "Last used " <Ago at=last now /> {from} "."
+        </span>
+        {first}
+    }
+    .into_any()
+}
+
+fn ending(view: &KeyView, now: Millis) -> impl IntoView + use<> {
+    let life = &view.key.life;
+    let at = life.ends_ms();
+    let verb = if at > now { "Ends " } else { "Ended " };
+    let by = match view.state {
+        KeyState::Revoked => {
+            format!("Revoked by {}.", view.key.revoked_by.as_deref().unwrap_or("somebody"))
+        }
+        KeyState::Retiring => "When the overlap with its successor ends.".to_owned(),
+        KeyState::Retired => "Its successor took over.".to_owned(),
+        KeyState::Expired => "Its time was over.".to_owned(),
+        KeyState::Unused | KeyState::InUse => format!("Age {}.", age(view, now)),
+    };
+    view! {
+        <span>{verb} <Exact at=at /> {format!(", {}.", relative(at, now))}</span>
+        <span class="muted small">{by}</span>
+    }
+}
+
+/// The keys before and after it.
+fn line(data: &KeyPage, now: Millis) -> Option<AnyView> {
+    let part = |label: &'static str, view: &KeyView| {
+        let (shape, word) = of_key(view, now);
+        view! {
+            <dt>{label}</dt>
+            <dd>
+                <KeyLink key=&view.key />
+                " "
+                <Status shape word />
+            </dd>
+        }
+    };
+    if data.predecessor.is_none() && data.successor.is_none() {
+        return None;
+    }
+    let before = data.predecessor.as_ref().map(|view| part("It replaces", view));
+    let after = data.successor.as_ref().map(|view| part("Replaced by", view));
+    Some(
+        view! {
+            <section class="card" aria-labelledby="line">
+                <h2 id="line">"Rotation"</h2>
+                <dl class="props">{before} {after}</dl>
+            </section>
+        }
+        .into_any(),
+    )
+}

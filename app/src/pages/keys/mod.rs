@@ -1,0 +1,112 @@
+//! Keys: the list, one of them, and the forms that issue, rotate and revoke.
+
+mod detail;
+mod issue;
+mod revoke;
+mod rotate;
+mod secret;
+
+use leptos::prelude::*;
+use ops::federations::FederationView;
+
+pub use self::{detail::Key, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
+use crate::{
+    api,
+    ssr::{now_ms, query},
+    ui::{
+        button::LinkButton,
+        callout::Empty,
+        keys::KeysTable,
+        page::{Head, Section, page},
+    },
+    words,
+};
+
+/// Every key, what needs attention first. The filter is the address.
+#[component]
+pub fn Keys() -> impl IntoView {
+    page(Section::Keys, async {
+        let (federation, text) = (query("federation"), query("q"));
+        let accepted_only = query("state").as_deref() == Some("accepted");
+        let data = api::keys::list(federation.as_deref(), text.clone(), accepted_only).await?;
+        let is_filtered = federation.is_some() || text.is_some() || accepted_only;
+        let head = Head::new("Keys")
+            .lead("A key lets one identity provider write to one federation. Only a keyed hash of it is kept, so it cannot be shown again.")
+            .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true /> });
+        let count = words::count(i64::try_from(data.keys.len()).unwrap_or(i64::MAX), "key");
+        let list = match (data.keys.is_empty(), is_filtered) {
+            (false, _) => view! {
+                <KeysTable caption="Keys, what needs attention first" keys=data.keys now=now_ms() with_federation=true />
+            }
+            .into_any(),
+            (true, true) => view! {
+                <Empty title="No key fits the filter" text="Widen the filter, or look at all keys.">
+                    <LinkButton href="/keys" label="Show all keys" />
+                </Empty>
+            }
+            .into_any(),
+            (true, false) => view! {
+                <Empty
+                    title="No keys yet"
+                    text="A key is issued for one federation, with a scope and an end. It is shown once, to be pasted into the provider."
+                >
+                    <LinkButton href="/keys/new" label="Issue key" icon="plus" />
+                </Empty>
+            }
+            .into_any(),
+        };
+        let body = view! {
+            <section class="card flush" aria-label="Keys">
+                {filter(&data.federations, federation.as_deref(), text, accepted_only, count)} {list}
+            </section>
+        };
+        Ok((head, body.into_any()))
+    })
+}
+
+fn filter(
+    federations: &[FederationView],
+    chosen: Option<&str>,
+    text: Option<String>,
+    accepted_only: bool,
+    count: String,
+) -> impl IntoView + use<> {
+    let federations = federations
+        .iter()
+        .map(|view| {
+            let slug = view.federation.slug.to_string();
+            let selected = chosen == Some(slug.as_str());
+            view! {
+                <option value=slug selected=selected>
+                    {view.federation.name.clone()}
+                </option>
+            }
+        })
+        .collect_view();
+    view! {
+        <form class="toolbar" method="get" action="/keys" role="search" aria-label="Filter keys">
+            <div class="field grow">
+                <label for="q">"Search"</label>
+                <input id="q" type="search" name="q" value=text placeholder="Name, last four, issuer" />
+            </div>
+            <div class="field">
+                <label for="federation">"Federation"</label>
+                <select id="federation" name="federation">
+                    <option value="">"All"</option>
+                    {federations}
+                </select>
+            </div>
+            <div class="field">
+                <label for="state">"State"</label>
+                <select id="state" name="state">
+                    <option value="">"Any"</option>
+                    <option value="accepted" selected=accepted_only>
+                        "Accepted now"
+                    </option>
+                </select>
+            </div>
+            <button class="btn">"Apply"</button>
+            <span class="muted small end">{count}</span>
+        </form>
+    }
+}

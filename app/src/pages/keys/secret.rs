@@ -1,0 +1,145 @@
+//! The one page that shows the secret of a key, after it was issued or rotated.
+//!
+//! Rendered as the answer of the form itself, never stored by a browser or proxy. The secret is
+//! written into one field of this page and into nothing that is serialised.
+
+use domain::keys::Key;
+use leptos::prelude::*;
+
+use crate::{
+    api::{self, keys::describe},
+    forms::ShownKey,
+    islands::{copy::CopyButton, secret::SecretBox, waiting::Waiting},
+    ssr::now_ms,
+    ui::{
+        button::LinkButton,
+        callout::Callout,
+        icon::Icon,
+        page::{Head, Section, page},
+        status::{Shape, Status},
+        time::Exact,
+    },
+    words,
+};
+
+/// The answer to a form that made a key.
+pub fn shown(shown: ShownKey) -> impl IntoView {
+    page(Section::Keys, async move {
+        let issued = shown.0;
+        let key = &issued.key;
+        let view = api::keys::open(key.id.as_str()).await?;
+        let old = match &key.predecessor_id {
+            Some(id) => Some(api::keys::open(id.as_str()).await?.key),
+            None => None,
+        };
+        let href = format!("/keys/{}", key.id);
+        let head = Head::new(format!("Your new key {}", key.name)).crumb("/keys", "Keys").lead(format!(
+            "For {}. You will recognise it by its last four: {}.",
+            issued.federation.name, key.last_four
+        ));
+        let secret = match &issued.secret {
+            Some(secret) => secret_box(secret.expose().to_owned()),
+            None => replayed(),
+        };
+        let first = describe(&view, &[], now_ms());
+        let curl = format!("curl -H \"Authorization: Bearer $KEY\" \\\n  \"{}/Users?count=1\"", issued.base_url);
+        let body = view! {
+            <section class="card" aria-labelledby="secret-title">
+                <h2 id="secret-title">"The key"</h2>
+                {secret}
+            </section>
+            <section class="card" aria-labelledby="paste-title">
+                <h2 id="paste-title">"Hand it over"</h2>
+                <p>{words::paste_guide(issued.federation.vendor)}</p>
+                <dl class="props">
+                    <dt>"SCIM base URL"</dt>
+                    <dd class="with-copy">
+                        <code id="base-url">{issued.base_url.clone()}</code>
+                        <CopyButton target="base-url".to_owned() label="Copy base URL".to_owned()>
+                            <Icon name="copy" />
+                        </CopyButton>
+                    </dd>
+                    <dt>"Ends"</dt>
+                    <dd>
+                        <Exact at=key.life.expires_ms />
+                    </dd>
+                    <dt>"Try it"</dt>
+                    <dd>
+                        <pre class="code" tabindex="0" role="region" aria-label="Command that tries the key">
+                            <code>{curl}</code>
+                        </pre>
+                    </dd>
+                </dl>
+                {old.as_ref().map(overlap)}
+                <Waiting key=key.id.to_string() first>
+                    <span class="when-waiting">
+                        <Status shape=Shape::Moving word="Waiting" />
+                    </span>
+                    <span class="when-used">
+                        <Status shape=Shape::Good word="In use" />
+                    </span>
+                </Waiting>
+                <div class="actions">
+                    <LinkButton href label="Done" primary=true />
+                </div>
+            </section>
+        };
+        Ok((head, body.into_any()))
+    })
+}
+
+fn secret_box(secret: String) -> AnyView {
+    view! {
+        <SecretBox>
+            <div role="status">
+                <div class="when-not-copied">
+                    <Callout shape=Shape::Look verdict="Not copied yet.">
+                        <p>"This is the only time that it is shown. Keyward keeps a keyed hash, not the key."</p>
+                    </Callout>
+                </div>
+                <div class="when-copied">
+                    <Callout shape=Shape::Good verdict="Copied.">
+                        <p>"Paste it into the provider now. It cannot be shown again."</p>
+                    </Callout>
+                </div>
+            </div>
+            <div class="secret">
+                <textarea
+                    id="secret"
+                    aria-label="Secret key, shown once"
+                    readonly
+                    rows="2"
+                    spellcheck="false"
+                    autocomplete="off"
+                >
+                    {secret}
+                </textarea>
+                <button class="btn needs-script" type="button" id="copy-secret">
+                    <Icon name="copy" />
+                    "Copy key"
+                </button>
+            </div>
+        </SecretBox>
+    }
+    .into_any()
+}
+
+fn replayed() -> AnyView {
+    view! {
+        <Callout shape=Shape::Look verdict="Shown before.">
+            <p>
+                "This form was already answered, and the key was shown then. It cannot be shown again. If it was not copied, revoke this key and issue another."
+            </p>
+        </Callout>
+    }
+    .into_any()
+}
+
+fn overlap(old: &Key) -> impl IntoView + use<> {
+    let name = format!("{} {}", old.name, words::ends_with(&old.last_four));
+    view! {
+        <p>
+            {name} " stays accepted beside it until " <Exact at=old.life.ends_ms() /> ". Paste the new key before then."
+        </p>
+    }
+}

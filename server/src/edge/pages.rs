@@ -1,0 +1,115 @@
+//! The dashboard out: finished HTML, and the server functions of its islands.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use base64::Engine as _;
+use domain::admins::Admin;
+use leptos::prelude::{LeptosOptions, provide_context, use_context};
+use ops::{Cx, Keyward};
+use tower_sessions::Session;
+
+use super::{assets, forms, headers, oidc, session};
+
+/// What every page needs.
+#[derive(Clone)]
+pub struct Pages {
+    keyward: Arc<Keyward>,
+    options: LeptosOptions,
+    bundle: String,
+    provider_name: String,
+}
+
+impl Pages {
+    /// Pages of an installation; `provider_name` stands on the sign-in button.
+    pub fn new(keyward: Arc<Keyward>, provider_name: &str) -> Self {
+        let bundle = assets::bundle_hash();
+        let options =
+            LeptosOptions::builder().output_name("keyward").site_pkg_dir(format!("pkg/{bundle}")).build();
+        Self { keyward, options, bundle, provider_name: provider_name.to_owned() }
+    }
+
+    /// The routes. They need the layer of [`session::layer`] outside.
+    pub fn routes(self) -> Router {
+        let guard = from_fn_with_state(Arc::clone(&self.keyward), session::require_admin);
+        let guarded = Router::new()
+            .merge(forms::routes())
+            .route("/api/{*path}", any(server_function))
+            .fallback(page)
+            .layer(guard);
+        Router::new()
+            .route("/sign-in", get(sign_in))
+            .fallback_service(guarded.with_state(self.clone()))
+            .with_state(self)
+    }
+
+    /// Renders the page that a request names. `more` adds to the context: a form that was refused,
+    /// a key that is shown once.
+    pub async fn render(
+        &self,
+        request: Request,
+        more: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> Response {
+        self.render_with(request, None, more).await
+    }
+
+    async fn render_with(
+        &self,
+        request: Request,
+        signed_out_error: Option<String>,
+        more: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> Response {
+        let mut token = [0; 18];
+        self.keyward.entropy().fill(&mut token);
+        let context = app::ssr::PageContext {
+            token: base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token),
+            bundle: self.bundle.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            provider_name: self.provider_name.clone(),
+            signed_out_error,
+        };
+        let options = self.options.clone();
+        let render = leptos_axum::render_app_async_with_context(
+            move || {
+                provide_page(context.clone());
+                more();
+            },
+            move || app::shell(options.clone()),
+        );
+        render(request).await
+    }
+}
+
+/// Provides what a page and a server function find in their context.
+fn provide_page(context: app::ssr::PageContext) {
+    headers::provide_nonce();
+    provide_context(context);
+    provide_admin();
+}
+
+fn provide_admin() {
+    let parts = use_context::<http::request::Parts>();
+    if let Some(cx) = parts.and_then(|parts| parts.extensions.get::<Cx<Admin>>().cloned()) {
+        provide_context(cx);
+    }
+}
+
+pub(super) async fn page(State(pages): State<Pages>, request: Request) -> Response {
+    pages.render(request, || {}).await
+}
+
+async fn sign_in(State(pages): State<Pages>, session: Session, request: Request) -> Response {
+    let told = oidc::no_role(&session).await.map(|no_role| no_role.to_string());
+    pages.render_with(request, told, || {}).await
+}
+
+async fn server_function(request: Request<Body>) -> Response {
+    leptos_axum::handle_server_fns_with_context(provide_admin, request).await.into_response()
+}

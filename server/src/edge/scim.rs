@@ -1,0 +1,257 @@
+//! SCIM 2.0 in: `/scim/{federation}/v2/…` (RFC 7644).
+//!
+//! A request is authenticated before its body is read. Every failure is answered as RFC 7644 3.12
+//! says, in SCIM JSON; the table of statuses is `ops::scim_client::status_of`, which the usage
+//! record is written from as well.
+
+mod answer;
+mod resources;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, Request, State},
+    response::Response,
+    routing::any,
+};
+use http::{HeaderMap, Method, header};
+use ops::{
+    Cx, Error, Keyward, RequestInfo, ScimClient,
+    scim_client::{self, Asked},
+};
+use scim::{ResourceType, ScimError, discovery};
+
+use self::answer::{json, problem};
+
+/// The routes.
+pub fn routes(keyward: Arc<Keyward>) -> Router {
+    Router::new()
+        .route("/scim/{federation}/v2", any(at_base))
+        .route("/scim/{federation}/v2/", any(at_base))
+        .route("/scim/{federation}/v2/{*path}", any(at_path))
+        .route("/scim/{*path}", any(elsewhere))
+        .with_state(keyward)
+}
+
+async fn at_base(
+    State(keyward): State<Arc<Keyward>>,
+    Path(federation): Path<String>,
+    request: Request,
+) -> Response {
+    serve(keyward, &federation, "", request).await
+}
+
+async fn at_path(
+    State(keyward): State<Arc<Keyward>>,
+    Path((federation, path)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    serve(keyward, &federation, &path, request).await
+}
+
+/// Not a base at all: refused like a base that does not exist.
+async fn elsewhere(
+    State(keyward): State<Arc<Keyward>>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Response {
+    serve(keyward, "", &path, request).await
+}
+
+async fn serve(keyward: Arc<Keyward>, federation: &str, path: &str, request: Request) -> Response {
+    let Some(info) = request.extensions().get::<RequestInfo>().cloned() else {
+        return problem(&Error::Internal("the request layer is missing".to_owned()));
+    };
+    let endpoint = Endpoint::of(path);
+    let asked = endpoint.asked(request.method());
+    if request.uri().query().is_some_and(names_a_key) {
+        let error =
+            ScimError::new(400, "a key was sent in the address; send it in the Authorization header only");
+        return problem(&error.into());
+    }
+    let bearer = bearer(request.headers());
+    match scim_client::authenticate(&keyward, &info, federation, bearer.as_deref(), &asked).await {
+        Ok(cx) => endpoint.serve(&cx, &asked, request).await,
+        Err(error) => problem(&error),
+    }
+}
+
+/// Whether a text holds something that begins like a key. Addresses end up in logs and histories.
+fn names_a_key(text: &str) -> bool {
+    text.contains(domain::keys::KEY_PREFIX)
+}
+
+/// The bearer token (RFC 6750 2.1). More than one `Authorization` header is as good as none: one of
+/// them would win by accident.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' ').to_owned())
+}
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Endpoint {
+    Resources(ResourceType),
+    Resource(ResourceType, String),
+    ServiceProviderConfig,
+    Schemas(Option<String>),
+    ResourceTypes(Option<String>),
+    /// Named by RFC 7644 and not offered.
+    NotOffered(&'static str),
+    Unknown,
+}
+
+impl Endpoint {
+    fn of(path: &str) -> Self {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        match parts.as_slice() {
+            ["Users"] => Self::Resources(ResourceType::User),
+            ["Groups"] => Self::Resources(ResourceType::Group),
+            ["Users", ".search"] | ["Groups", ".search"] | [".search"] => Self::NotOffered("POST .search"),
+            ["Users", id] => Self::Resource(ResourceType::User, (*id).to_owned()),
+            ["Groups", id] => Self::Resource(ResourceType::Group, (*id).to_owned()),
+            ["ServiceProviderConfig"] => Self::ServiceProviderConfig,
+            ["Schemas"] => Self::Schemas(None),
+            ["Schemas", urn] => Self::Schemas(Some((*urn).to_owned())),
+            ["ResourceTypes"] => Self::ResourceTypes(None),
+            ["ResourceTypes", name] => Self::ResourceTypes(Some((*name).to_owned())),
+            ["Bulk"] => Self::NotOffered("Bulk"),
+            ["Me", ..] => Self::NotOffered("/Me"),
+            _ => Self::Unknown,
+        }
+    }
+
+    fn asked(&self, method: &Method) -> Asked {
+        let (resource_type, resource_id) = match self {
+            Self::Resources(kind) => (kind.plural(), None),
+            Self::Resource(kind, id) => (kind.plural(), Some(id.chars().take(100).collect())),
+            Self::ServiceProviderConfig => ("ServiceProviderConfig", None),
+            Self::Schemas(_) => ("Schemas", None),
+            Self::ResourceTypes(_) => ("ResourceTypes", None),
+            Self::NotOffered(name) => (*name, None),
+            Self::Unknown => ("unknown", None),
+        };
+        Asked {
+            method: method.as_str().chars().take(20).collect(),
+            resource_type: resource_type.trim_start_matches('/').to_owned(),
+            resource_id,
+        }
+    }
+
+    async fn serve(self, cx: &Cx<ScimClient>, asked: &Asked, request: Request) -> Response {
+        match self {
+            Self::Resources(kind) => resources::collection(cx, asked, kind, request).await,
+            Self::Resource(kind, id) => resources::single(cx, asked, kind, &id, request).await,
+            Self::ServiceProviderConfig => {
+                let found = discovery::service_provider_config(&base(cx), &features());
+                discovered(cx, asked, &request, Some(found)).await
+            }
+            Self::Schemas(None) => discovered(cx, asked, &request, Some(discovery::schemas(&base(cx)))).await,
+            Self::Schemas(Some(urn)) => {
+                discovered(cx, asked, &request, discovery::schema(&base(cx), &urn)).await
+            }
+            Self::ResourceTypes(None) => {
+                discovered(cx, asked, &request, Some(discovery::resource_types(&base(cx)))).await
+            }
+            Self::ResourceTypes(Some(name)) => {
+                discovered(cx, asked, &request, discovery::resource_type(&base(cx), &name)).await
+            }
+            Self::NotOffered(name) => {
+                refuse(cx, asked, ScimError::not_implemented(format!("{name} is not offered"))).await
+            }
+            Self::Unknown => refuse(cx, asked, ScimError::not_found("there is no such endpoint")).await,
+        }
+    }
+}
+
+/// What is offered, and nothing else (RFC 7643 5).
+fn features() -> scim::Features {
+    scim::Features {
+        patch: true,
+        bulk: None,
+        filter_max_results: scim::list::MAX_COUNT,
+        sort: false,
+        etag: true,
+        change_password: false,
+        cursor: None,
+        documentation_uri: None,
+    }
+}
+
+/// The base URL of the client's federation.
+fn base(cx: &Cx<ScimClient>) -> String {
+    cx.keyward().base_url(&cx.actor().federation.slug)
+}
+
+/// A discovery document. Paging, sorting and attributes are ignored, a filter is refused
+/// (RFC 7644 4).
+async fn discovered(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    request: &Request,
+    found: Option<serde_json::Value>,
+) -> Response {
+    if request.method() != Method::GET {
+        return refuse(cx, asked, ScimError::new(405, "only GET is allowed here")).await;
+    }
+    let has_filter = request.uri().query().is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| pair.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("filter")))
+    });
+    if has_filter {
+        return refuse(cx, asked, ScimError::forbidden("discovery takes no filter")).await;
+    }
+    let Some(document) = found else {
+        return refuse(cx, asked, ScimError::not_found("there is no such document")).await;
+    };
+    match cx.discovered(asked).await {
+        Ok(()) => json(200, &document),
+        Err(error) => problem(&error),
+    }
+}
+
+/// Refuses a request of an accepted key, once that is recorded.
+async fn refuse(cx: &Cx<ScimClient>, asked: &Asked, error: ScimError) -> Response {
+    match cx.refused_at_edge(asked, error.status, &error.detail).await {
+        Ok(()) => problem(&error.into()),
+        Err(error) => problem(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn paths_name_endpoints_with_and_without_a_slash_at_the_end() {
+        assert_eq!(Endpoint::of("Users/"), Endpoint::Resources(ResourceType::User));
+        assert_eq!(Endpoint::of("Groups/a"), Endpoint::Resource(ResourceType::Group, "a".to_owned()));
+        assert_eq!(Endpoint::of("users"), Endpoint::Unknown);
+        assert_eq!(Endpoint::of("Users/a/b"), Endpoint::Unknown);
+        assert_eq!(Endpoint::of(""), Endpoint::Unknown);
+    }
+
+    #[test]
+    fn only_one_bearer_token_counts() {
+        let check = |values: &[&str], expect: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(bearer(&headers).as_deref(), expect, "{values:?}");
+        };
+        check(&["Bearer abc"], Some("abc"));
+        check(&["bEARER  abc"], Some("abc"));
+        check(&["Bearer a", "Bearer a"], None);
+        check(&["Basic abc"], None);
+        check(&["abc"], None);
+        check(&[""], None);
+        check(&[], None);
+    }
+}

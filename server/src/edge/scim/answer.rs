@@ -1,0 +1,90 @@
+//! Answers in SCIM JSON.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use ops::{Error, scim_client::status_of};
+use scim::ScimError;
+use serde_json::Value;
+
+/// The media type of every answer (RFC 7644 8.1).
+const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
+
+/// An answer with a body.
+pub(super) fn json(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, body.to_string()).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, SCIM_JSON);
+    response
+}
+
+/// An answer with a resource: its ETag and its location beside it (RFC 7644 3.1, 3.14).
+pub(super) fn resource(status: u16, body: &Value, version: i64, location: &str) -> Response {
+    let mut response = json(status, body);
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&scim::etag(version)) {
+        headers.insert(header::ETAG, etag);
+    }
+    if let Ok(location) = HeaderValue::from_str(location) {
+        let name = if status == 201 { header::LOCATION } else { header::CONTENT_LOCATION };
+        headers.insert(name, location);
+    }
+    response
+}
+
+/// 204, or 304 with the ETag that it is about.
+pub(super) fn empty(status: StatusCode, version: Option<i64>) -> Response {
+    let mut response = (status, Body::empty()).into_response();
+    if let Some(etag) = version.and_then(|version| HeaderValue::from_str(&scim::etag(version)).ok()) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// A failure, as RFC 7644 3.12 words it. A failure of ours is logged here, once, and says nothing
+/// outside.
+pub(super) fn problem(error: &Error) -> Response {
+    let status = status_of(error);
+    let told = match error {
+        Error::Scim(error) => error.clone(),
+        Error::Unavailable(source) => {
+            tracing::error!(error = %source, "a SCIM request was not served");
+            ScimError::new(503, "the service is not available at the moment; nothing was changed")
+        }
+        Error::Internal(text) => {
+            tracing::error!(error = %text, "a SCIM request failed");
+            ScimError::new(500, "internal error; the request id names it in the log")
+        }
+        Error::NotFound(_) => ScimError::not_found("there is no such resource"),
+        Error::Invalid(_)
+        | Error::Unauthenticated(_)
+        | Error::Forbidden(_)
+        | Error::Conflict(_)
+        | Error::Stale(_)
+        | Error::Held { .. } => ScimError::new(status, error.to_string()),
+    };
+    let mut response = json(status, &told.to_json());
+    let headers = response.headers_mut();
+    match error {
+        // RFC 6750 3: no error code when nothing was said about the token.
+        Error::Unauthenticated(_) => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"SCIM\""));
+        }
+        Error::Held { retry_after_s, .. } => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+        }
+        Error::Unavailable(_) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        Error::Scim(_)
+        | Error::Internal(_)
+        | Error::NotFound(_)
+        | Error::Invalid(_)
+        | Error::Forbidden(_)
+        | Error::Conflict(_)
+        | Error::Stale(_) => {}
+    }
+    response
+}

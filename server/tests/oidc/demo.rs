@@ -1,0 +1,109 @@
+//! The demo's identity provider and its cast.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use domain::{admins::Role, federations::{FederationStatus, Slug}};
+use ops::testing::{TestClock, TestEntropy, cx};
+use server::{
+    demo::{self, people::SIGN_INS, provider::DemoProvider},
+    edge::session::SessionPolicy,
+};
+use tempfile::TempDir;
+use url::Url;
+
+use crate::house::{self, House};
+
+async fn start(bind: &str) -> Result<DemoProvider, demo::provider::DemoProviderError> {
+    let public_url = Url::parse("http://127.0.0.1:8080").unwrap();
+    DemoProvider::start(
+        bind.parse().unwrap(),
+        &public_url,
+        Arc::new(TestClock::default()),
+        Arc::new(TestEntropy::default()),
+        std::future::pending(),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn everybody_of_the_demo_is_who_they_are_said_to_be() {
+    let provider = start("127.0.0.1:0").await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let keyward = house::open(folder.path(), Arc::new(TestClock::default())).await;
+    let app = house::app(&keyward, provider.settings(), SessionPolicy::new(false));
+    let person = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let operator = Role::Operator(vec![Slug::parse("okta-production").unwrap()]);
+    let roles = [Some(Role::Admin), Some(operator), Some(Role::Manager), None];
+    for (who, role) in SIGN_INS.iter().zip(roles) {
+        let mut browser = house::Browser::new(app.clone());
+        let begun = browser.begin("/keys").await;
+        let page = person.get(begun.url.clone()).send().await.unwrap();
+        assert_eq!(page.status(), StatusCode::OK);
+        let html = page.text().await.unwrap();
+        assert!(html.contains(&format!("Sign in as {}", who.label)), "{html}");
+
+        let mut choice = begun.url.clone();
+        choice.set_path("/authorize/as");
+        choice.query_pairs_mut().append_pair("person", who.word);
+        let answer = person.get(choice).send().await.unwrap();
+        let back = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+        assert_eq!(back.path(), "/auth/callback");
+        let reply = browser.get(&back[url::Position::BeforePath..]).await;
+        let admin = browser.who().await;
+        match role {
+            Some(role) => {
+                assert_eq!(reply.location, "/keys");
+                let admin = admin.unwrap();
+                assert_eq!((admin.subject.as_str(), admin.role), (who.subject, role));
+            }
+            None => assert_eq!((reply.location.as_str(), admin), ("/sign-in?error=no-role", None)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_demo_provider_gives_codes_to_its_own_keyward_only() {
+    let provider = start("127.0.0.1:0").await.unwrap();
+    let person = reqwest::Client::builder().no_proxy().build().unwrap();
+    let good = "client_id=keyward-demo&redirect_uri=http%3A%2F%2F127.0.0.1%3A8080%2Fauth%2Fcallback\
+                &response_type=code&state=s&code_challenge=c&code_challenge_method=S256&person=ana";
+    for query in [
+        good.replace("keyward-demo", "other"),
+        good.replace("127.0.0.1%3A8080", "evil.example"),
+        good.replace("S256", "plain"),
+        good.replace("person=ana", "person=root"),
+    ] {
+        let url = provider.issuer().join(&format!("/authorize/as?{query}")).unwrap();
+        assert_eq!(person.get(url).send().await.unwrap().status(), StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_provider_is_on_loopback_or_not_at_all() {
+    for bind in ["0.0.0.0:0", "[::]:0", "192.168.1.1:0"] {
+        let error = start(bind).await.err().expect("it is refused").to_string();
+        assert!(error.contains("only on loopback"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_cast_has_a_story_for_every_page() {
+    let house = House::new().await;
+    let pushes = demo::seed(&cx(&house.keyward, Role::Admin)).await.unwrap();
+    assert_eq!(pushes.len(), 3);
+    assert!(pushes.iter().all(|push| push.base_url.starts_with("https://keyward.test/scim/")));
+    let admin = cx(&house.keyward, Role::Admin);
+    let federations = ops::federations::list(&admin).await.unwrap();
+    assert_eq!(federations.len(), 6);
+    let paused = federations.iter().filter(|view| view.federation.status == FederationStatus::Paused);
+    assert_eq!(paused.count(), 1);
+    let keys = ops::keys::list(&admin, &ops::keys::KeyFilter::default()).await.unwrap();
+    assert_eq!(keys.iter().filter(|view| view.ends_soon).count(), 1);
+    let rotating = keys.iter().filter(|view| view.federation.slug.as_str() == "workday-entra");
+    assert_eq!(rotating.filter(|view| view.state.is_accepted()).count(), 2);
+}
