@@ -313,10 +313,7 @@ mod tests {
         let full: Vec<bool> =
             Template::ALL.into_iter().map(|template| template.scope().is_full_directory()).collect();
         assert_eq!(full, [false, false, true]);
-        assert_eq!(
-            words::phrases(&Template::ReadWrite.scope(), false),
-            ["delete users", "delete groups"]
-        );
+        assert_eq!(words::phrases(&Template::ReadWrite.scope(), false), ["delete users", "delete groups"]);
     }
 
     #[test]

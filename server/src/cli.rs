@@ -57,7 +57,7 @@ impl From<ConfigProblem> for Exit {
     propagate_version = false,
     after_help = "Look around:          keyward demo\n\
                   Set up:               keyward master-key generate --out master.key\n                      \
-                                        keyward config example > keyward.toml    (then fill in what is not commented out)\n                      \
+                                        keyward config example > keyward.toml    (then fill it in)\n                      \
                                         keyward config check\n\
                   Run:                  keyward serve\n\n\
                   Exit codes: 0 done, 1 failed, 2 not understood, 78 a setting cannot be used."
@@ -150,10 +150,10 @@ enum MasterKeyCommand {
 /// Flags that name or override settings.
 #[derive(Debug, Args)]
 struct SettingArgs {
-    /// The configuration file; `keyward.toml` in the current folder when not given [env: `KEYWARD_CONFIG`]
+    /// The configuration file; without it `KEYWARD_CONFIG` names it, or it is `keyward.toml` in the current folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The address that browsers use, such as <https://keyward.example.com>
+    /// The address that browsers use, such as `https://keyward.example.com`
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// Where to listen, such as 0.0.0.0:8080

@@ -197,9 +197,13 @@ impl Config {
         }
     }
 
-    /// Where the value of a setting came from.
+    /// Where the value of a setting came from; for a secret also where its `…_file` twin did.
     pub fn source(&self, key: &str) -> String {
-        self.origins.iter().find(|origin| origin.key == key).map_or_else(String::new, |o| o.source.clone())
+        let twin = format!("{key}_file");
+        let set = self.origins.iter().filter(|origin| !origin.source.is_empty());
+        let own = set.clone().find(|origin| origin.key == key);
+        let found = own.or_else(|| set.clone().find(|origin| origin.key == twin));
+        found.map_or_else(String::new, |origin| origin.source.clone())
     }
 
     /// Makes the data folder, closed to other users, when it is not there.

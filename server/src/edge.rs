@@ -1,11 +1,20 @@
-//! HTTP in.
+//! HTTP in: one file for each kind of client, and what stands around them all.
 
 pub mod accept;
-pub mod assets;
+pub mod shell;
+
 pub mod headers;
-pub mod health;
 pub mod limits;
-pub mod metrics;
 pub mod origin;
 pub mod request;
-pub mod shell;
+
+pub mod scim;
+
+pub mod forms;
+pub mod oidc;
+pub mod pages;
+pub mod session;
+
+pub mod assets;
+pub mod health;
+pub mod metrics;

@@ -5,6 +5,8 @@ pub mod config;
 pub mod logging;
 
 pub mod edge;
+pub mod out;
 pub mod tasks;
 
+pub mod demo;
 pub mod serve;

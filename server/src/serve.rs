@@ -1,40 +1,352 @@
-//! Assembly: from a configuration to a running server.
+//! Assembly: from a configuration to a running server, and the commands that need a database.
 
-#![expect(clippy::unused_async, reason = "the assembly is not built yet")]
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::Router;
+use domain::{Millis, audit::ChainHead};
+use ops::{
+    Keyward, OpenError, Settings,
+    audit::Verdict,
+    ports::{Clock, Entropy},
+    vault::MasterKey,
+};
+use store::{Store, Target};
+use url::Url;
 
 use crate::{
-    cli::{DemoOptions, Exit},
-    config::Config,
+    cli::{DemoOptions, Exit, print},
+    config::{self, Config, ConfigProblem, Listeners, MasterKeyBytes, PublicUrl, TrustedProxies, UsageReads},
+    demo::{self, provider::DemoProvider},
+    edge::{
+        accept::{AcceptLimits, Stop, StopSignal, serve_on, stop_pair},
+        assets,
+        health::{self, Readiness},
+        metrics::{self, Metrics},
+        oidc::{
+            OidcEdge,
+            settings::{OidcSettings, RoleMap},
+        },
+        pages::Pages,
+        scim,
+        session::{self, SessionPolicy},
+        shell::Shell,
+    },
+    out::http::{OidcHttp, install_crypto},
+    tasks::{
+        clock::{OsEntropy, SystemClock},
+        signals, upkeep,
+    },
 };
+
+/// How long the database may take to come up at the start.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
 /// What kept it from starting, or from running on.
-pub async fn run(_config: Config) -> Result<(), Exit> {
-    Err(Exit::failed("serve is not built yet"))
+pub async fn run(config: Config) -> Result<(), Exit> {
+    let listeners = config.bind().await?;
+    config.make_data_dir()?;
+    let target = target(&config)?;
+    let settings = Settings {
+        public_url: config.public_url.origin().to_owned(),
+        strict_reads: config.usage_reads == UsageReads::Strict,
+    };
+    let keyward = open(target, &config.master_key, settings, &config.source("master_key")).await?;
+    let oidc = oidc_settings(&config)?;
+    let policy = SessionPolicy {
+        idle_ms: millis(config.session.idle),
+        absolute_ms: millis(config.session.absolute),
+        secure: config.public_url.is_https(),
+    };
+    let house = House {
+        keyward,
+        public_url: config.public_url,
+        proxies: config.trusted_proxies,
+        limits: config.limits,
+        oidc,
+        policy,
+    };
+    let (signal, stop) = stop_pair();
+    house.serve(listeners, signal, stop).await
 }
 
-/// Runs a throw-away instance with lifelike data.
+/// Runs a throw-away instance with lifelike data: its own identity provider for people, and
+/// simulated ones that provision with real keys.
 ///
 /// # Errors
 /// What kept it from starting, or from running on.
-pub async fn demo(_options: DemoOptions) -> Result<(), Exit> {
-    Err(Exit::failed("demo is not built yet"))
+pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
+    let failed = |error: &dyn std::fmt::Display| Exit::failed(format!("the demo did not start: {error}"));
+    let main = config::bind("listen", "flag --listen".to_owned(), options.listen).await?;
+    let address = main.local_addr().map_err(|error| failed(&error))?;
+    let public_url = PublicUrl::of_loopback(address);
+    let folder = DemoFolder::make(options.data_dir).map_err(|error| failed(&error))?;
+    let settings = Settings { public_url: public_url.origin().to_owned(), strict_reads: false };
+    let master_key = MasterKeyBytes::generate(&OsEntropy);
+    master_key.write_new(&folder.path.join("master.key")).map_err(|error| failed(&error))?;
+    let target = Target::sqlite(folder.path.join("keyward.db"));
+    let keyward = open(target, &master_key, settings, "the demo's folder").await?;
+    let (signal, stop) = stop_pair();
+
+    let own = Url::parse(public_url.origin()).map_err(|error| failed(&error))?;
+    let mut provider_stop = stop.clone();
+    let provider = DemoProvider::start(
+        SocketAddr::new(address.ip(), 0),
+        &own,
+        Arc::clone(keyward.clock()),
+        Arc::clone(keyward.entropy()),
+        async move { provider_stop.wait().await },
+    )
+    .await
+    .map_err(|error| failed(&error))?;
+    let cx = demo::admin_cx(&keyward, provider.issuer().as_str().trim_end_matches('/'));
+    let pushes = demo::seed(&cx).await.map_err(|error| failed(&error))?;
+
+    let policy = SessionPolicy::new(false);
+    let house = House {
+        keyward,
+        proxies: TrustedProxies::default(),
+        limits: config::Limits::default(),
+        oidc: provider.settings(),
+        policy,
+        public_url,
+    };
+    print(&format!(
+        "\n  Keyward is at {}\n  Sign in as Ana Ferreira to see everything. Nothing here is kept. Ctrl-C ends it.\n\n",
+        house.public_url.origin()
+    ))?;
+    let (pushing, pushers) = tokio::sync::watch::channel(false);
+    for push in pushes {
+        tokio::spawn(demo::push::run(push, pushers.clone()));
+    }
+    let served = house.serve(Listeners { main, metrics: None }, signal, stop).await;
+    pushing.send_replace(true);
+    served
 }
 
 /// Brings the database to the newest schema.
 ///
 /// # Errors
 /// The database does not answer, or is newer than this program.
-pub async fn migrate(_config: Config) -> Result<(), Exit> {
-    Err(Exit::failed("migrate is not built yet"))
+pub async fn migrate(config: Config) -> Result<(), Exit> {
+    config.make_data_dir()?;
+    let count = migrated(&target(&config)?).await?;
+    print(&format!("The database has the newest schema: {count} migrations.\n"))
 }
 
 /// Walks the audit chain.
 ///
 /// # Errors
-/// The first row that does not fit, or a database that does not answer.
-pub async fn audit_verify(_config: Config) -> Result<(), Exit> {
-    Err(Exit::failed("audit verify is not built yet"))
+/// The first record that does not fit, or a database that does not answer.
+pub async fn audit_verify(config: Config) -> Result<(), Exit> {
+    let failed = |error: &dyn std::fmt::Display| Exit::failed(format!("the audit chain was not verified: {error}"));
+    let store = Store::open(target(&config)?).await.map_err(|error| failed(&error))?;
+    let verdict = ops::audit::verify_store(&store).await.map_err(|error| failed(&error));
+    store.close().await;
+    match verdict? {
+        Verdict::Whole(ChainHead { seq, hash }) => print(&format!(
+            "The chain is whole: {seq} records, head {hash}.\n\
+             Nothing outside of this database vouches for the head: compare it with one that you kept.\n"
+        )),
+        Verdict::Broken(fault) => Err(Exit::failed(format!("The audit chain is broken: {fault}."))),
+        Verdict::Unreadable(text) => Err(Exit::failed(format!("The audit chain is broken: {text}."))),
+    }
+}
+
+/// An open installation and everything that is served around it.
+struct House {
+    keyward: Arc<Keyward>,
+    public_url: PublicUrl,
+    proxies: TrustedProxies,
+    limits: config::Limits,
+    oidc: OidcSettings,
+    policy: SessionPolicy,
+}
+
+impl House {
+    async fn serve(self, listeners: Listeners, signal: StopSignal, stop: Stop) -> Result<(), Exit> {
+        let Self { keyward, public_url, proxies, limits, oidc, policy } = self;
+        let shell = Shell::new(
+            &public_url,
+            proxies.clone(),
+            limits.body_bytes,
+            Arc::clone(keyward.clock()),
+            Arc::clone(keyward.entropy()),
+        );
+        let readiness = readiness(&keyward);
+        let router = router(&keyward, &shell, oidc, policy, readiness.clone())?;
+        let record = ops::installation::record_start(&keyward, env!("CARGO_PKG_VERSION")).await;
+        record.map_err(|error| Exit::failed(format!("the start could not be recorded: {error}")))?;
+
+        let accept = AcceptLimits::new(&limits, proxies);
+        tokio::spawn(upkeep::run(Arc::clone(&keyward), stop.clone()));
+        if let Some(listener) = listeners.metrics {
+            let counted = Metrics::install().map_err(Exit::failed)?;
+            tokio::spawn(metrics::upkeep(counted.clone(), stop.clone()));
+            tokio::spawn(metrics::serve(listener, counted, shell.headers.clone(), accept.clone(), stop.clone()));
+        }
+        tokio::spawn(async move {
+            match signals::asked_to_end().await {
+                Ok(name) => tracing::info!(signal = name, "stopping"),
+                Err(error) => tracing::error!(%error, "signals cannot be listened to; stopping"),
+            }
+            readiness.drain();
+            signal.stop();
+        });
+        tracing::info!(address = public_url.origin(), "ready");
+        let cut = serve_on(listeners.main, router, accept, stop).await;
+        keyward.close().await;
+        tracing::info!(cut_connections = cut, "stopped");
+        Ok(())
+    }
+}
+
+/// Every route, inside the shell.
+///
+/// # Errors
+/// When the settings of sign-in cannot be used.
+pub fn router(
+    keyward: &Arc<Keyward>,
+    shell: &Shell,
+    oidc: OidcSettings,
+    policy: SessionPolicy,
+    readiness: Readiness,
+) -> Result<Router, Exit> {
+    install_crypto();
+    let unusable = |error: &dyn std::fmt::Display| Exit::failed(format!("sign-in cannot be set up: {error}"));
+    let issuer = Url::parse(&oidc.issuer).map_err(|error| unusable(&error))?;
+    // After sign-out the provider's page follows a form of ours.
+    shell.headers.allow_form_target(issuer.as_str());
+    let http = OidcHttp::new(&issuer).map_err(|error| unusable(&error))?;
+    let edge = OidcEdge::new(oidc, Arc::clone(keyward), http, policy).map_err(|error| unusable(&error))?;
+    let dashboard = Router::new()
+        .merge(edge.router())
+        .fallback_service(Pages::new(Arc::clone(keyward), edge.provider_name()).routes())
+        .layer(session::layer(Arc::clone(keyward), policy));
+    let router = Router::new()
+        .merge(health::routes(readiness))
+        .merge(assets::routes())
+        .merge(scim::routes(Arc::clone(keyward)))
+        .fallback_service(dashboard);
+    Ok(shell.around(router))
+}
+
+fn readiness(keyward: &Arc<Keyward>) -> Readiness {
+    let keyward = Arc::clone(keyward);
+    Readiness::new(Arc::new(move || {
+        let keyward = Arc::clone(&keyward);
+        Box::pin(async move {
+            ops::installation::ready(&keyward).await.map_err(|error| {
+                tracing::warn!(error = ?error, "not ready");
+                "the database does not answer".to_owned()
+            })
+        })
+    }))
+}
+
+async fn open(
+    target: Target,
+    master_key: &MasterKeyBytes,
+    settings: Settings,
+    source: &str,
+) -> Result<Arc<Keyward>, Exit> {
+    migrated(&target).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let master_key = MasterKey::new(*master_key.expose());
+    Keyward::open(target, &master_key, clock, entropy, settings).await.map_err(|error| match error {
+        OpenError::WrongMasterKey { expected, found } => Exit::from(ConfigProblem {
+            key: "master_key".to_owned(),
+            source: source.to_owned(),
+            found: Some(found),
+            expected: format!("the master key with the id {expected}, to which this database belongs"),
+            fix: "use that key; nothing was changed".to_owned(),
+        }),
+        OpenError::MasterKey(text) => Exit::failed(text),
+        OpenError::Store(error) => Exit::failed(format!("the database cannot be opened: {error}")),
+        OpenError::Record(error) => Exit::failed(format!("the database cannot be written: {error}")),
+    })
+}
+
+/// Migrates; a database that does not answer yet is waited for.
+async fn migrated(target: &Target) -> Result<usize, Exit> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match store::migrate(target).await {
+            Ok(count) => return Ok(count),
+            Err(error) if waited < DATABASE_PATIENCE && error.is_absence() => {
+                tracing::warn!(%error, "the database does not answer yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                waited += Duration::from_secs(1);
+            }
+            Err(error) => return Err(Exit::failed(format!("the database cannot be prepared: {error}"))),
+        }
+    }
+}
+
+fn target(config: &Config) -> Result<Target, Exit> {
+    Target::parse(config.database_url.expose()).map_err(|expected| {
+        Exit::from(ConfigProblem {
+            key: "database_url".to_owned(),
+            source: config.source("database_url"),
+            found: None,
+            expected,
+            fix: "correct it".to_owned(),
+        })
+    })
+}
+
+fn oidc_settings(config: &Config) -> Result<OidcSettings, Exit> {
+    let at = |path: &str| {
+        Url::parse(&format!("{}{path}", config.public_url.origin()))
+            .map_err(|error| Exit::failed(format!("the public URL cannot be extended: {error}")))
+    };
+    let issuer = Url::parse(&config.oidc.issuer)
+        .map_err(|error| Exit::failed(format!("the issuer cannot be read: {error}")))?;
+    Ok(OidcSettings {
+        issuer: config.oidc.issuer.clone(),
+        client_id: config.oidc.client_id.clone(),
+        client_secret: config.oidc.client_secret.as_ref().map(|secret| domain::Secret::new(secret.expose().to_owned())),
+        redirect_uri: at("/auth/callback")?,
+        scopes: config.oidc.scopes.clone(),
+        roles_claim: config.oidc.roles_claim.clone(),
+        roles: RoleMap {
+            admin: config.roles.admin.clone(),
+            manager: config.roles.manager.clone(),
+            operator: config.roles.operator.clone(),
+        },
+        post_logout_redirect: at("/sign-in")?,
+        provider_name: issuer.host_str().unwrap_or("the identity provider").to_owned(),
+    })
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Where a demo keeps its data; a temporary folder goes with it.
+struct DemoFolder {
+    path: PathBuf,
+    is_temporary: bool,
+}
+
+impl DemoFolder {
+    fn make(wanted: Option<PathBuf>) -> std::io::Result<Self> {
+        let is_temporary = wanted.is_none();
+        let path = wanted
+            .unwrap_or_else(|| std::env::temp_dir().join(format!("keyward-demo-{}", std::process::id())));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, is_temporary })
+    }
+}
+
+impl Drop for DemoFolder {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            // What cannot be removed is the operating system's to remove.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
 }

@@ -1,9 +1,6 @@
 //! What the pages of keys load, and what the panel that waits for a first request asks.
 
-use leptos::{
-    prelude::*,
-    server_fn::codec::GetUrl,
-};
+use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
 use crate::error::UiError;
@@ -136,7 +133,9 @@ mod load {
         let provider = words::provider(view.federation.vendor);
         if let Some(at) = view.key.life.first_used_ms {
             let first = requests.iter().rev().find(|record| record.decision == Decision::Allowed);
-            let what = first.map(|record| format!(": {} {}, answered {}", record.method, record.resource_type, record.status));
+            let what = first.map(|record| {
+                format!(": {} {}, answered {}", record.method, record.resource_type, record.status)
+            });
             let sentence = format!("First request seen {}{}.", time::exact(at), what.unwrap_or_default());
             return Activity { used: true, sentence };
         }

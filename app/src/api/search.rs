@@ -1,9 +1,6 @@
 //! What the command palette asks.
 
-use leptos::{
-    prelude::*,
-    server_fn::codec::GetUrl,
-};
+use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
 use crate::error::UiError;

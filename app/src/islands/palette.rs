@@ -16,6 +16,7 @@ pub struct Entry {
 
 impl Entry {
     /// A line.
+    #[cfg(feature = "ssr")]
     pub fn new(title: &str, detail: &str, href: &str) -> Self {
         Self { title: title.to_owned(), detail: detail.to_owned(), href: href.to_owned() }
     }
@@ -83,27 +84,6 @@ pub fn Palette(
         on_cleanup(move || listener.remove());
     }
 
-    let options = move || {
-        shown
-            .get()
-            .into_iter()
-            .enumerate()
-            .map(|(index, entry)| {
-                view! {
-                    <li
-                        role="option"
-                        id=option_id(index)
-                        aria-selected=move || (chosen.get() == index).to_string()
-                        on:click=move |_| go(index)
-                    >
-                        {entry.title}
-                        " "
-                        <span>{entry.detail}</span>
-                    </li>
-                }
-            })
-            .collect_view()
-    };
     view! {
         <button class="find needs-script" type="button" aria-haspopup="dialog" on:click=move |_| open()>
             {children()}
@@ -126,7 +106,7 @@ pub fn Palette(
                 on:keydown=keys
             />
             <ul id="palette-list" role="listbox" aria-label="Found">
-                {options}
+                {move || options(shown.get(), chosen, go)}
             </ul>
             <p role="status">
                 {move || match shown.with(Vec::len) {
@@ -137,6 +117,31 @@ pub fn Palette(
             </p>
         </dialog>
     }
+}
+
+fn options(
+    shown: Vec<Entry>,
+    chosen: ReadSignal<usize>,
+    go: impl Fn(usize) + Copy + Send + Sync + 'static,
+) -> impl IntoView {
+    shown
+        .into_iter()
+        .enumerate()
+        .map(|(index, entry)| {
+            view! {
+                <li
+                    role="option"
+                    id=option_id(index)
+                    aria-selected=move || (chosen.get() == index).to_string()
+                    on:click=move |_| go(index)
+                >
+                    {entry.title}
+                    " "
+                    <span>{entry.detail}</span>
+                </li>
+            }
+        })
+        .collect_view()
 }
 
 fn option_id(index: usize) -> String {

@@ -51,7 +51,8 @@ pub fn Audit() -> impl IntoView {
                 </Older>
             }
         });
-        let newest = before.map(|_| view! { <LinkButton href=address(None) label="Newest records" small=true /> });
+        let newest =
+            before.map(|_| view! { <LinkButton href=address(None) label="Newest records" small=true /> });
         let body = view! {
             {chain(&data)}
             <section class="card flush" aria-label="Timeline">
@@ -130,7 +131,8 @@ fn choices(options: Vec<(String, String)>, chosen: Option<String>) -> impl IntoV
 fn filter_form(filter: &AuditFilter, data: &AuditPage) -> impl IntoView + use<> {
     let federations = data.known.values().map(|one| (one.slug.to_string(), one.name.clone())).collect();
     let actors = actor_options(&data.actors, filter.actor.as_deref());
-    let actions = Action::ALL.iter().map(|action| (action.as_str().to_owned(), action.as_str().to_owned())).collect();
+    let actions =
+        Action::ALL.iter().map(|action| (action.as_str().to_owned(), action.as_str().to_owned())).collect();
     let outcomes = [Outcome::Done, Outcome::Refused]
         .map(|outcome| (outcome.as_str().to_owned(), timeline::outcome(outcome).1.to_owned()))
         .to_vec();
@@ -268,7 +270,8 @@ pub fn AuditEntry() -> impl IntoView {
 }
 
 fn neighbours(seq: i64) -> impl IntoView {
-    let before = (seq > 1).then(|| view! { <LinkButton href=format!("/audit/{}", seq - 1) label="Record before" /> });
+    let before =
+        (seq > 1).then(|| view! { <LinkButton href=format!("/audit/{}", seq - 1) label="Record before" /> });
     view! {
         {before}
         <a class="btn" href=format!("/audit/{}", seq + 1)>
@@ -282,7 +285,9 @@ fn place(record: &domain::audit::AuditRecord, known: &Known) -> impl IntoView + 
     let event = &record.event;
     let federation = event.federation_id.as_ref().map(|id| {
         let name = match known.get(id) {
-            Some(one) => view! { <a href=format!("/federations/{}", one.slug)>{one.name.clone()}</a> }.into_any(),
+            Some(one) => {
+                view! { <a href=format!("/federations/{}", one.slug)>{one.name.clone()}</a> }.into_any()
+            }
             None => view! { <code>{id.to_string()}</code> }.into_any(),
         };
         view! {

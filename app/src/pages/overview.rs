@@ -77,12 +77,7 @@ fn first_run(data: &Data) -> AnyView {
     let has_federation = data.federations > 0;
     let has_key = data.accepted_keys > 0;
     let steps = [
-        (
-            true,
-            "Signed in",
-            "Who else may sign in is decided by claims of the provider.",
-            None,
-        ),
+        (true, "Signed in", "Who else may sign in is decided by claims of the provider.", None),
         (
             has_federation,
             "Register a federation",
@@ -178,15 +173,15 @@ fn need_row(need: &Need, now: Millis) -> impl IntoView + use<> {
     };
     match need {
         Need::Ended(view) => {
-            let text = format!(
-                " and nothing replaces it. {} gets 401.",
-                words::provider(view.federation.vendor)
-            );
-            let evidence = about(view, view! { " ended " <Ago at=view.key.life.ends_ms() now /> {text} }.into_any());
+            let text =
+                format!(" and nothing replaces it. {} gets 401.", words::provider(view.federation.vendor));
+            let evidence =
+                about(view, view! { " ended " <Ago at=view.key.life.ends_ms() now /> {text} }.into_any());
             row(Shape::Broken, "Expired".to_owned(), evidence, rotate(view), "Rotate key".to_owned())
         }
         Need::EndsSoon(view) => {
-            let shape = if view.key.life.expires_ms - now <= domain::DAY_MS { Shape::Broken } else { Shape::Look };
+            let shape =
+                if view.key.life.expires_ms - now <= domain::DAY_MS { Shape::Broken } else { Shape::Look };
             let word = format!("Ends {}", relative(view.key.life.expires_ms, now));
             let evidence = about(view, view! { " has no successor. " {last_use(view, now)} }.into_any());
             row(shape, word, evidence, rotate(view), "Rotate key".to_owned())
@@ -199,7 +194,8 @@ fn need_row(need: &Need, now: Millis) -> impl IntoView + use<> {
             };
             let evidence = about(
                 successor,
-                view! { {verdict} <Ago at=old.key.life.ends_ms() now /> ". " {last_use(old, now)} }.into_any(),
+                view! { {verdict} <Ago at=old.key.life.ends_ms() now /> ". " {last_use(old, now)} }
+                    .into_any(),
             );
             let href = format!("/keys/{}", old.key.id);
             row(shape, word.to_owned(), evidence, href, "Open old key".to_owned())

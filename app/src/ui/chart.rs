@@ -25,7 +25,7 @@ struct Bar {
     kind: usize,
 }
 
-const FILLS: [&str; 3] = [r#"class="bar-allowed""#, r##"fill="url(#denied)""##, r##"fill="url(#refused)""##];
+const FILLS: [&str; 3] = [r#"class="bar-allowed""#, r#"fill="url(#denied)""#, r#"fill="url(#refused)""#];
 const WORDS: [&str; 3] = ["Allowed", "Denied by scope", "Refused"];
 
 /// The top of the axis: 1, 2 or 5 times a power of ten, and even, so that its half is a whole number.
@@ -67,9 +67,9 @@ pub fn RequestsChart(
     /// Oldest first.
     hours: Vec<HourCount>,
 ) -> impl IntoView {
-    let totals = hours.iter().fold([0_i64; 3], |sum, hour| {
-        [sum[0] + hour.allowed, sum[1] + hour.denied, sum[2] + hour.refused]
-    });
+    let totals = hours
+        .iter()
+        .fold([0_i64; 3], |sum, hour| [sum[0] + hour.allowed, sum[1] + hour.denied, sum[2] + hour.refused]);
     let most = hours.iter().map(|hour| hour.allowed + hour.denied + hour.refused).max().unwrap_or(0);
     let top = top_of(most);
     let mut drawing = String::from(DEFINITIONS);
@@ -78,11 +78,8 @@ pub fn RequestsChart(
     }
     for bar in bars(&hours, top) {
         let Bar { x, y, width, height, kind } = bar;
-        let _ = write!(
-            drawing,
-            r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {}/>"#,
-            FILLS[kind]
-        );
+        let _ =
+            write!(drawing, r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {}/>"#, FILLS[kind]);
     }
     let ticks = [top, top / 2, 0].map(|tick| view! { <span>{words::number(tick)}</span> });
     let axis = [hours.first(), hours.get(hours.len() / 2)]
@@ -139,7 +136,8 @@ fn finding(hours: &[HourCount], [allowed, denied, refused]: [i64; 3]) -> String 
         return "No requests in the last 48 hours.".to_owned();
     }
     let busiest = hours.iter().max_by_key(|hour| hour.allowed + hour.denied + hour.refused);
-    let peak = busiest.map(|hour| format!(" Busiest hour: {} UTC.", time::hour(hour.start_ms))).unwrap_or_default();
+    let peak =
+        busiest.map(|hour| format!(" Busiest hour: {} UTC.", time::hour(hour.start_ms))).unwrap_or_default();
     format!(
         "Requests by hour in the last 48 hours: {} in all, {} allowed, {} denied by scope, {} refused.{peak}",
         words::number(total),
@@ -201,21 +199,16 @@ mod tests {
 
     #[test]
     fn the_axis_ends_on_a_round_even_number() {
-        assert_eq!(
-            [0, 1, 2, 3, 5, 11, 21, 99, 312].map(top_of),
-            [2, 2, 2, 4, 10, 20, 40, 100, 400]
-        );
+        assert_eq!([0, 1, 2, 3, 5, 11, 21, 99, 312].map(top_of), [2, 2, 2, 4, 10, 20, 40, 100, 400]);
     }
 
     #[test]
     fn columns_stack_from_the_base_and_small_counts_are_seen() {
         let bars = bars(&[hour(0, 100, 0, 0), hour(1, 50, 50, 1)], 400);
-        assert_eq!(bars.iter().map(|bar| (bar.x, bar.y, bar.height, bar.kind)).collect::<Vec<_>>(), [
-            (0, 150, 50, 0),
-            (480, 175, 25, 0),
-            (480, 150, 25, 1),
-            (480, 148, 2, 2),
-        ]);
+        assert_eq!(
+            bars.iter().map(|bar| (bar.x, bar.y, bar.height, bar.kind)).collect::<Vec<_>>(),
+            [(0, 150, 50, 0), (480, 175, 25, 0), (480, 150, 25, 1), (480, 148, 2, 2),]
+        );
         assert!(bars.iter().all(|bar| bar.x + bar.width <= WIDTH));
     }
 

@@ -267,14 +267,14 @@ mod tests {
     use super::*;
     use crate::forms::Values;
 
-    fn form() -> Form {
+    fn come_back() -> Form {
         let values = Values::parse([("name".to_owned(), "<b>".to_owned())]);
         Form(Submitted::faulty(values, vec![Invalid::new("name", "already used")]))
     }
 
     #[test]
     fn a_refused_field_shows_what_was_typed_and_why() {
-        let html = form().input(field("name", "Name").hint("Shown in logs"), "text").to_html();
+        let html = come_back().input(field("name", "Name").hint("Shown in logs"), "text").to_html();
         for part in [
             r#"value="&lt;b&gt;""#,
             r#"aria-invalid="true""#,
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_summary_links_to_each_field_and_takes_the_focus() {
-        let html = form().summary().unwrap().to_html();
+        let html = come_back().summary().unwrap().to_html();
         assert!(html.contains(r##"href="#name""##) && html.contains("autofocus"), "{html}");
         assert!(html.contains("1 thing to fix"));
         assert!(Form(Submitted::default()).summary().is_none());
@@ -299,6 +299,7 @@ mod tests {
         let form = Form(Submitted::default());
         assert_eq!(form.value("lifetime_days", "90"), "90");
         assert!(form.is_ticked("scope", "read-write", true));
-        assert!(!super::tests::form().is_ticked("scope", "read-write", true));
+        let come_back = come_back();
+        assert!(!come_back.is_ticked("scope", "read-write", true));
     }
 }

@@ -9,11 +9,7 @@ use crate::{
     error::{UiError, UiErrorKind},
     islands::palette::{Entry, Palette},
     ssr,
-    ui::{
-        callout::Callout,
-        icon::Icon,
-        status::Shape,
-    },
+    ui::{callout::Callout, icon::Icon, status::Shape},
 };
 
 /// The entries of the rail.
@@ -209,21 +205,27 @@ pub fn failure(section: Section, error: &UiError) -> AnyView {
     let (title, next) = match error.kind {
         UiErrorKind::SignedOut => ("You are not signed in", "Sign in, then come back to this page."),
         UiErrorKind::Forbidden => ("You may not see this", "Ask an admin of this installation for the role."),
-        UiErrorKind::NotFound => {
-            ("There is nothing here", "It may have another address, or belong to a federation that you do not run.")
-        }
+        UiErrorKind::NotFound => (
+            "There is nothing here",
+            "It may have another address, or belong to a federation that you do not run.",
+        ),
         UiErrorKind::Refused => ("This cannot be done", "Open the page again and repeat the change."),
         UiErrorKind::Busy => ("This is on hold", "Come back in a few minutes."),
         UiErrorKind::Unavailable | UiErrorKind::Unreachable => {
             ("We cannot reach the database", "Nothing was changed. Reload in a few seconds.")
         }
-        UiErrorKind::Internal => ("This page has failed", "Nothing was changed. The log of this server says more."),
+        UiErrorKind::Internal => {
+            ("This page has failed", "Nothing was changed. The log of this server says more.")
+        }
     };
     let shape = match error.kind {
-        UiErrorKind::SignedOut | UiErrorKind::Forbidden | UiErrorKind::NotFound | UiErrorKind::Busy => Shape::Look,
-        UiErrorKind::Refused | UiErrorKind::Unavailable | UiErrorKind::Unreachable | UiErrorKind::Internal => {
-            Shape::Broken
+        UiErrorKind::SignedOut | UiErrorKind::Forbidden | UiErrorKind::NotFound | UiErrorKind::Busy => {
+            Shape::Look
         }
+        UiErrorKind::Refused
+        | UiErrorKind::Unavailable
+        | UiErrorKind::Unreachable
+        | UiErrorKind::Internal => Shape::Broken,
     };
     let request = error.request_id.clone().map(|id| {
         view! {

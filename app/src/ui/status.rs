@@ -100,8 +100,7 @@ pub fn of_key(view: &KeyView, now_ms: Millis) -> (Shape, String) {
             FederationStatus::Paused => said(Shape::Held, "Paused"),
             FederationStatus::Live if view.state == KeyState::Retiring => said(Shape::Moving, "Retiring"),
             FederationStatus::Live if view.ends_soon => {
-                let shape =
-                    if life.expires_ms - now_ms <= DAY_MS { Shape::Broken } else { Shape::Look };
+                let shape = if life.expires_ms - now_ms <= DAY_MS { Shape::Broken } else { Shape::Look };
                 (shape, format!("Ends {}", time::relative(life.expires_ms, now_ms)))
             }
             FederationStatus::Live if view.over_age => said(Shape::Look, "Over age"),

@@ -10,8 +10,7 @@ use time::{
 
 const MINUTE_MS: Millis = 60_000;
 
-const ISO: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 const EXACT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]Z");
@@ -113,12 +112,10 @@ mod tests {
     fn a_moment_has_its_texts() {
         assert_eq!(iso(AT), "2026-11-23T20:29:11Z");
         assert_eq!(exact(AT), "2026-11-23 20:29:11Z");
-        assert_eq!([clock(AT), day(AT), day_key(AT), hour(AT)], [
-            "20:29:11Z",
-            "23 Nov 2026",
-            "2026-11-23",
-            "23 Nov 20:29"
-        ]);
+        assert_eq!(
+            [clock(AT), day(AT), day_key(AT), hour(AT)],
+            ["20:29:11Z", "23 Nov 2026", "2026-11-23", "23 Nov 20:29"]
+        );
     }
 
     #[test]

@@ -359,6 +359,7 @@ pub(crate) fn again(error: store::Error) -> store::Error {
         store::Error::Conflict(_)
         | store::Error::Serialization
         | store::Error::Unavailable(_)
+        | store::Error::Absent(_)
         | store::Error::Corrupt(_) => error,
     }
 }
@@ -370,6 +371,7 @@ pub(crate) fn uniqueness(error: store::Error) -> Error {
         store::Error::Stale
         | store::Error::Serialization
         | store::Error::Unavailable(_)
+        | store::Error::Absent(_)
         | store::Error::Corrupt(_) => error.into(),
     }
 }

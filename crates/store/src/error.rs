@@ -15,6 +15,9 @@ pub enum Error {
     /// The database did not answer or could not write; nothing was changed.
     #[error("the database did not answer: {0}")]
     Unavailable(String),
+    /// The database is not there, or not there yet.
+    #[error("the database is not there: {0}")]
+    Absent(String),
     /// A row holds what no version of this program writes.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
@@ -47,6 +50,7 @@ impl From<sqlx::Error> for Error {
                     _ => Self::Unavailable(database.message().to_owned()),
                 }
             }
+            sqlx::Error::Io(_) => Self::Absent(error.to_string()),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
                 Self::Corrupt(error.to_string())
             }
@@ -56,11 +60,16 @@ impl From<sqlx::Error> for Error {
 }
 
 impl Error {
+    /// Whether the database may come up by waiting.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Absent(_))
+    }
+
     /// Says what a unique violation means in the words of the noun.
     pub(crate) fn or_conflict(self, what: impl FnOnce() -> String) -> Self {
         match self {
             Self::Conflict(_) => Self::Conflict(what()),
-            Self::Stale | Self::Serialization | Self::Unavailable(_) | Self::Corrupt(_) => self,
+            Self::Stale | Self::Serialization | Self::Unavailable(_) | Self::Absent(_) | Self::Corrupt(_) => self,
         }
     }
 }

@@ -8,7 +8,7 @@ use figment::value::Value;
 use super::{
     layers::{Layered, reason, shown},
     problem::{ConfigProblem, Fault},
-    settings::{Setting, Shown},
+    settings::{Setting, Shape, Shown},
 };
 
 /// Reads settings and gathers problems.
@@ -196,9 +196,15 @@ impl Reader {
     pub fn shown(&self, key: &str) -> Option<String> {
         let value = self.layered.figment.find_value(key).ok()?;
         match Setting::find(key).map_or(Shown::Secret, |setting| setting.shown) {
+            Shown::Open if Setting::find(key).is_some_and(|setting| setting.shape == Shape::Map) => {
+                Some(written_map(&value).unwrap_or_else(|| written(&value)))
+            }
             Shown::Open => Some(written(&value)),
             Shown::Secret => None,
-            Shown::Address => Some(written(&Value::from(without_password(value.as_str()?)))),
+            Shown::Address => match value.as_str() {
+                Some(address) => Some(written(&Value::from(without_password(address)))),
+                None => Some(written(&value)),
+            },
         }
     }
 }
@@ -236,6 +242,16 @@ pub(super) fn without_password(address: &str) -> String {
         Err(_) if address.contains(['@', '?']) => "an address that is not shown".to_owned(),
         Ok(_) | Err(_) => address.to_owned(),
     }
+}
+
+/// A map as TOML writes it; none when the value is not one.
+fn written_map(value: &Value) -> Option<String> {
+    let pair = |pair: &Value| match pair.as_array()? {
+        [name, list] => Some(format!("{} = {}", written(name), written(list))),
+        _ => None,
+    };
+    let pairs = value.as_array()?.iter().map(pair).collect::<Option<Vec<_>>>()?;
+    Some(if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) })
 }
 
 /// A value as TOML writes it, at most 200 characters.

@@ -115,11 +115,14 @@ const fn shown(setting: Setting, shown: Shown) -> Setting {
 
 /// Every setting, in the order of the example file: keys without a table first.
 pub const SETTINGS: &[Setting] = &[
-    required(text(
-        "public_url",
-        "\"https://keyward.example.com\"",
-        "The address that browsers and identity providers use: https, host, port if any; no path.\n\
+    required(shown(
+        text(
+            "public_url",
+            "\"https://keyward.example.com\"",
+            "The address that browsers and identity providers use: https, host, port if any; no path.\n\
          Plain http is accepted for localhost, 127.0.0.1 and [::1] only.",
+        ),
+        Shown::Address,
     )),
     or(
         text(
@@ -175,10 +178,13 @@ pub const SETTINGS: &[Setting] = &[
         ),
         "[]",
     ),
-    required(text(
-        "oidc.issuer",
-        "\"https://id.example.com\"",
-        "The issuer of your OpenID Connect provider, exactly as its discovery document says it.",
+    required(shown(
+        text(
+            "oidc.issuer",
+            "\"https://id.example.com\"",
+            "The issuer of your OpenID Connect provider, exactly as its discovery document says it.",
+        ),
+        Shown::Address,
     )),
     required(text("oidc.client_id", "\"keyward\"", "The client that is registered for Keyward there.")),
     shown(

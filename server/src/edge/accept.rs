@@ -7,7 +7,6 @@
 
 use std::{
     collections::HashMap,
-    future::poll_fn,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::{Pin, pin},
@@ -164,13 +163,7 @@ pub async fn serve_on(listener: TcpListener, router: Router, limits: AcceptLimit
             }
         }
     }
-    // What the kernel has already accepted for us is served too.
-    while let Poll::Ready(accepted) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-        if !take(&mut connections, accepted) {
-            break;
-        }
-    }
-    drop(listener);
+    take_backlog(listener, |accepted| take(&mut connections, Ok(accepted)));
     drop(finish);
     let finished = async { while connections.join_next().await.is_some() {} };
     if timeout(shared.limits.grace, finished).await.is_ok() {
@@ -180,6 +173,18 @@ pub async fn serve_on(listener: TcpListener, router: Router, limits: AcceptLimit
     tracing::warn!(cut, "connections were cut: their requests did not finish in time");
     connections.shutdown().await;
     cut
+}
+
+/// Takes what the kernel has already accepted for us, and closes the listener. The kernel is asked
+/// itself: the runtime may not have heard of the newest connections yet.
+fn take_backlog(listener: TcpListener, mut take: impl FnMut((TcpStream, SocketAddr)) -> bool) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if !stream.is_ok_and(|stream| take((stream, peer))) {
+            break;
+        }
+    }
 }
 
 /// Answers a connection that is one too many, as far as it takes it at once.
@@ -268,6 +273,17 @@ enum Phase {
     Idle,
 }
 
+/// How far a connection is on the way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It is not ending.
+    Open,
+    /// The server stops; a request that is on its way still has a moment to arrive.
+    LastChance,
+    /// It ends after the requests that are under way.
+    Closing,
+}
+
 /// The state of one connection, shared by its socket, its requests and its driver.
 struct Flight {
     requests: AtomicUsize,
@@ -340,30 +356,50 @@ async fn drive(
         .max_header_list_size(32 * 1024);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     let mut deadline = pin!(sleep(limits.header_timeout));
-    let mut is_finishing = false;
+    let mut end = End::Open;
     loop {
         tokio::select! {
+            // The connection first: what has arrived is read before anything is decided about it.
+            biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
                     tracing::debug!(%peer, error, "a connection ended early");
                 }
                 break;
             }
-            () = &mut deadline, if *phases.borrow() != Phase::Busy => {
-                tracing::debug!(%peer, "a connection was closed: it took too long");
-                break;
-            }
             Ok(()) = phases.changed() => {
-                match *phases.borrow_and_update() {
-                    Phase::Fresh | Phase::Head => deadline.set(sleep(limits.header_timeout)),
-                    Phase::Idle => deadline.set(sleep(limits.keep_alive)),
-                    Phase::Busy => {}
+                let phase = *phases.borrow_and_update();
+                match (phase, end) {
+                    (Phase::Busy, End::LastChance) => {
+                        end = End::Closing;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    (Phase::Busy, End::Open | End::Closing) | (_, End::LastChance) => {}
+                    (Phase::Fresh | Phase::Head, End::Open | End::Closing) => {
+                        deadline.set(sleep(limits.header_timeout));
+                    }
+                    (Phase::Idle, End::Open | End::Closing) => deadline.set(sleep(limits.keep_alive)),
+                }
+            }
+            () = &mut deadline, if *phases.borrow() != Phase::Busy => {
+                if end == End::LastChance {
+                    end = End::Closing;
+                    deadline.set(sleep(limits.header_timeout));
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    tracing::debug!(%peer, "a connection was closed: it took too long");
+                    break;
                 }
             }
             // Only the sender's end is ever seen: nothing is sent.
-            Err(_) = finishing.changed(), if !is_finishing => {
-                is_finishing = true;
-                connection.as_mut().graceful_shutdown();
+            Err(_) = finishing.changed(), if end == End::Open => {
+                if *phases.borrow() == Phase::Busy {
+                    end = End::Closing;
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    end = End::LastChance;
+                    deadline.set(sleep(limits.linger));
+                }
             }
         }
     }

@@ -66,7 +66,7 @@ impl RequestLimits {
 pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
     let reader = Reader::of(&request);
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > URL_BYTES) {
-        return edge
+        return reader
             .refuse(StatusCode::URI_TOO_LONG, &format!("the address is longer than {URL_BYTES} bytes"));
     }
     let header_bytes: usize =

@@ -18,7 +18,7 @@ pub mod settings;
 mod sign_out;
 pub mod token;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -125,9 +125,12 @@ impl OidcEdge {
             .with_state(self.clone())
     }
 
-    /// Whether the provider can be used now, for the sign-in page.
+    /// Whether the provider can be used now, for the sign-in page. Waits for two seconds at most; a
+    /// question that takes longer goes on, so that its answer is there for who comes next.
     pub async fn provider_answers(&self, now_ms: Millis) -> bool {
-        self.0.provider.known(now_ms).await.is_ok()
+        let edge = self.clone();
+        let asked = tokio::spawn(async move { edge.0.provider.known(now_ms).await.is_ok() });
+        matches!(tokio::time::timeout(Duration::from_secs(2), asked).await, Ok(Ok(true)))
     }
 
     /// The provider's name, for the sign-in page.

@@ -106,7 +106,11 @@ pub(super) async fn page(State(pages): State<Pages>, request: Request) -> Respon
 }
 
 async fn sign_in(State(pages): State<Pages>, session: Session, request: Request) -> Response {
-    let told = oidc::no_role(&session).await.map(|no_role| no_role.to_string());
+    let told = oidc::no_role(&session).await.map(|told| {
+        let received = if told.received.is_empty() { "nothing".to_owned() } else { told.received.join(", ") };
+        let oidc::refusal::NoRole { name, claim, expected, .. } = told;
+        format!("{name} has {received} in the claim {claim}; one of {} was expected", expected.join(", "))
+    });
     pages.render_with(request, told, || {}).await
 }
 

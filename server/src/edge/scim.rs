@@ -126,8 +126,8 @@ impl Endpoint {
 
     fn asked(&self, method: &Method) -> Asked {
         let (resource_type, resource_id) = match self {
-            Self::Resources(kind) => (kind.plural(), None),
-            Self::Resource(kind, id) => (kind.plural(), Some(id.chars().take(100).collect())),
+            Self::Resources(kind) => (kind.endpoint(), None),
+            Self::Resource(kind, id) => (kind.endpoint(), Some(id.chars().take(100).collect())),
             Self::ServiceProviderConfig => ("ServiceProviderConfig", None),
             Self::Schemas(_) => ("Schemas", None),
             Self::ResourceTypes(_) => ("ResourceTypes", None),
@@ -147,17 +147,17 @@ impl Endpoint {
             Self::Resource(kind, id) => resources::single(cx, asked, kind, &id, request).await,
             Self::ServiceProviderConfig => {
                 let found = discovery::service_provider_config(&base(cx), &features());
-                discovered(cx, asked, &request, Some(found)).await
+                discovered(cx, asked, request, Some(found)).await
             }
-            Self::Schemas(None) => discovered(cx, asked, &request, Some(discovery::schemas(&base(cx)))).await,
+            Self::Schemas(None) => discovered(cx, asked, request, Some(discovery::schemas(&base(cx)))).await,
             Self::Schemas(Some(urn)) => {
-                discovered(cx, asked, &request, discovery::schema(&base(cx), &urn)).await
+                discovered(cx, asked, request, discovery::schema(&base(cx), &urn)).await
             }
             Self::ResourceTypes(None) => {
-                discovered(cx, asked, &request, Some(discovery::resource_types(&base(cx)))).await
+                discovered(cx, asked, request, Some(discovery::resource_types(&base(cx)))).await
             }
             Self::ResourceTypes(Some(name)) => {
-                discovered(cx, asked, &request, discovery::resource_type(&base(cx), &name)).await
+                discovered(cx, asked, request, discovery::resource_type(&base(cx), &name)).await
             }
             Self::NotOffered(name) => {
                 refuse(cx, asked, ScimError::not_implemented(format!("{name} is not offered"))).await
@@ -191,13 +191,14 @@ fn base(cx: &Cx<ScimClient>) -> String {
 async fn discovered(
     cx: &Cx<ScimClient>,
     asked: &Asked,
-    request: &Request,
+    request: Request,
     found: Option<serde_json::Value>,
 ) -> Response {
-    if request.method() != Method::GET {
+    let (parts, _body) = request.into_parts();
+    if parts.method != Method::GET {
         return refuse(cx, asked, ScimError::new(405, "only GET is allowed here")).await;
     }
-    let has_filter = request.uri().query().is_some_and(|query| {
+    let has_filter = parts.uri.query().is_some_and(|query| {
         query
             .split('&')
             .any(|pair| pair.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("filter")))

@@ -29,6 +29,7 @@ fn flags_stand_over_the_environment_over_the_file_over_defaults() {
     let place = Place::good();
     assert_eq!(place.load().source("listen"), "keyward.toml:2");
     assert_eq!(place.load().source("data_dir"), "default");
+    assert_eq!(place.load().source("master_key"), "keyward.toml:3", "the place of the file that holds it");
     let place = place.set("KEYWARD_LISTEN", "127.0.0.1:1000");
     assert_eq!(place.load().listen, "127.0.0.1:1000".parse::<SocketAddr>().unwrap());
     assert_eq!(place.load().source("listen"), "environment KEYWARD_LISTEN");

@@ -167,6 +167,7 @@ fn no_message_holds_a_secret() {
     let place = Place::good()
         .set("KEYWARD_DATABASE_URL", "postgres://keyward:hunter2@")
         .set("KEYWARD_CLIENT_SECRT", "hunter2")
+        .set("KEYWARD_PUBLIC_URL", "https://me:hunter2@keyward.example.com")
         .set("KEYWARD_OIDC__ISSUER", "nonsense");
     let told = place.problems().iter().map(ToString::to_string).collect::<String>();
     assert!(

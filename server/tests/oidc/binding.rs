@@ -174,6 +174,8 @@ async fn the_answer_of_another_house_of_the_same_browser_is_refused() {
     let (house, other) = (House::new().await, House::new().await);
     let mut browser = house.browser();
     browser.begin("/").await;
+    // The second one there: chance is the same in both houses.
+    other.browser().begin("/").await;
     let of_other = other.browser().begin("/").await;
     let reply = browser.get(&format!("{}&iss={}", of_other.callback("code"), other.evil.issuer)).await;
     house.assert_refused(&mut browser, &reply, "state", "mix-up").await;

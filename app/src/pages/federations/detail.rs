@@ -128,11 +128,15 @@ fn verdict(view: &FederationView, now: Millis) -> impl IntoView + use<> {
         FederationStatus::Paused => (
             Shape::Held,
             "Paused.",
-            format!("{provider} gets 503 with Retry-After, keeps its changes and tries again. Nothing is lost by a pause of hours."),
+            format!(
+                "{provider} gets 503 with Retry-After, keeps its changes and tries again. Nothing is lost by a pause of hours."
+            ),
         ),
-        FederationStatus::Live if view.accepted_keys == 0 => {
-            (Shape::Look, "No key.", "Nothing can be provisioned until a key is issued and pasted.".to_owned())
-        }
+        FederationStatus::Live if view.accepted_keys == 0 => (
+            Shape::Look,
+            "No key.",
+            "Nothing can be provisioned until a key is issued and pasted.".to_owned(),
+        ),
         FederationStatus::Live => match view.last_request_ms {
             Some(at) => (
                 Shape::Good,
@@ -209,7 +213,9 @@ fn run(view: &FederationView) -> Option<AnyView> {
         FederationStatus::Archived => return None,
         FederationStatus::Live => (
             "Pause",
-            format!("{provider} gets 503 with Retry-After at once and tries again later. Keys stay as they are."),
+            format!(
+                "{provider} gets 503 with Retry-After at once and tries again later. Keys stay as they are."
+            ),
             view! {
                 <PostButton
                     action=format!("{path}/pause")

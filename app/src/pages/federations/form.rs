@@ -21,7 +21,10 @@ use crate::{
 pub fn NewFederation() -> impl IntoView {
     page(Section::Federations, async {
         if !admin_cx()?.actor().role.may(Right::RegisterFederation, None) {
-            return Err(UiError::new(UiErrorKind::Forbidden, "Registering a federation needs the role admin."));
+            return Err(UiError::new(
+                UiErrorKind::Forbidden,
+                "Registering a federation needs the role admin.",
+            ));
         }
         let form = Form::current();
         let head = Head::new("Register federation")
@@ -93,7 +96,8 @@ fn fields(form: &Form, federation: Option<&Federation>) -> AnyView {
     let owners = federation.map(|federation| federation.owners.join("\n")).unwrap_or_default();
     let notes = federation.map(|federation| federation.notes.clone()).unwrap_or_default();
     let vendor = federation.map_or(Vendor::Okta, |federation| federation.vendor);
-    let vendors = Vendor::ALL.iter().map(|vendor| (vendor.as_str().to_owned(), vendor.label().to_owned())).collect();
+    let vendors =
+        Vendor::ALL.iter().map(|vendor| (vendor.as_str().to_owned(), vendor.label().to_owned())).collect();
     view! {
         {form
             .select(

@@ -3,10 +3,7 @@
 mod detail;
 mod form;
 
-use domain::{
-    Millis,
-    admins::Right,
-};
+use domain::{Millis, admins::Right};
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
@@ -105,7 +102,8 @@ fn row(view: &FederationView, now: Millis) -> impl IntoView + use<> {
     let (shape, word) = of_federation(view);
     let last = view.last_request_ms.map(|at| view! { <Ago at now /> });
     let never = view.last_request_ms.is_none().then_some("Never");
-    let policy = format!("{} days, overlap {} h", federation.policy.max_age_days, federation.policy.overlap_hours);
+    let policy =
+        format!("{} days, overlap {} h", federation.policy.max_age_days, federation.policy.overlap_hours);
     view! {
         <tr>
             <th scope="row">

@@ -142,7 +142,11 @@ fn power(view: &KeyView) -> impl IntoView + use<> {
         format!("It cannot {}.", cannot.join(", "))
     };
     let networks: Vec<String> = key.scope.source_networks.iter().map(ToString::to_string).collect();
-    let from = if networks.is_empty() { "From anywhere.".to_owned() } else { format!("From {}.", networks.join(", ")) };
+    let from = if networks.is_empty() {
+        "From anywhere.".to_owned()
+    } else {
+        format!("From {}.", networks.join(", "))
+    };
     let why = key
         .justification
         .clone()

@@ -44,7 +44,10 @@ pub fn IssueKey() -> impl IntoView {
                 if api::federations::list().await?.is_empty() {
                     Ok((head, no_federation()))
                 } else {
-                    Err(UiError::new(UiErrorKind::Forbidden, "Issuing keys needs admin, or operator of a federation."))
+                    Err(UiError::new(
+                        UiErrorKind::Forbidden,
+                        "Issuing keys needs admin, or operator of a federation.",
+                    ))
                 }
             }
             None => Ok((head.lead("For which federation?"), choose(&views))),
@@ -160,7 +163,11 @@ fn scope_fields(form: &Form, provider: &'static str) -> AnyView {
     let options = [
         ("read-write", format!("Recommended for {provider}"), "Read and write users and groups. No delete."),
         ("read-only", "Read only".to_owned(), "For audit tools and exports."),
-        ("full-directory", "Full directory".to_owned(), "Read, write and delete everything. Asks for a justification."),
+        (
+            "full-directory",
+            "Full directory".to_owned(),
+            "Read, write and delete everything. Asks for a justification.",
+        ),
         ("custom", "Custom".to_owned(), "Choose verbs for users and for groups."),
     ]
     .map(|(value, title, hint)| {
@@ -257,7 +264,8 @@ fn summary(view: &FederationView) -> AnyView {
 }
 
 fn part(name: &'static str, will: &[&'static str], cannot: &[&'static str]) -> AnyView {
-    let list = |phrases: &[&'static str]| phrases.iter().map(|phrase| view! { <li>{*phrase}</li> }).collect_view();
+    let list =
+        |phrases: &[&'static str]| phrases.iter().map(|phrase| view! { <li>{*phrase}</li> }).collect_view();
     let cannot = if cannot.is_empty() {
         view! { <p>"touch any other federation"</p> }.into_any()
     } else {

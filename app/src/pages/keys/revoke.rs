@@ -89,8 +89,10 @@ fn consequence(data: &KeyPage, now: Millis) -> AnyView {
     let last = data.view.key.life.last_used_ms;
     match (taken_over, last) {
         (Some(successor), _) => {
-            let text =
-                format!("Its successor {} is in use. Whoever still sends the old key gets 401.", successor.key.name);
+            let text = format!(
+                "Its successor {} is in use. Whoever still sends the old key gets 401.",
+                successor.key.name
+            );
             view! {
                 <Callout shape=Shape::Good verdict="Provisioning goes on.">
                     <p>{text}</p>

@@ -50,7 +50,8 @@ pub fn RotateKey() -> impl IntoView {
             }
             .into_any()
         } else {
-            view! { <p>{format!("{old} has ended already, so its successor takes over at once.")}</p> }.into_any()
+            view! { <p>{format!("{old} has ended already, so its successor takes over at once.")}</p> }
+                .into_any()
         };
         let last = match key.life.last_used_ms {
             Some(at) => format!("{provider} used the old key {}.", relative(at, now)),
@@ -59,7 +60,10 @@ pub fn RotateKey() -> impl IntoView {
         let head = Head::new(format!("Rotate {}", key.name))
             .crumb("/keys", "Keys")
             .crumb(path.clone(), key.name.clone())
-            .lead(format!("A new key for {} with the same scope; the old one ends by itself.", view.federation.name));
+            .lead(format!(
+                "A new key for {} with the same scope; the old one ends by itself.",
+                view.federation.name
+            ));
         let body = view! {
             <Callout shape=Shape::Moving verdict="Both keys will work.">
                 {fate} <p>"The successor ends " <Exact at=new_end /> "."</p> <p class="muted">{last}</p>

@@ -42,7 +42,8 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
             None => replayed(),
         };
         let first = describe(&view, &[], now_ms());
-        let curl = format!("curl -H \"Authorization: Bearer $KEY\" \\\n  \"{}/Users?count=1\"", issued.base_url);
+        let curl =
+            format!("curl -H \"Authorization: Bearer $KEY\" \\\n  \"{}/Users?count=1\"", issued.base_url);
         let body = view! {
             <section class="card" aria-labelledby="secret-title">
                 <h2 id="secret-title">"The key"</h2>

@@ -159,7 +159,7 @@ async fn list(
         next_cursor: None,
         previous_cursor: None,
     };
-    Ok(json(200, &response.to_json()))
+    Ok(json(200, &response.into_json()))
 }
 
 /// A resource of either type.
