@@ -7,6 +7,8 @@
 //! To add a page: one function in `pages`, one `Route` in [`App`]. To add what it shows: a loader
 //! in `api`, in the file of its noun. To add something that moves: one file in `islands`.
 
+// The type of a page names every element of it.
+#![recursion_limit = "256"]
 #![allow(clippy::needless_pass_by_value, reason = "a component owns its props")]
 
 #[cfg(feature = "ssr")]

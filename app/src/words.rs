@@ -156,6 +156,20 @@ pub fn tag(grant: &Grant) -> String {
     format!("{} {}", grant.resource, words.join(" "))
 }
 
+/// Percent-encodes a value of a query string.
+pub fn encode(value: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
 /// What happened at sign-in, by the code in the address: heading and what to do.
 pub fn sign_in_problem(code: &str) -> (&'static str, &'static str) {
     match code {
@@ -163,27 +177,23 @@ pub fn sign_in_problem(code: &str) -> (&'static str, &'static str) {
             "You have no role here.",
             "The provider knows you, and none of your claims maps to a role in Keyward. Ask whoever runs this installation to add one.",
         ),
-        "cancelled" | "access_denied" => {
-            ("Sign-in was cancelled.", "The provider says that it was declined. Continue to try again.")
+        "denied" => {
+            ("Sign-in was declined.", "The provider says that it, or you, said no. Continue to try again.")
         }
-        "expired" => (
-            "Sign-in took too long.",
-            "The request was no longer known when you came back, or it was begun in another browser. Continue to begin again.",
+        "expired" => ("Sign-in took too long.", "It has ten minutes. Continue to begin again."),
+        "state" => (
+            "This sign-in is not known here.",
+            "It was begun in another browser, or used already. Continue to begin again.",
         ),
-        "clock" => (
-            "The clocks do not agree.",
-            "The provider's answer is not valid yet, or not any more, by the clock of this server. Set both clocks by NTP.",
-        ),
-        "provider" => (
+        "provider-unreachable" => (
             "The provider does not answer.",
-            "Keyward could not reach it or did not understand its answer. Details are in the log of this server.",
+            "Keyward could not reach it, or did not understand its answer. The log of this server says more.",
         ),
-        "ended" => ("Your session has ended.", "It was idle for too long, or reached its longest time."),
-        "signed-out" => ("You are signed out.", "Close the browser if others use it too."),
-        _ => (
-            "Sign-in was refused.",
-            "The provider's answer did not pass the checks. Details are in the log of this server.",
+        "token" | "nonce" | "issuer" => (
+            "The provider's answer did not pass the checks.",
+            "Often the clocks of the two servers do not agree, or the provider was set up anew. The log of this server says which check it was.",
         ),
+        _ => ("Sign-in was refused.", "Continue to try again. The log of this server says more."),
     }
 }
 
@@ -224,6 +234,11 @@ mod tests {
             assert!(after_401(vendor).ends_with('.') && paste_guide(vendor).ends_with('.'), "{vendor:?}");
             assert!(!provider(vendor).is_empty());
         }
+    }
+
+    #[test]
+    fn an_address_takes_any_value() {
+        assert_eq!(encode("https://id.example/ ana&x=1"), "https%3A%2F%2Fid.example%2F%20ana%26x%3D1");
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub async fn seed(cx: &Cx<Admin>) -> Result<Vec<Push>, Error> {
     for row in &CAST {
         let federation = ops::federations::register(cx, row.federation()).await?;
         if let Some((base_url, key)) = row.play(cx, &federation.slug).await? {
-            pushes.push(Push { base_url, key, dialect: row.dialect, people: row.people });
+            pushes.push(Push { base_url, key, dialect: row.dialect, people: row.people, pace: push::PACE });
         }
     }
     pushes.retain(|push| push.people > 0);
@@ -187,7 +187,13 @@ impl Row {
         Ok(issued.secret.map(|secret| (base_url, secret)))
     }
 
-    async fn issue(&self, cx: &Cx<Admin>, slug: &Slug, name: &str, lifetime_days: i64) -> Result<Issued, Error> {
+    async fn issue(
+        &self,
+        cx: &Cx<Admin>,
+        slug: &Slug,
+        name: &str,
+        lifetime_days: i64,
+    ) -> Result<Issued, Error> {
         let key = NewKey {
             federation: slug.clone(),
             name: name.to_owned(),

@@ -72,22 +72,9 @@ fn address(before: Option<i64>) -> String {
     if let Some(before) = before {
         pairs.push(("before", before.to_string()));
     }
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{name}={}", words::encode(value))).collect();
     if pairs.is_empty() { "/audit".to_owned() } else { format!("/audit?{}", pairs.join("&")) }
-}
-
-/// Percent-encodes a value of a query string.
-fn encode(value: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
 }
 
 fn chain(data: &AuditPage) -> Option<AnyView> {
@@ -225,7 +212,7 @@ pub fn AuditEntry() -> impl IntoView {
                     <dd>
                         {timeline::actor(&record)} " "
                         <span class="muted">{format!("{} {}", event.actor.kind.as_str(), event.actor.id)}</span> " "
-                        <a href=format!("/audit?actor={}", encode(&event.actor.id))>"All of theirs"</a>
+                        <a href=format!("/audit?actor={}", words::encode(&event.actor.id))>"All of theirs"</a>
                     </dd>
                     <dt>"What"</dt>
                     <dd>{event.action.label()} " " <code>{event.action.as_str()}</code></dd>
@@ -319,11 +306,6 @@ fn pretty(detail: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_actor_id_survives_the_address() {
-        assert_eq!(encode("https://id.example/ ana&x=1"), "https%3A%2F%2Fid.example%2F%20ana%26x%3D1");
-    }
 
     #[test]
     fn an_actor_of_the_address_stays_to_choose() {

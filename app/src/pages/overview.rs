@@ -161,7 +161,7 @@ fn needs(needs: &[Need], now: Millis) -> AnyView {
 }
 
 /// State, evidence in one sentence, one button.
-fn need_row(need: &Need, now: Millis) -> impl IntoView + use<> {
+fn need_row(need: &Need, now: Millis) -> AnyView {
     let row = |shape: Shape, word: String, evidence: AnyView, href: String, label: String| {
         view! {
             <li>
@@ -170,6 +170,7 @@ fn need_row(need: &Need, now: Millis) -> impl IntoView + use<> {
                 <LinkButton href label small=true />
             </li>
         }
+        .into_any()
     };
     match need {
         Need::Ended(view) => {
@@ -248,7 +249,7 @@ fn rotate(view: &KeyView) -> String {
     format!("/keys/{}/rotate", view.key.id)
 }
 
-fn numbers(data: &Data) -> impl IntoView + use<> {
+fn numbers(data: &Data) -> AnyView {
     let outside = data.accepted_keys - data.inside_policy;
     let outside = if outside == 0 {
         "none older than its policy allows".to_owned()
@@ -279,7 +280,7 @@ fn numbers(data: &Data) -> impl IntoView + use<> {
             </div>
         }
     });
-    view! { <dl class="grid">{stats.collect_view()}</dl> }
+    view! { <dl class="grid">{stats.collect_view()}</dl> }.into_any()
 }
 
 fn ending(keys: &[KeyView], now: Millis) -> AnyView {

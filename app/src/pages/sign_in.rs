@@ -15,7 +15,7 @@ pub fn SignIn() -> impl IntoView {
     let page = ssr::page();
     let problem = query("error").map(|code| {
         let (verdict, next) = words::sign_in_problem(&code);
-        let shape = if code == "signed-out" || code == "ended" { Shape::Ended } else { Shape::Broken };
+        let shape = if code == "no-role" { Shape::Look } else { Shape::Broken };
         let detail = page.signed_out_error.clone().map(|detail| view! { <p>{words::sentence(&detail)}</p> });
         view! {
             <Callout shape verdict>
@@ -24,6 +24,10 @@ pub fn SignIn() -> impl IntoView {
             </Callout>
         }
     });
+    let start = query("next").map_or_else(
+        || "/auth/start".to_owned(),
+        |next| format!("/auth/start?next={}", words::encode(&next)),
+    );
     view! {
         <Title text="Sign in · Keyward" />
         <a class="skip" href="#main">
@@ -36,7 +40,7 @@ pub fn SignIn() -> impl IntoView {
             </p>
             <h1>"Sign in"</h1>
             {problem}
-            <a class="btn primary" href="/auth/start">
+            <a class="btn primary" href=start>
                 {format!("Continue with {}", page.provider_name)}
             </a>
             <p class="muted small">

@@ -125,6 +125,7 @@ pub fn RequestsChart(
             </figcaption>
         </figure>
     }
+    .into_any()
 }
 
 const DEFINITIONS: &str = r#"<defs><pattern id="denied" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="8" height="8" class="ink-warn"/><rect width="3" height="8" class="ink-hole"/></pattern><pattern id="refused" width="8" height="8" patternUnits="userSpaceOnUse"><rect width="8" height="8" class="ink-bad"/><circle cx="4" cy="4" r="1.6" class="ink-hole"/></pattern></defs>"#;
@@ -148,7 +149,7 @@ fn finding(hours: &[HourCount], [allowed, denied, refused]: [i64; 3]) -> String 
 }
 
 /// The hours in which something came.
-fn table(hours: &[HourCount]) -> impl IntoView + use<> {
+fn table(hours: &[HourCount]) -> AnyView {
     let rows = hours
         .iter()
         .rev()
@@ -187,6 +188,7 @@ fn table(hours: &[HourCount]) -> impl IntoView + use<> {
             </table>
         </div>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub fn frame(section: Section, head: Head, body: AnyView) -> AnyView {
     .into_any()
 }
 
-fn rail(section: Section) -> impl IntoView {
+fn rail(section: Section) -> AnyView {
     let links = RAIL.map(|(entry, href, label, icon)| {
         view! {
             <li>
@@ -158,9 +158,10 @@ fn rail(section: Section) -> impl IntoView {
             </div>
         </header>
     }
+    .into_any()
 }
 
-fn account(admin: &Admin) -> impl IntoView + use<> {
+fn account(admin: &Admin) -> AnyView {
     view! {
         <div class="account">
             <strong>{admin.name.clone()}</strong>
@@ -173,6 +174,7 @@ fn account(admin: &Admin) -> impl IntoView + use<> {
             </form>
         </div>
     }
+    .into_any()
 }
 
 fn role_word(admin: &Admin) -> String {

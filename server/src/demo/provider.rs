@@ -20,9 +20,9 @@ use base64::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Millis, federations::Slug};
 use openidconnect::{
-    AdditionalClaims, Audience, AuthUrl, EndUserEmail, EndUserName, IdToken,
-    IdTokenClaims, IssuerUrl, JsonWebKeyId, JsonWebKeySetUrl, LocalizedClaim, Nonce, PkceCodeChallenge,
-    PkceCodeVerifier, PrivateSigningKey, ResponseTypes, StandardClaims, SubjectIdentifier, TokenUrl,
+    AdditionalClaims, Audience, AuthUrl, EndUserEmail, EndUserName, IdToken, IdTokenClaims, IssuerUrl,
+    JsonWebKeyId, JsonWebKeySetUrl, LocalizedClaim, Nonce, PkceCodeChallenge, PkceCodeVerifier,
+    PrivateSigningKey, ResponseTypes, StandardClaims, SubjectIdentifier, TokenUrl,
     core::{
         CoreClientAuthMethod, CoreEdDsaPrivateSigningKey, CoreGenderClaim, CoreJsonWebKeySet,
         CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreResponseType,
@@ -185,10 +185,8 @@ fn signing_key(entropy: &dyn Entropy) -> Result<CoreEdDsaPrivateSigningKey, Stri
     let (head, seed) = der.split_at_mut(HEAD.len());
     head.copy_from_slice(&HEAD);
     entropy.fill(seed);
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        BASE64_STANDARD.encode(der)
-    );
+    let pem =
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der));
     CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(JsonWebKeyId::new("demo".to_owned())))
 }
 
@@ -344,7 +342,8 @@ struct Redeem {
 async fn token(State(provider): State<Arc<Inner>>, Form(request): Form<Redeem>) -> Response {
     // Taken out first: a code counts once, whatever comes of it.
     let grant = provider.codes.lock().await.remove(&request.code);
-    let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(request.code_verifier));
+    let challenge =
+        PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(request.code_verifier));
     let good = grant.filter(|grant| {
         grant.ends_ms > provider.clock.now_ms()
             && grant.challenge == challenge.as_str()
@@ -374,7 +373,10 @@ async fn end_session(State(provider): State<Arc<Inner>>, Query(request): Query<E
     if request.post_logout_redirect_uri.as_deref() == Some(known.as_str()) {
         see_other(known)
     } else {
-        page("<!DOCTYPE html><html lang=\"en\"><title>Signed out</title><main><h1>Signed out</h1></main>".to_owned())
+        page(
+            "<!DOCTYPE html><html lang=\"en\"><title>Signed out</title><main><h1>Signed out</h1></main>"
+                .to_owned(),
+        )
     }
 }
 
@@ -384,7 +386,8 @@ fn see_other(location: &Url) -> Response {
 }
 
 fn page(html: String) -> Response {
-    const CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+    const CSP: &str =
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CSP),
         (header::CACHE_CONTROL, "no-store"),

@@ -18,7 +18,9 @@ const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-const PACE: Duration = Duration::from_secs(4);
+/// How often something happens in the demo.
+pub const PACE: Duration = Duration::from_secs(4);
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whose habits a provider has.
@@ -90,6 +92,8 @@ pub struct Push {
     pub dialect: Dialect,
     /// How many of [`STAFF`] it provisions, from the first.
     pub people: usize,
+    /// How long it rests between changes.
+    pub pace: Duration,
 }
 
 /// Why a request came to nothing.
@@ -144,7 +148,7 @@ impl Worker {
         }
         // 7 shares no factor with the sizes of the cast, so that everybody has a turn.
         for round in 0_usize.. {
-            sleep(PACE).await;
+            sleep(self.push.pace).await;
             let person = staff[(round * 7) % staff.len()];
             note("a change", self.change(person, round).await);
         }
@@ -213,7 +217,8 @@ impl Worker {
     /// The first resource of a filtered list.
     async fn find(&self, kind: &str, attribute: &str, value: &str) -> Result<Option<Value>, Trouble> {
         let filter = format!("{attribute} eq {}", json!(value));
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", &filter).finish();
+        let query =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", &filter).finish();
         let list = self.send(Method::GET, &format!("{kind}?{query}"), None).await?;
         Ok(list.get("Resources").and_then(|resources| resources.get(0)).cloned())
     }
@@ -225,9 +230,8 @@ impl Worker {
             .bearer_auth(self.push.key.expose())
             .header(reqwest::header::ACCEPT, "application/scim+json");
         if let Some(body) = body {
-            request = request
-                .header(reqwest::header::CONTENT_TYPE, "application/scim+json")
-                .body(body.to_string());
+            request =
+                request.header(reqwest::header::CONTENT_TYPE, "application/scim+json").body(body.to_string());
         }
         let answer = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = answer.status();
@@ -289,7 +293,8 @@ mod tests {
     #[test]
     fn everybody_has_a_turn() {
         for people in [40, 24, 12] {
-            let turns: std::collections::BTreeSet<usize> = (0..people).map(|round| (round * 7) % people).collect();
+            let turns: std::collections::BTreeSet<usize> =
+                (0..people).map(|round| (round * 7) % people).collect();
             assert_eq!(turns.len(), people);
         }
     }

@@ -8,10 +8,12 @@
 //! To refuse something more, add it to [`token`] when it is about the token, else to
 //! [`OidcEdge::finish`], with a test against the hostile provider in `tests/oidc`.
 
+pub mod answer;
 pub mod flow;
 pub mod json;
 pub mod next;
 pub mod provider;
+mod redeem;
 pub mod refusal;
 pub mod roles;
 pub mod settings;
@@ -28,39 +30,26 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use domain::{Millis, Secret, admins::Admin};
+use domain::{Millis, admins::Admin};
 use openidconnect::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, Scope, TokenResponse,
-    core::{CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken, CoreTokenResponse},
-    http as oidc_http,
+    CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope, core::CoreAuthenticationFlow,
 };
 use ops::{Keyward, Kind, RequestInfo, admins::SignIn};
 use serde_json::Value;
 use tower_sessions::Session;
 
 use self::{
+    answer::Answer,
     flow::Flow,
-    provider::{Known, Provider},
+    provider::Provider,
     refusal::{Code, NoRole, Refusal},
     settings::OidcSettings,
-    token::{Claims, Expected, Fault},
+    token::{Claims, Expected},
 };
 use super::session::{self, SessionPolicy};
 use crate::out::http::OidcHttp;
 
 const NO_ROLE: &str = "no-role";
-
-/// openidconnect's client with the endpoints that discovery sets.
-type Client = CoreClient<
-    EndpointSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointMaybeSet,
-    EndpointMaybeSet,
->;
 
 /// The edge where administrators sign in and out. Cheap to clone.
 #[derive(Clone)]
@@ -138,25 +127,6 @@ impl OidcEdge {
         &self.0.settings.provider_name
     }
 
-    fn client(&self, known: &Known) -> Client {
-        let Inner { settings, .. } = &*self.0;
-        let secret = settings.client_secret.as_ref().map(Secret::expose);
-        let client = CoreClient::from_provider_metadata(
-            known.metadata.clone(),
-            ClientId::new(settings.client_id.clone()),
-            secret.map(|secret| ClientSecret::new(secret.to_owned())),
-        );
-        // OIDC Discovery 3: client_secret_basic, unless the provider does not list it.
-        let methods = known.metadata.token_endpoint_auth_methods_supported();
-        let basic = methods.is_none_or(|methods| {
-            methods.contains(&CoreClientAuthMethod::ClientSecretBasic)
-                || !methods.contains(&CoreClientAuthMethod::ClientSecretPost)
-        });
-        client
-            .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
-            .set_redirect_uri(RedirectUrl::from_url(settings.redirect_uri.clone()))
-    }
-
     fn random(&self) -> String {
         let mut bytes = [0; 32];
         self.0.keyward.entropy().fill(&mut bytes);
@@ -231,96 +201,6 @@ impl OidcEdge {
         let hint = known.end_session().is_some().then_some(raw);
         session::sign_in(session, admin, hint, *policy, now_ms).await?;
         Ok(flow.next)
-    }
-
-    /// Redeems the code at the token endpoint.
-    async fn redeem(
-        &self,
-        known: &Known,
-        code: String,
-        verifier: PkceCodeVerifier,
-        expected: &Expected<'_>,
-    ) -> Result<(CoreIdToken, openidconnect::AccessToken), Refusal> {
-        let answer: Result<CoreTokenResponse, _> = self
-            .client(known)
-            .exchange_code(AuthorizationCode::new(code))
-            .map_err(|_| Refusal::new(Code::ProviderUnreachable, "it names no token endpoint"))?
-            .set_pkce_verifier(verifier)
-            .request_async(self.0.provider.http())
-            .await;
-        let answer = answer.map_err(|error| match error {
-            RequestTokenError::Request(error) => Refusal::new(Code::ProviderUnreachable, error.to_string()),
-            RequestTokenError::ServerResponse(_) => {
-                Refusal::new(Code::Token, "the provider did not redeem the code")
-            }
-            RequestTokenError::Parse(_, body) => unreadable(&body, expected),
-            RequestTokenError::Other(_) => {
-                Refusal::new(Code::Token, "the provider's answer to the code is not one")
-            }
-        })?;
-        let id_token = answer
-            .id_token()
-            .cloned()
-            .ok_or_else(|| Refusal::new(Code::Token, "the provider gave no ID token"))?;
-        Ok((id_token, answer.access_token().clone()))
-    }
-
-    /// Proves the ID token, with fresh keys when the known ones do not.
-    async fn prove(
-        &self,
-        id_token: &CoreIdToken,
-        access_token: &openidconnect::AccessToken,
-        known: &Arc<Known>,
-        expected: &Expected<'_>,
-    ) -> Result<(), Refusal> {
-        let refusal = match token::verify(id_token, access_token, &known.keys, expected) {
-            Ok(()) => return Ok(()),
-            Err(Fault::Refused(refusal)) => return Err(refusal),
-            Err(Fault::UnknownKey(refusal)) => refusal,
-        };
-        let Some(newer) = self.0.provider.newer_keys(known, expected.now_ms).await else {
-            return Err(refusal);
-        };
-        token::verify(id_token, access_token, &newer.keys, expected).map_err(|fault| match fault {
-            Fault::UnknownKey(refusal) | Fault::Refused(refusal) => refusal,
-        })
-    }
-
-    /// Adds what the ID token does not say and the provider tells at its userinfo endpoint.
-    async fn complete(
-        &self,
-        known: &Known,
-        access_token: &openidconnect::AccessToken,
-        claims: &mut Claims,
-    ) -> Result<(), Refusal> {
-        let has_roles = roles::values(claims, &self.0.settings.roles_claim).is_some();
-        let Some(endpoint) = known.metadata.userinfo_endpoint().filter(|_| !has_roles) else {
-            return Ok(());
-        };
-        let request = oidc_http::Request::get(endpoint.as_str())
-            .header(header::ACCEPT, "application/json")
-            .header(header::AUTHORIZATION, format!("Bearer {}", access_token.secret()))
-            .body(Vec::new())
-            .map_err(|_| Refusal::new(Code::Token, "the access token is not one"))?;
-        let answer = self.0.provider.http().send(request).await;
-        let answer = answer.map_err(|error| Refusal::new(Code::ProviderUnreachable, error.to_string()))?;
-        if answer.status() != StatusCode::OK {
-            let status = answer.status().as_u16();
-            return Err(Refusal::new(
-                Code::ProviderUnreachable,
-                format!("userinfo answered with status {status}"),
-            ));
-        }
-        let told = json::object(answer.body())
-            .ok_or_else(|| Refusal::new(Code::Token, "userinfo is not one plain object"))?;
-        // OIDC Core 5.3.2: otherwise it may speak of somebody else.
-        if told.get("sub") != claims.get("sub") {
-            return Err(Refusal::new(Code::Token, "sub of userinfo is not that of the ID token"));
-        }
-        for (name, value) in told {
-            claims.entry(name).or_insert(value);
-        }
-        Ok(())
     }
 
     /// Asks `ops` to let the person in, by the role that their claims give.
@@ -411,72 +291,6 @@ impl OidcEdge {
             Err(End::NoRole) => sign_in_page(Code::NoRole),
             Err(End::Failed(status)) => failure(status),
         }
-    }
-}
-
-/// Why openidconnect could not read a token response: our reader of the ID token may know better.
-fn unreadable(body: &[u8], expected: &Expected<'_>) -> Refusal {
-    json::object(body)
-        .and_then(|answer| token::read(answer.get("id_token")?.as_str()?, expected).err())
-        .unwrap_or_else(|| Refusal::new(Code::Token, "the provider's answer to the code cannot be read"))
-}
-
-/// An authorization response (RFC 6749 4.1.2).
-struct Answer {
-    state: String,
-    issuer: Option<String>,
-    outcome: Result<String, Refusal>,
-}
-
-impl Answer {
-    fn read(query: &str) -> Result<Self, Refusal> {
-        let malformed = |reason: &str| Refusal::new(Code::State, reason);
-        let (mut code, mut state, mut issuer, mut error) = (None, None, None, None);
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            let field = match &*name {
-                "code" => &mut code,
-                "state" => &mut state,
-                "iss" => &mut issuer,
-                "error" => &mut error,
-                // RFC 6749 4.1.2: unknown parameters are ignored.
-                _ => continue,
-            };
-            // RFC 6749 3.1: parameters do not repeat.
-            if field.replace(value.into_owned()).is_some() {
-                return Err(malformed("a parameter of the answer stands twice"));
-            }
-        }
-        let state = state.ok_or_else(|| malformed("the answer has no state"))?;
-        let outcome = match (code, error) {
-            (Some(code), None) => Ok(code),
-            (_, Some(error)) => Err(denied(&error)),
-            (None, None) => Err(malformed("the answer has neither a code nor an error")),
-        };
-        Ok(Self { state, issuer, outcome })
-    }
-}
-
-/// RFC 6749 4.1.2.1 and OIDC Core 3.1.2.6: only words that the standards know are repeated.
-fn denied(error: &str) -> Refusal {
-    const WORDS: [&str; 9] = [
-        "access_denied",
-        "invalid_request",
-        "unauthorized_client",
-        "unsupported_response_type",
-        "invalid_scope",
-        "interaction_required",
-        "login_required",
-        "account_selection_required",
-        "consent_required",
-    ];
-    match error {
-        "server_error" | "temporarily_unavailable" => {
-            Refusal::new(Code::ProviderUnreachable, format!("the provider answered {error}"))
-        }
-        error if WORDS.contains(&error) => {
-            Refusal::new(Code::Denied, format!("the provider answered {error}"))
-        }
-        _ => Refusal::new(Code::Denied, "the provider answered with an error of its own"),
     }
 }
 

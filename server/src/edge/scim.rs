@@ -24,39 +24,17 @@ use scim::{ResourceType, ScimError, discovery};
 
 use self::answer::{json, problem};
 
-/// The routes.
+/// The routes. Whatever is below `/scim/` is answered here, so that nothing there can be told apart
+/// without a key.
 pub fn routes(keyward: Arc<Keyward>) -> Router {
-    Router::new()
-        .route("/scim/{federation}/v2", any(at_base))
-        .route("/scim/{federation}/v2/", any(at_base))
-        .route("/scim/{federation}/v2/{*path}", any(at_path))
-        .route("/scim/{*path}", any(elsewhere))
-        .with_state(keyward)
+    Router::new().route("/scim/{*path}", any(at_path)).with_state(keyward)
 }
 
-async fn at_base(
-    State(keyward): State<Arc<Keyward>>,
-    Path(federation): Path<String>,
-    request: Request,
-) -> Response {
-    serve(keyward, &federation, "", request).await
-}
-
-async fn at_path(
-    State(keyward): State<Arc<Keyward>>,
-    Path((federation, path)): Path<(String, String)>,
-    request: Request,
-) -> Response {
-    serve(keyward, &federation, &path, request).await
-}
-
-/// Not a base at all: refused like a base that does not exist.
-async fn elsewhere(
-    State(keyward): State<Arc<Keyward>>,
-    Path(path): Path<String>,
-    request: Request,
-) -> Response {
-    serve(keyward, "", &path, request).await
+async fn at_path(State(keyward): State<Arc<Keyward>>, Path(path): Path<String>, request: Request) -> Response {
+    // What is not a base belongs to no federation.
+    let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
+    let is_base = endpoint.is_empty() || endpoint.starts_with('/');
+    serve(keyward, if is_base { federation } else { "" }, endpoint, request).await
 }
 
 async fn serve(keyward: Arc<Keyward>, federation: &str, path: &str, request: Request) -> Response {

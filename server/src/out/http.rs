@@ -177,10 +177,7 @@ impl Reach {
 
 impl Resolve for Reach {
     fn resolve(&self, name: Name) -> Resolving {
-        let own = Self {
-            issuer_host: self.issuer_host.clone(),
-            issuer_on_loopback: self.issuer_on_loopback,
-        };
+        let own = Self { issuer_host: self.issuer_host.clone(), issuer_on_loopback: self.issuer_on_loopback };
         Box::pin(async move {
             let host = name.as_str();
             let found = tokio::net::lookup_host((host, 0)).await?;

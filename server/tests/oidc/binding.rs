@@ -37,7 +37,8 @@ async fn an_answer_that_comes_twice_is_refused_the_second_time() {
     let before = browser.clone();
     house.evil.says().token["id_token"] = json!(house.draft(&begun.nonce).sign());
     assert_eq!(browser.get(&begun.callback("code")).await.location, "/");
-    for (mut again, what) in [(before, "with the cookie from before"), (house.browser(), "without a cookie")] {
+    for (mut again, what) in [(before, "with the cookie from before"), (house.browser(), "without a cookie")]
+    {
         let reply = again.get(&begun.callback("code")).await;
         house.assert_refused(&mut again, &reply, "state", what).await;
     }

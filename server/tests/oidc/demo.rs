@@ -1,15 +1,23 @@
 //! The demo's identity provider and its cast.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::http::StatusCode;
-use domain::{admins::Role, federations::{FederationStatus, Slug}};
+use axum::{
+    extract::Request,
+    http::StatusCode,
+    middleware::{Next, from_fn},
+};
+use domain::{
+    admins::Role,
+    federations::{FederationStatus, Slug},
+};
 use ops::testing::{TestClock, TestEntropy, cx};
 use server::{
     demo::{self, people::SIGN_INS, provider::DemoProvider},
-    edge::session::SessionPolicy,
+    edge::{scim, session::SessionPolicy},
 };
 use tempfile::TempDir;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::house::{self, House};
@@ -32,11 +40,8 @@ async fn everybody_of_the_demo_is_who_they_are_said_to_be() {
     let folder = TempDir::new().unwrap();
     let keyward = house::open(folder.path(), Arc::new(TestClock::default())).await;
     let app = house::app(&keyward, provider.settings(), SessionPolicy::new(false));
-    let person = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap();
+    let person =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let operator = Role::Operator(vec![Slug::parse("okta-production").unwrap()]);
     let roles = [Some(Role::Admin), Some(operator), Some(Role::Manager), None];
     for (who, role) in SIGN_INS.iter().zip(roles) {
@@ -106,4 +111,49 @@ async fn the_cast_has_a_story_for_every_page() {
     assert_eq!(keys.iter().filter(|view| view.ends_soon).count(), 1);
     let rotating = keys.iter().filter(|view| view.federation.slug.as_str() == "workday-entra");
     assert_eq!(rotating.filter(|view| view.state.is_accepted()).count(), 2);
+}
+
+#[tokio::test]
+async fn the_simulated_providers_are_understood_and_stop_when_told() {
+    let folder = TempDir::new().unwrap();
+    let keyward = house::open(folder.path(), Arc::new(TestClock::default())).await;
+    let pushes = demo::seed(&cx(&keyward, Role::Admin)).await.unwrap();
+
+    // The real SCIM edge, with an ear at the door.
+    let (heard, mut hearing) = watch::channel(Vec::<(String, StatusCode)>::new());
+    let forget = heard.clone();
+    let keyward_of_requests = Arc::clone(&keyward);
+    let app = scim::routes(Arc::clone(&keyward)).layer(from_fn(move |mut request: Request, next: Next| {
+        request.extensions_mut().insert(keyward_of_requests.request_info());
+        let (asked, heard) = (format!("{} {}", request.method(), request.uri().path()), heard.clone());
+        async move {
+            let response = next.run(request).await;
+            heard.send_modify(|list| list.push((asked, response.status())));
+            response
+        }
+    }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    for mut push in pushes {
+        let dialect = push.dialect;
+        push.base_url = push.base_url.replace("https://keyward.test", &format!("http://{address}"));
+        push.people = 6;
+        push.pace = Duration::ZERO;
+        forget.send_modify(Vec::clear);
+        let (stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(demo::push::run(push, stopped));
+        let enough = |list: &Vec<(String, StatusCode)>| {
+            let count = |what: &str| list.iter().filter(|(asked, _)| asked.starts_with(what)).count();
+            count("PUT") >= 6 && count("PATCH") >= 12
+        };
+        let heard: Vec<_> = hearing.wait_for(enough).await.unwrap().clone();
+        stop.send(true).unwrap();
+        running.await.unwrap();
+        let troubled: Vec<_> = heard.iter().filter(|(_, status)| !status.is_success()).collect();
+        assert!(troubled.is_empty(), "{dialect:?}: {troubled:?}");
+        let made = heard.iter().filter(|(asked, _)| asked.starts_with("POST")).count();
+        assert_eq!(made, 6 + 4, "{dialect:?}");
+    }
 }

@@ -125,7 +125,8 @@ async fn roles_that_the_token_does_not_have_come_from_userinfo_of_the_same_perso
     let without = |claims: &mut Value| {
         claims.as_object_mut().unwrap().remove("groups");
     };
-    house.evil.says().userinfo = json!({ "sub": "ana", "groups": ["keyward-managers"], "name": "Somebody else" });
+    house.evil.says().userinfo =
+        json!({ "sub": "ana", "groups": ["keyward-managers"], "name": "Somebody else" });
     let mut browser = house.browser();
     house.sign_in(&mut browser, |draft| without(&mut draft.claims)).await;
     let admin = browser.who().await.unwrap();

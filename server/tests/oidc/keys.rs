@@ -32,7 +32,10 @@ async fn a_new_key_of_the_provider_is_fetched_when_a_token_names_it() {
     assert_eq!(house.sign_in(&mut house.browser(), |_| {}).await.location, "/");
     house.evil.says().keys = vec![jws::RSA.jwk(), jws::P256.jwk()];
     house.clock.advance(30_000);
-    assert_eq!(house.sign_in(&mut house.browser(), |draft| draft.by("ES256", &jws::P256)).await.location, "/");
+    assert_eq!(
+        house.sign_in(&mut house.browser(), |draft| draft.by("ES256", &jws::P256)).await.location,
+        "/"
+    );
     assert_eq!(house.sign_in(&mut house.browser(), |_| {}).await.location, "/");
     assert_eq!(house.evil.asked("/jwks"), 2);
 }
@@ -69,7 +72,9 @@ async fn a_storm_of_unknown_keys_fetches_once_in_thirty_seconds() {
         for attempt in 0..10 {
             let mut browser = house.browser();
             let reply = house
-                .sign_in(&mut browser, |draft| draft.header["kid"] = json!(format!("made-up-{round}-{attempt}")))
+                .sign_in(&mut browser, |draft| {
+                    draft.header["kid"] = json!(format!("made-up-{round}-{attempt}"));
+                })
                 .await;
             house.assert_refused(&mut browser, &reply, "token", "unknown kid").await;
         }

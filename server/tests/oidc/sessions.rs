@@ -100,7 +100,8 @@ async fn signing_out_ends_the_session_on_the_server() {
 #[tokio::test]
 async fn signing_out_goes_on_at_a_provider_that_can() {
     let house = House::new().await;
-    house.evil.says().discovery = json!({ "end_session_endpoint": format!("{}/end?tenant=1", house.evil.issuer) });
+    house.evil.says().discovery =
+        json!({ "end_session_endpoint": format!("{}/end?tenant=1", house.evil.issuer) });
     let mut browser = house.browser();
     house.sign_in(&mut browser, |_| {}).await;
     let hint = house.evil.says().token["id_token"].as_str().unwrap().to_owned();
@@ -113,7 +114,9 @@ async fn signing_out_goes_on_at_a_provider_that_can() {
         house.evil.issuer
     );
     assert!(reply.body.contains(&format!("content=\"0; url={there}\"")), "{}", reply.body);
-    assert!(reply.body.contains(&format!("<a href=\"{there}\">Sign out of &lt;Evil &amp; Co&gt; as well</a>")));
+    assert!(
+        reply.body.contains(&format!("<a href=\"{there}\">Sign out of &lt;Evil &amp; Co&gt; as well</a>"))
+    );
     assert_eq!(browser.who().await, None);
 }
 

@@ -162,7 +162,8 @@ async fn headers_that_change_the_meaning_are_refused() {
 #[tokio::test]
 async fn a_name_that_stands_twice_is_refused() {
     let house = House::new().await;
-    for (name, value) in [("sub", "\"root\""), ("groups", "[\"keyward-admins\"]"), ("x", "{\"a\":1,\"a\":2}")] {
+    for (name, value) in [("sub", "\"root\""), ("groups", "[\"keyward-admins\"]"), ("x", "{\"a\":1,\"a\":2}")]
+    {
         check_text(&house, name, "token", |draft| {
             let claims = draft.claims.to_string();
             let claims = format!("{{\"{name}\":{value},\"x\":1,{}", &claims[1..]);
@@ -209,12 +210,19 @@ async fn a_token_of_another_issuer_is_refused() {
 #[tokio::test]
 async fn a_token_for_somebody_else_is_refused() {
     let house = House::new().await;
-    for audience in
-        [json!("other"), json!(null), json!([]), json!(["other"]), json!(1), json!({"keyward": 1}), json!("KEYWARD")]
-    {
+    for audience in [
+        json!("other"),
+        json!(null),
+        json!([]),
+        json!(["other"]),
+        json!(1),
+        json!({"keyward": 1}),
+        json!("KEYWARD"),
+    ] {
         check(&house, "aud", "token", |draft| set(draft, "aud", audience)).await;
     }
-    check(&house, "several, azp missing", "token", |draft| set(draft, "aud", json!([CLIENT_ID, "other"]))).await;
+    check(&house, "several, azp missing", "token", |draft| set(draft, "aud", json!([CLIENT_ID, "other"])))
+        .await;
     check(&house, "several, azp other", "token", |draft| {
         set(draft, "aud", json!([CLIENT_ID, "other"]));
         set(draft, "azp", json!("other"));
@@ -262,7 +270,9 @@ async fn a_token_out_of_its_time_is_refused() {
 #[tokio::test]
 async fn a_subject_that_names_nobody_is_refused() {
     let house = House::new().await;
-    for subject in [json!(null), json!(""), json!(1), json!(["ana"]), json!("a".repeat(256)), json!("ana\u{0}")] {
+    for subject in
+        [json!(null), json!(""), json!(1), json!(["ana"]), json!("a".repeat(256)), json!("ana\u{0}")]
+    {
         check(&house, &subject.to_string(), "token", |draft| set(draft, "sub", subject.clone())).await;
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     ui::{
         button::{LinkButton, PostButton},
         callout::{Callout, Empty},
+        form::Form,
         icon::Icon,
         keys::KeysTable,
         page::{Head, Section, page},
@@ -62,7 +63,10 @@ pub fn Federation() -> impl IntoView {
         } else {
             view! { <KeysTable caption=format!("Keys of {}", federation.name) keys now /> }.into_any()
         };
+        // What pausing, resuming or archiving was refused for.
+        let refused = Form::current().summary();
         let body = view! {
+            {refused}
             {verdict(&view, now)}
             <div class="grid">
                 <section class="w8 card" aria-labelledby="connect">
@@ -117,7 +121,7 @@ fn blocked(may: bool, archived: bool) -> Option<String> {
 }
 
 /// The state in a sentence.
-fn verdict(view: &FederationView, now: Millis) -> impl IntoView + use<> {
+fn verdict(view: &FederationView, now: Millis) -> AnyView {
     let provider = words::provider(view.federation.vendor);
     let (shape, verdict, text) = match view.federation.status {
         FederationStatus::Archived => (
@@ -159,13 +163,14 @@ fn verdict(view: &FederationView, now: Millis) -> impl IntoView + use<> {
             <p>{text}</p>
         </Callout>
     }
+    .into_any()
 }
 
 fn accepted(keys: i64) -> String {
     format!("{} {}", words::count(keys, "key"), if keys == 1 { "is" } else { "are" })
 }
 
-fn facts(federation: &Entity, now: Millis) -> impl IntoView + use<> {
+fn facts(federation: &Entity, now: Millis) -> AnyView {
     let policy = federation.policy;
     let notes = (!federation.notes.is_empty()).then(|| {
         view! {
@@ -202,6 +207,7 @@ fn facts(federation: &Entity, now: Millis) -> impl IntoView + use<> {
             </dl>
         </section>
     }
+    .into_any()
 }
 
 /// Pausing is taken back by one click; archiving is not, so it stands behind a disclosure.
