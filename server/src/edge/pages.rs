@@ -31,7 +31,7 @@ impl Pages {
     /// Pages of an installation; `provider_name` stands on the sign-in button.
     pub fn new(keyward: Arc<Keyward>, provider_name: &str) -> Self {
         // Leptos renders on the runtime that it is told of; a second time is told it is known.
-        let _ = leptos::task::Executor::init_tokio();
+        let _ = any_spawner::Executor::init_tokio();
         let bundle = assets::bundle_hash();
         let options =
             LeptosOptions::builder().output_name("keyward").site_pkg_dir(format!("pkg/{bundle}")).build();
