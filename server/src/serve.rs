@@ -217,13 +217,11 @@ pub fn router(
     install_crypto();
     let unusable = |error: &dyn std::fmt::Display| Exit::failed(format!("sign-in cannot be set up: {error}"));
     let issuer = Url::parse(&oidc.issuer).map_err(|error| unusable(&error))?;
-    // After sign-out the provider's page follows a form of ours.
-    shell.headers.allow_form_target(issuer.as_str());
     let http = OidcHttp::new(&issuer).map_err(|error| unusable(&error))?;
     let edge = OidcEdge::new(oidc, Arc::clone(keyward), http, policy).map_err(|error| unusable(&error))?;
     let dashboard = Router::new()
         .merge(edge.router())
-        .fallback_service(Pages::new(Arc::clone(keyward), edge.provider_name()).routes())
+        .fallback_service(Pages::new(Arc::clone(keyward), edge).routes())
         .layer(session::layer(Arc::clone(keyward), policy));
     let router = Router::new()
         .merge(health::routes(readiness))

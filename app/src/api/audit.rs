@@ -2,6 +2,7 @@
 
 use domain::{
     KeyId, Millis,
+    admins::Right,
     audit::{Action, ActorRef, AuditRecord, ChainHead, Outcome},
     federations::Slug,
 };
@@ -60,13 +61,27 @@ pub async fn list(filter: &AuditFilter, before: Option<i64>) -> Result<AuditPage
     Ok(AuditPage { records: page.records, next: page.next, head, known: known().await?, actors })
 }
 
+/// The page of one record.
+pub struct EntryPage {
+    /// The record.
+    pub record: AuditRecord,
+    /// The federations that the reader may see.
+    pub known: Known,
+    /// The last place, for those who may read the whole chain from record to record.
+    pub last: Option<i64>,
+}
+
 /// One record.
 ///
 /// # Errors
 /// See [`ops::audit::open`]; a place that is no number is not found.
-pub async fn open(seq: &str) -> Result<(AuditRecord, Known), UiError> {
+pub async fn open(seq: &str) -> Result<EntryPage, UiError> {
+    let cx = admin_cx()?;
     let seq = seq.parse().map_err(|_| UiError::not_found("audit record"))?;
-    Ok((ops::audit::open(&admin_cx()?, seq).await?, known().await?))
+    let record = ops::audit::open(&cx, seq).await?;
+    let reads_all = cx.actor().role.may(Right::ReadInstallation, None);
+    let last = if reads_all { Some(ops::audit::head(&cx).await?.seq) } else { None };
+    Ok(EntryPage { record, known: known().await?, last })
 }
 
 async fn known() -> Result<Known, UiError> {

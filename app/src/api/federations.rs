@@ -6,7 +6,7 @@ use ops::{federations::FederationView, keys::KeyView};
 use crate::{error::UiError, ssr::admin_cx};
 
 /// How many requests the page of a federation shows.
-const REQUESTS: i64 = 20;
+const REQUESTS: i64 = 10;
 
 /// The page of one federation.
 pub struct FederationPage {

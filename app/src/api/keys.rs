@@ -44,7 +44,7 @@ mod load {
     };
 
     /// How many requests the page of a key shows.
-    const REQUESTS: i64 = 30;
+    const REQUESTS: i64 = 20;
 
     /// The list of keys, and the federations to choose from.
     pub struct KeysPage {

@@ -7,14 +7,13 @@ use ops::audit::AuditFilter;
 use crate::{
     api::{
         self,
-        audit::{AuditPage, filter},
+        audit::{AuditPage, EntryPage, filter},
     },
     islands::older::Older,
     ssr::{now_ms, param, query},
     ui::{
         button::LinkButton,
         callout::Empty,
-        icon::Icon,
         page::{Head, Section, page},
         status::Status,
         time::Exact,
@@ -187,7 +186,7 @@ fn actor_options(actors: &[ActorRef], chosen: Option<&str>) -> Vec<(String, Stri
 #[component]
 pub fn AuditEntry() -> impl IntoView {
     page(Section::Audit, async {
-        let (record, known) = api::audit::open(&param("seq")).await?;
+        let EntryPage { record, known, last } = api::audit::open(&param("seq")).await?;
         let event = &record.event;
         let head = Head::new(format!("Record {}", words::number(record.seq)))
             .crumb("/audit", "Audit log")
@@ -197,7 +196,7 @@ pub fn AuditEntry() -> impl IntoView {
                 event.action.label(),
                 event.target.clone().unwrap_or_default()
             ))
-            .actions(neighbours(record.seq));
+            .actions(neighbours(record.seq, last));
         let (shape, word) = timeline::outcome(event.outcome);
         let detail = pretty(&event.detail);
         let body = view! {
@@ -256,15 +255,14 @@ pub fn AuditEntry() -> impl IntoView {
     })
 }
 
-fn neighbours(seq: i64) -> impl IntoView {
-    let before =
-        (seq > 1).then(|| view! { <LinkButton href=format!("/audit/{}", seq - 1) label="Record before" /> });
+/// Links along the chain, for those who may read all of it.
+fn neighbours(seq: i64, last: Option<i64>) -> impl IntoView {
+    let link = |seq: i64, label: &'static str| view! { <LinkButton href=format!("/audit/{seq}") label /> };
+    let before = last.filter(|_| seq > 1).map(|_| link(seq - 1, "Record before"));
+    let after = last.filter(|last| seq < *last).map(|_| link(seq + 1, "Record after"));
     view! {
         {before}
-        <a class="btn" href=format!("/audit/{}", seq + 1)>
-            "Record after "
-            <Icon name="arrow-right" />
-        </a>
+        {after}
     }
 }
 

@@ -29,9 +29,9 @@ pub fn Overview() -> impl IntoView {
         let now = now_ms();
         let head = Head::new("Overview")
             .lead(format!(
-                "{}, {} that are accepted.",
+                "{}, {}.",
                 words::count(data.federations, "federation"),
-                words::count(data.accepted_keys, "key")
+                words::count(data.accepted_keys, "accepted key")
             ))
             .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true /> });
         let top = if is_first_run(&data) { first_run(&data) } else { needs(&data.needs, now) };

@@ -40,7 +40,7 @@ pub fn Empty(
 ) -> impl IntoView {
     view! {
         <div class="empty in-card">
-            <h3>{title}</h3>
+            <strong>{title}</strong>
             <p class="muted">{text}</p>
             {children.map(|children| view! { <div class="actions">{children()}</div> })}
         </div>

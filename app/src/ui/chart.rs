@@ -128,7 +128,7 @@ pub fn RequestsChart(
     .into_any()
 }
 
-const DEFINITIONS: &str = r#"<defs><pattern id="denied" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="8" height="8" class="ink-warn"/><rect width="3" height="8" class="ink-hole"/></pattern><pattern id="refused" width="8" height="8" patternUnits="userSpaceOnUse"><rect width="8" height="8" class="ink-bad"/><circle cx="4" cy="4" r="1.6" class="ink-hole"/></pattern></defs>"#;
+const DEFINITIONS: &str = r#"<defs><pattern id="denied" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="4" height="4" class="ink-warn"/><rect width="1.5" height="4" class="ink-hole"/></pattern><pattern id="refused" width="6" height="6" patternUnits="userSpaceOnUse"><rect width="6" height="6" class="ink-bad"/><circle cx="3" cy="3" r="1.2" class="ink-hole"/></pattern></defs>"#;
 
 /// The chart in a sentence.
 fn finding(hours: &[HourCount], [allowed, denied, refused]: [i64; 3]) -> String {

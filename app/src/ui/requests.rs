@@ -28,7 +28,7 @@ pub fn RequestsTable(
     }
     let rows = requests.iter().map(|record| row(record, now)).collect_view();
     view! {
-        <div class="tw" tabindex="0" role="region" aria-label="Last requests">
+        <div class="tw" tabindex="0" role="region" aria-label="Table of requests">
             <table class="t cards">
                 <caption class="sr">"Last requests, newest first"</caption>
                 <thead>

@@ -119,7 +119,9 @@ impl From<store::Error> for Error {
         match error {
             store::Error::Conflict(what) => Self::Conflict(what),
             store::Error::Stale => Self::Stale("it"),
-            store::Error::Unavailable(_) | store::Error::Absent(_) | store::Error::Serialization => Self::Unavailable(error),
+            store::Error::Unavailable(_) | store::Error::Absent(_) | store::Error::Serialization => {
+                Self::Unavailable(error)
+            }
             store::Error::Corrupt(_) => Self::Internal(error.to_string()),
         }
     }

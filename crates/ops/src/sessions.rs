@@ -12,17 +12,28 @@ fn place(id_hash: &str, version: i64) -> Place<'_> {
     Place { table: "sessions", id: id_hash, column: "sealed", version }
 }
 
-/// Saves a session under the hash of its id.
-pub async fn save(keyward: &Keyward, id_hash: &str, data: &[u8], expires_ms: Millis) -> Result<(), Error> {
-    let version = keyward.clock.now_ms();
-    let sealed = keyward
-        .vault
-        .seal(keyward.entropy.as_ref(), place(id_hash, version), data)
-        .map_err(Error::Internal)?;
-    let session = SealedSession { sealed: sealed.text, data_key: sealed.data_key, version, expires_ms };
+/// Adds a session under the hash of its id.
+pub async fn create(keyward: &Keyward, id_hash: &str, data: &[u8], expires_ms: Millis) -> Result<(), Error> {
+    let session = sealed(keyward, id_hash, data, expires_ms)?;
     let id_hash = id_hash.to_owned();
-    let save = async move |conn: &mut Conn<'_>| store::sessions::save(conn, &id_hash, &session).await;
+    let create = async move |conn: &mut Conn<'_>| store::sessions::insert(conn, &id_hash, &session).await;
+    Ok(keyward.store.committer().upkeep(create).await?)
+}
+
+/// Saves a session that is there. One that was ended in the meantime stays ended: a request that
+/// was under way at the sign-out does not bring it back. False then.
+pub async fn save(keyward: &Keyward, id_hash: &str, data: &[u8], expires_ms: Millis) -> Result<bool, Error> {
+    let session = sealed(keyward, id_hash, data, expires_ms)?;
+    let id_hash = id_hash.to_owned();
+    let save = async move |conn: &mut Conn<'_>| store::sessions::update(conn, &id_hash, &session).await;
     Ok(keyward.store.committer().upkeep(save).await?)
+}
+
+fn sealed(keyward: &Keyward, id_hash: &str, data: &[u8], expires_ms: Millis) -> Result<SealedSession, Error> {
+    let version = keyward.clock.now_ms();
+    let sealed =
+        keyward.vault.seal(keyward.entropy.as_ref(), place(id_hash, version), data).map_err(Error::Internal)?;
+    Ok(SealedSession { sealed: sealed.text, data_key: sealed.data_key, version, expires_ms })
 }
 
 /// Loads a session that has not ended; one that does not open is as good as none.

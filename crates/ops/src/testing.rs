@@ -11,7 +11,7 @@ use domain::{
 };
 use store::Target;
 
-use crate::{Clock, Cx, Entropy, Keyward, Settings, vault::MasterKey};
+use crate::{Clock, Cx, Entropy, Keyward, Settings, Visitor, vault::MasterKey};
 
 /// When the tests' clock begins: 2026-01-01T00:00:00Z.
 pub const START_MS: Millis = 1_767_225_600_000;
@@ -96,4 +96,18 @@ pub fn person(role: Role) -> Admin {
 /// The context of a signed-in person of a role.
 pub fn cx(keyward: &Arc<Keyward>, role: Role) -> Cx<Admin> {
     Cx { keyward: Arc::clone(keyward), actor: person(role), request: keyward.request_info() }
+}
+
+/// The context of somebody who has not been let in.
+pub fn visitor(keyward: &Arc<Keyward>) -> Cx<Visitor> {
+    Cx { keyward: Arc::clone(keyward), actor: Visitor, request: keyward.request_info() }
+}
+
+/// Makes every later audit record impossible, as a broken disk or a wrong grant would.
+///
+/// # Panics
+/// When the database refuses.
+pub async fn break_audit(keyward: &Keyward) {
+    let break_it = async |conn: &mut store::Conn<'_>| store::testing::break_audit(conn).await;
+    keyward.store.committer().upkeep(break_it).await.expect("the audit log of a test can be broken");
 }

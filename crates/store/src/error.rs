@@ -69,7 +69,9 @@ impl Error {
     pub(crate) fn or_conflict(self, what: impl FnOnce() -> String) -> Self {
         match self {
             Self::Conflict(_) => Self::Conflict(what()),
-            Self::Stale | Self::Serialization | Self::Unavailable(_) | Self::Absent(_) | Self::Corrupt(_) => self,
+            Self::Stale | Self::Serialization | Self::Unavailable(_) | Self::Absent(_) | Self::Corrupt(_) => {
+                self
+            }
         }
     }
 }

@@ -6,9 +6,8 @@ use sqlx::FromRow;
 use crate::{Conn, Error, db::on_db, statements::statements};
 
 statements! {
-    SAVE = "INSERT INTO sessions (id_hash, sealed, data_key, version, expires_ms) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (id_hash) DO UPDATE SET sealed = excluded.sealed, data_key = excluded.data_key,
-        version = excluded.version, expires_ms = excluded.expires_ms";
+    INSERT = "INSERT INTO sessions (id_hash, sealed, data_key, version, expires_ms) VALUES ($1, $2, $3, $4, $5)";
+    UPDATE = "UPDATE sessions SET sealed = $2, data_key = $3, version = $4, expires_ms = $5 WHERE id_hash = $1";
     LOAD = "SELECT sealed, data_key, version, expires_ms FROM sessions WHERE id_hash = $1";
     DELETE = "DELETE FROM sessions WHERE id_hash = $1";
     FORGET = "DELETE FROM sessions WHERE expires_ms < $1";
@@ -27,9 +26,12 @@ pub struct SealedSession {
     pub expires_ms: Millis,
 }
 
-/// Saves a session under the hash of its id.
-pub async fn save(conn: &mut Conn<'_>, id_hash: &str, session: &SealedSession) -> Result<(), Error> {
-    on_db!(conn, db => sqlx::query(SAVE)
+/// Adds a session under the hash of its id.
+///
+/// # Errors
+/// [`Error::Conflict`] when there is one.
+pub async fn insert(conn: &mut Conn<'_>, id_hash: &str, session: &SealedSession) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(INSERT)
         .bind(id_hash)
         .bind(&session.sealed)
         .bind(&session.data_key)
@@ -37,6 +39,18 @@ pub async fn save(conn: &mut Conn<'_>, id_hash: &str, session: &SealedSession) -
         .bind(session.expires_ms)
         .execute(db).await.map(drop))?;
     Ok(())
+}
+
+/// Saves a session that is there; false when it has been ended in the meantime, and stays so.
+pub async fn update(conn: &mut Conn<'_>, id_hash: &str, session: &SealedSession) -> Result<bool, Error> {
+    let rows = on_db!(conn, db => sqlx::query(UPDATE)
+        .bind(id_hash)
+        .bind(&session.sealed)
+        .bind(&session.data_key)
+        .bind(session.version)
+        .bind(session.expires_ms)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    Ok(rows == 1)
 }
 
 /// The session with the hash of its id.

@@ -9,7 +9,7 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 
-use crate::{Engine, Target};
+use crate::{Conn, Engine, Error, Target, db::on_db};
 
 /// The address of a Postgres server whose user may create databases. `cargo xtask test` starts one.
 pub const POSTGRES_VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
@@ -81,4 +81,13 @@ pub async fn databases() -> Vec<TestDatabase> {
     let mut databases = vec![sqlite()];
     databases.extend(postgres().await);
     databases
+}
+
+/// Takes the place of the next audit record, so that none can be written any more.
+pub async fn break_audit(conn: &mut Conn<'_>) -> Result<(), Error> {
+    let sql = "INSERT INTO audit_records (seq, at_ms, actor_kind, actor_id, actor_name, action, outcome, request_id,
+        detail, prev_hash, hash)
+        SELECT seq + 1, 0, 'system', '', '', 'node.started', 'done', '', '{}', '', '' FROM audit_head";
+    on_db!(conn, db => sqlx::raw_sql(sql).execute(db).await.map(drop))?;
+    Ok(())
 }

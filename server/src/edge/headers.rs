@@ -6,7 +6,7 @@
 //! runs the `additional_context` of the handler. So that both are the same one, the page handler
 //! calls [`provide_nonce`] in its `additional_context`. Nothing has to be written after rendering.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
@@ -42,40 +42,21 @@ pub fn provide_nonce() {
 pub struct HeaderPolicy {
     entropy: Arc<dyn Entropy>,
     https: bool,
-    form_targets: Arc<RwLock<Vec<String>>>,
 }
 
 impl HeaderPolicy {
     /// `https`: whether the public address is https, so that browsers are told to stay there.
     pub fn new(entropy: Arc<dyn Entropy>, https: bool) -> Self {
-        Self { entropy, https, form_targets: Arc::default() }
+        Self { entropy, https }
     }
+}
 
-    /// Allows a form to end at another origin: browsers also hold the redirects after a form to
-    /// `form-action`, so the sign-out needs the origin of the provider's end-session endpoint.
-    /// What is not an origin is ignored.
-    pub fn allow_form_target(&self, address: &str) {
-        let Ok(url) = url::Url::parse(address) else { return };
-        let origin = url.origin().ascii_serialization();
-        let mut targets = self.form_targets.write().unwrap_or_else(PoisonError::into_inner);
-        if url.origin().is_tuple() && !targets.contains(&origin) {
-            targets.push(origin);
-        }
-    }
-
-    fn content_security_policy(&self, nonce: &str) -> String {
-        let targets = self.form_targets.read().unwrap_or_else(PoisonError::into_inner);
-        let mut form_action = String::from("'self'");
-        for target in targets.iter() {
-            form_action.push(' ');
-            form_action.push_str(target);
-        }
-        format!(
-            "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
-             connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action {form_action}; \
-             base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-        )
-    }
+fn content_security_policy(nonce: &str) -> String {
+    format!(
+        "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
+         connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; \
+         base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+    )
 }
 
 /// Sets the headers of every answer, and the nonce of its request.
@@ -83,7 +64,7 @@ pub async fn layer(State(policy): State<HeaderPolicy>, mut request: Request, nex
     let mut bytes = [0; 16];
     policy.entropy.fill(&mut bytes);
     let nonce = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    let csp = policy.content_security_policy(&nonce);
+    let csp = content_security_policy(&nonce);
     request.extensions_mut().insert(CspNonce(nonce));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

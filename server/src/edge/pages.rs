@@ -24,18 +24,18 @@ pub struct Pages {
     keyward: Arc<Keyward>,
     options: LeptosOptions,
     bundle: String,
-    provider_name: String,
+    oidc: oidc::OidcEdge,
 }
 
 impl Pages {
-    /// Pages of an installation; `provider_name` stands on the sign-in button.
-    pub fn new(keyward: Arc<Keyward>, provider_name: &str) -> Self {
+    /// Pages of an installation, with the edge where people sign in.
+    pub fn new(keyward: Arc<Keyward>, oidc: oidc::OidcEdge) -> Self {
         // Leptos renders on the runtime that it is told of; a second time is told it is known.
         let _ = any_spawner::Executor::init_tokio();
         let bundle = assets::bundle_hash();
         let options =
             LeptosOptions::builder().output_name("keyward").site_pkg_dir(format!("pkg/{bundle}")).build();
-        Self { keyward, options, bundle, provider_name: provider_name.to_owned() }
+        Self { keyward, options, bundle, oidc }
     }
 
     /// The routes. They need the layer of [`session::layer`] outside.
@@ -74,7 +74,7 @@ impl Pages {
             token: base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token),
             bundle: self.bundle.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            provider_name: self.provider_name.clone(),
+            provider_name: self.oidc.provider_name().to_owned(),
             signed_out_error,
         };
         let options = self.options.clone();
@@ -107,7 +107,15 @@ pub(super) async fn page(State(pages): State<Pages>, request: Request) -> Respon
     pages.render(request, || {}).await
 }
 
-async fn sign_in(State(pages): State<Pages>, session: Session, request: Request) -> Response {
+async fn sign_in(State(pages): State<Pages>, session: Session, mut request: Request) -> Response {
+    // Somebody who has not tried yet learns here, not after a click, that trying is in vain.
+    let has_tried = request.uri().query().is_some_and(|query| query.contains("error="));
+    if !has_tried && !pages.oidc.provider_answers(pages.keyward.clock().now_ms()).await {
+        let query = request.uri().query().map(|query| format!("{query}&")).unwrap_or_default();
+        if let Ok(uri) = format!("/sign-in?{query}error=provider-unreachable").parse() {
+            *request.uri_mut() = uri;
+        }
+    }
     let told = oidc::no_role(&session).await.map(|told| {
         let received = if told.received.is_empty() { "nothing".to_owned() } else { told.received.join(", ") };
         let oidc::refusal::NoRole { name, claim, expected, .. } = told;

@@ -209,30 +209,24 @@ impl Store {
             None => now_ms + BEFORE_SIGN_IN_MS,
         }
     }
+}
 
-    async fn write(&self, record: &Record) -> session_store::Result<()> {
-        let data =
-            serde_json::to_vec(record).map_err(|error| session_store::Error::Encode(error.to_string()))?;
-        ops::sessions::save(&self.keyward, &id_hash(record.id), &data, self.expires_ms(record))
-            .await
-            .map_err(backend)
-    }
+fn data(record: &Record) -> session_store::Result<Vec<u8>> {
+    serde_json::to_vec(record).map_err(|error| session_store::Error::Encode(error.to_string()))
 }
 
 #[async_trait::async_trait]
 impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
-        // 128 random bits do not meet another 128; a store that found them taken would say nothing
-        // better than this overwriting.
-        self.write(record).await
+        // 128 random bits do not meet another 128; a store that found them taken says so.
+        let (id, ends_ms) = (id_hash(record.id), self.expires_ms(record));
+        ops::sessions::create(&self.keyward, &id, &data(record)?, ends_ms).await.map_err(backend)
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        // A request that was under way while its session was ended must not bring it back.
-        if ops::sessions::load(&self.keyward, &id_hash(record.id)).await.map_err(backend)?.is_none() {
-            return Ok(());
-        }
-        self.write(record).await
+        let (id, ends_ms) = (id_hash(record.id), self.expires_ms(record));
+        // A session that was ended while its request was under way is not there, and stays so.
+        ops::sessions::save(&self.keyward, &id, &data(record)?, ends_ms).await.map(drop).map_err(backend)
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {

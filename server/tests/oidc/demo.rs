@@ -39,7 +39,8 @@ async fn everybody_of_the_demo_is_who_they_are_said_to_be() {
     let provider = start("127.0.0.1:0").await.unwrap();
     let folder = TempDir::new().unwrap();
     let keyward = house::open(folder.path(), Arc::new(TestClock::default())).await;
-    let app = house::app(&keyward, provider.settings(), SessionPolicy::new(false));
+    let policy = SessionPolicy::new(false);
+    let app = house::app(&keyward, &house::edge(&keyward, provider.settings(), policy), policy);
     let person =
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let operator = Role::Operator(vec![Slug::parse("okta-production").unwrap()]);

@@ -43,10 +43,10 @@ pub struct Says {
 }
 
 impl Evil {
-    /// Starts one on loopback, whose issuer ends in `path`.
-    pub async fn start(path: &str) -> Self {
+    /// Starts one on loopback, whose issuer calls it `host` and ends in `path`.
+    pub async fn start(host: &str, path: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}{path}", listener.local_addr().unwrap());
+        let issuer = format!("http://{host}:{}{path}", listener.local_addr().unwrap().port());
         let says = Arc::new(Mutex::new(Says {
             issuer: issuer.clone(),
             discovery: json!({}),

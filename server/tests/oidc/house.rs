@@ -52,6 +52,7 @@ pub struct House {
     pub clock: Arc<TestClock>,
     pub keyward: Arc<Keyward>,
     pub folder: TempDir,
+    pub edge: OidcEdge,
     pub app: Router,
 }
 
@@ -62,6 +63,8 @@ pub struct Ways {
     pub secret: Option<&'static str>,
     pub roles_claim: Option<&'static str>,
     pub secure: bool,
+    /// The issuer is `localhost`, not an address.
+    pub by_name: bool,
 }
 
 impl House {
@@ -70,12 +73,15 @@ impl House {
     }
 
     pub async fn with(ways: Ways) -> Self {
-        let evil = Evil::start(ways.path).await;
+        let host = if ways.by_name { "localhost" } else { "127.0.0.1" };
+        let evil = Evil::start(host, ways.path).await;
         let settings = settings(&evil.issuer, &ways);
         let (folder, clock) = (TempDir::new().unwrap(), Arc::new(TestClock::default()));
         let keyward = open(folder.path(), Arc::clone(&clock)).await;
-        let app = app(&keyward, settings, SessionPolicy::new(ways.secure));
-        Self { evil, clock, keyward, folder, app }
+        let policy = SessionPolicy::new(ways.secure);
+        let edge = edge(&keyward, settings, policy);
+        let app = app(&keyward, &edge, policy);
+        Self { evil, clock, keyward, folder, edge, app }
     }
 
     pub fn browser(&self) -> Browser {
@@ -164,9 +170,12 @@ fn settings(issuer: &str, ways: &Ways) -> OidcSettings {
     }
 }
 
-pub fn app(keyward: &Arc<Keyward>, settings: OidcSettings, policy: SessionPolicy) -> Router {
+pub fn edge(keyward: &Arc<Keyward>, settings: OidcSettings, policy: SessionPolicy) -> OidcEdge {
     let http = OidcHttp::new(&Url::parse(&settings.issuer).unwrap()).unwrap();
-    let edge = OidcEdge::new(settings, Arc::clone(keyward), http, policy).unwrap();
+    OidcEdge::new(settings, Arc::clone(keyward), http, policy).unwrap()
+}
+
+pub fn app(keyward: &Arc<Keyward>, edge: &OidcEdge, policy: SessionPolicy) -> Router {
     let inside = Router::new()
         .route("/whoami", get(who).post(who))
         .layer(from_fn_with_state(Arc::clone(keyward), session::require_admin));

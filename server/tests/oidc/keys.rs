@@ -2,9 +2,13 @@
 
 use axum::http::StatusCode;
 use domain::HOUR_MS;
+use ops::Clock;
 use serde_json::{Value, json};
 
-use crate::{house::House, jws};
+use crate::{
+    house::{House, Ways},
+    jws,
+};
 
 async fn unreachable(house: &House, what: &str) {
     let mut browser = house.browser();
@@ -24,6 +28,23 @@ async fn a_provider_that_is_down_is_said_to_be_and_asked_again() {
     unreachable(&house, "asked a moment ago").await;
     house.clock.advance(5_000);
     assert_eq!(house.sign_in(&mut house.browser(), |_| {}).await.location, "/");
+}
+
+#[tokio::test]
+async fn the_sign_in_page_learns_whether_the_provider_answers() {
+    let house = House::new().await;
+    house.evil.says().is_down = true;
+    assert!(!house.edge.provider_answers(house.clock.now_ms()).await);
+    house.evil.says().is_down = false;
+    house.clock.advance(5_000);
+    assert!(house.edge.provider_answers(house.clock.now_ms()).await);
+}
+
+#[tokio::test]
+async fn a_provider_that_has_a_name_is_found_by_it() {
+    let house = House::with(Ways { by_name: true, ..Default::default() }).await;
+    assert_eq!(house.sign_in(&mut house.browser(), |_| {}).await.location, "/");
+    assert!(house.evil.issuer.starts_with("http://localhost:"));
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ fn holder(view: &KeyView, now: Millis) -> impl IntoView + use<> {
 
 fn power(view: &KeyView) -> impl IntoView + use<> {
     let key = &view.key;
-    let will = words::phrases(&key.scope, true).join(", ");
+    let will = key.scope.in_words().join("; ");
     let cannot = words::phrases(&key.scope, false);
     let cannot = if cannot.is_empty() {
         "The full directory.".to_owned()

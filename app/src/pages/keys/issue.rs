@@ -134,7 +134,7 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
                 {form
                     .input(
                         field("name", "Name")
-                            .default(proposed_name(&slug))
+                            .default(format!("{slug}-{}", view.accepted_keys + 1))
                             .hint("Shown in lists, logs and the audit log."),
                         "text",
                     )}
@@ -153,10 +153,6 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
         </form>
     }
     .into_any()
-}
-
-fn proposed_name(slug: &str) -> String {
-    format!("{slug}-1")
 }
 
 fn scope_fields(form: &Form, provider: &'static str) -> AnyView {

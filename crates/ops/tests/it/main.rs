@@ -1,2 +1,16 @@
-//! Operations on both databases.
+//! Operations on both databases: what they do, what they refuse, what they record.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on ends here")]
+
+mod support;
+
+mod installation;
+
+mod federations;
+mod keys;
+mod roles;
+
+mod directory;
+mod gate;
+
+mod laws;
+mod overview;

@@ -99,7 +99,9 @@ impl Writer {
         }
         let failure = outcome.err().map(|error| match error {
             Error::Serialization => "refused again and again for the sake of other transactions".to_owned(),
-            Error::Conflict(text) | Error::Unavailable(text) | Error::Absent(text) | Error::Corrupt(text) => text,
+            Error::Conflict(text) | Error::Unavailable(text) | Error::Absent(text) | Error::Corrupt(text) => {
+                text
+            }
             Error::Stale => "changed in the meantime".to_owned(),
         });
         for unit in units {

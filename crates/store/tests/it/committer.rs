@@ -119,19 +119,7 @@ async fn an_audit_record_that_cannot_be_written_undoes_its_change() {
     for database in testing::databases().await {
         let store = open(&database).await;
         // The place of the next record is taken behind the committer's back.
-        let block = async |conn: &mut Conn<'_>| {
-            let sql =
-                "INSERT INTO audit_records (seq, at_ms, actor_kind, actor_id, actor_name, action, outcome,
-                request_id, detail, prev_hash, hash)
-                VALUES (1, 0, 'system', '', '', 'node.started', 'done', '', '{}', '', '')";
-            match conn {
-                Conn::Sqlite(connection) => sqlx::raw_sql(sql).execute(&mut **connection).await.map(drop)?,
-                Conn::Postgres(connection) => {
-                    sqlx::raw_sql(sql).execute(&mut **connection).await.map(drop)?;
-                }
-            }
-            Ok(())
-        };
+        let block = async |conn: &mut Conn<'_>| testing::break_audit(conn).await;
         store.committer().upkeep(block).await.unwrap();
         let unit = async |conn: &mut Conn<'_>| {
             leases::take(conn, "lost", "me", 0, 1_000).await?;

@@ -76,13 +76,14 @@ async fn sessions_are_saved_replaced_ended_and_forgotten() {
                 version,
                 expires_ms: 100 * version,
             };
-            sessions::save(conn, "one", &session(1)).await?;
-            sessions::save(conn, "one", &session(2)).await?;
-            sessions::save(conn, "two", &session(3)).await?;
+            sessions::insert(conn, "one", &session(1)).await?;
+            assert!(sessions::update(conn, "one", &session(2)).await?);
+            sessions::insert(conn, "two", &session(3)).await?;
             assert_eq!(sessions::load(conn, "one").await?, Some(session(2)));
             assert_eq!(sessions::forget(conn, 250).await?, 1);
             assert_eq!(sessions::load(conn, "one").await?, None);
             sessions::delete(conn, "two").await?;
+            assert!(!sessions::update(conn, "two", &session(4)).await?, "what has ended stays so");
             assert_eq!(sessions::load(conn, "two").await?, None);
             Ok(())
         };

@@ -1,0 +1,199 @@
+//! The laws, walked over every operation: each change leaves its record, and without the record
+//! there is no change.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    admins::Role,
+    audit::Action,
+    scopes::{ResourceKind, Scope, Verb},
+};
+use ops::{Error, admins::SignIn, federations::EditFederation, groups, keys::Rotate, testing, users};
+use scim::ResourceType;
+use serde_json::json;
+
+use crate::support::{House, asked, houses, new_federation, new_key, resource};
+
+fn sign_in(role: Option<Role>) -> SignIn {
+    SignIn {
+        issuer: "https://idp.test".to_owned(),
+        subject: "s".to_owned(),
+        name: "Somebody".to_owned(),
+        email: None,
+        role,
+        claim_values: vec!["a".to_owned()],
+    }
+}
+
+/// Does everything that can be done, once. Each step says its action and whether it worked.
+async fn everything(house: &House) -> Vec<(Action, Result<(), Error>)> {
+    let cx = house.admin();
+    let visitor = testing::visitor(&house.keyward);
+    let scope = Scope::full_directory();
+    let mut done = vec![
+        (Action::NodeStarted, ops::installation::record_start(&house.keyward, "test").await),
+        (Action::AdminSignedIn, ops::admins::sign_in(&visitor, sign_in(Some(Role::Admin))).await.map(drop)),
+        (Action::AdminSignInRefused, ops::admins::refuse_sign_in(&visitor, "state").await),
+        (Action::AdminSignedOut, ops::admins::sign_out(&cx).await),
+        (
+            Action::FederationRegistered,
+            ops::federations::register(&cx, new_federation("law")).await.map(drop),
+        ),
+    ];
+    let slug = domain::federations::Slug::parse("base").unwrap();
+    let federation = ops::federations::open(&cx, &slug).await.unwrap().federation;
+    let edit = EditFederation {
+        version: federation.version,
+        name: "Edited".to_owned(),
+        vendor: "okta".to_owned(),
+        owners: "a".to_owned(),
+        notes: String::new(),
+        max_age_days: 90,
+        overlap_hours: 72,
+        warn_days: 14,
+    };
+    done.push((Action::FederationEdited, ops::federations::edit(&cx, &slug, edit).await.map(drop)));
+    done.push((Action::FederationPaused, ops::federations::pause(&cx, &slug).await.map(drop)));
+    let paused = ops::federations::resume(&cx, &slug).await;
+    let was_paused = !matches!(paused, Err(Error::Conflict(_)));
+    done.push((Action::FederationResumed, if was_paused { paused.map(drop) } else { refused() }));
+    done.push((Action::KeyIssued, ops::keys::issue(&cx, new_key(&slug, "law", scope)).await.map(drop)));
+    let views = ops::keys::list(&cx, &Default::default()).await.unwrap();
+    let base = views.iter().find(|view| view.key.name == "base").unwrap().key.id.clone();
+    let extra = views.iter().find(|view| view.key.name == "extra").unwrap().key.id.clone();
+    done.push((Action::KeyRotated, ops::keys::rotate(&cx, &base, Rotate::default()).await.map(drop)));
+    done.push((Action::KeyRevoked, ops::keys::revoke(&cx, &extra, "").await.map(drop)));
+    let unknown = domain::keys::compose(&domain::KeyId::new(1, [1; 10]), &[1; 32]);
+    let presented = house.present("base", Some(unknown.expose())).await;
+    let presented = match presented.err().unwrap() {
+        Error::Unauthenticated(_) => Ok(()),
+        error => Err(error),
+    };
+    done.push((Action::KeyRefused, presented));
+    done
+}
+
+/// A step that could not even be tried, because the one before it was refused.
+fn refused() -> Result<(), Error> {
+    Err(Error::Unavailable(store::Error::Stale))
+}
+
+async fn directory(house: &House, key: &domain::Secret) -> Vec<(Action, Result<(), Error>)> {
+    let slug = domain::federations::Slug::parse("base").unwrap();
+    let federation = ops::federations::open(&house.admin(), &slug).await.unwrap().federation;
+    let cx = || house.client(&federation, key);
+    let user = |name: &str| resource(ResourceType::User, json!({ "userName": name }));
+    let group = |name: &str| resource(ResourceType::Group, json!({ "displayName": name }));
+    let all = ops::users::list(&cx().await, &asked("GET", "Users"), None, 1, 10).await;
+    let id =
+        all.ok().and_then(|page| page.resources.first().map(|user| user.id.to_string())).unwrap_or_default();
+    let all = ops::groups::list(&cx().await, &asked("GET", "Groups"), None, 1, 10, false).await;
+    let group_id = all
+        .ok()
+        .and_then(|page| page.resources.first().map(|group| group.id.to_string()))
+        .unwrap_or_default();
+    vec![
+        (
+            Action::UserCreated,
+            users::create(&cx().await, &asked("POST", "Users"), user("new")).await.map(drop),
+        ),
+        (
+            Action::UserUpdated,
+            users::replace(&cx().await, &asked("PUT", "Users"), &id, None, user("other")).await.map(drop),
+        ),
+        (Action::UserDeleted, users::delete(&cx().await, &asked("DELETE", "Users"), &id, None).await),
+        (
+            Action::GroupCreated,
+            groups::create(&cx().await, &asked("POST", "Groups"), group("new")).await.map(drop),
+        ),
+        (
+            Action::GroupUpdated,
+            groups::replace(&cx().await, &asked("PUT", "Groups"), &group_id, None, group("other"))
+                .await
+                .map(drop),
+        ),
+        (
+            Action::GroupDeleted,
+            groups::delete(&cx().await, &asked("DELETE", "Groups"), &group_id, None).await,
+        ),
+    ]
+}
+
+/// A federation `base` with the keys `base`, `extra` and `pushing`, a user and a group.
+async fn prepared(house: &House) -> domain::Secret {
+    let federation = house.federation("base").await;
+    house.key(&federation, "base").await;
+    house.scoped(&federation, "extra", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
+    let (_, secret) = house.key(&federation, "pushing").await;
+    let cx = || house.client(&federation, &secret);
+    let user = resource(ResourceType::User, json!({ "userName": "first" }));
+    let group = resource(ResourceType::Group, json!({ "displayName": "first" }));
+    users::create(&cx().await, &asked("POST", "Users"), user).await.unwrap();
+    groups::create(&cx().await, &asked("POST", "Groups"), group).await.unwrap();
+    secret
+}
+
+#[tokio::test]
+async fn every_change_leaves_its_audit_record() {
+    for house in houses().await {
+        let key = prepared(&house).await;
+        let mut seen: BTreeSet<&str> = BTreeSet::from([Action::InstallationCreated.as_str()]);
+        let before = house.log().await.len();
+        let mut steps = everything(&house).await;
+        steps.extend(directory(&house, &key).await);
+        let archived =
+            ops::federations::archive(&house.admin(), &domain::federations::Slug::parse("base").unwrap())
+                .await;
+        steps.push((Action::FederationArchived, archived.map(drop)));
+        let log = house.log().await;
+        assert_eq!(log.len() - before, steps.len(), "one record for each step: {log:#?}");
+        for ((action, result), line) in steps.iter().zip(&log[before..]) {
+            result.as_ref().unwrap_or_else(|error| panic!("{}: {error}", action.as_str()));
+            assert!(line.starts_with(action.as_str()), "{line} is not {}", action.as_str());
+            seen.insert(action.as_str());
+        }
+        let all: BTreeSet<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        assert_eq!(seen, all, "an action that no step walks");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn without_its_audit_record_no_change_happens() {
+    for house in houses().await {
+        let key = prepared(&house).await;
+        let slug = domain::federations::Slug::parse("base").unwrap();
+        let before = state(&house, &slug).await;
+        testing::break_audit(&house.keyward).await;
+        let mut steps = everything(&house).await;
+        steps.extend(directory(&house, &key).await);
+        let archived = ops::federations::archive(&house.admin(), &slug).await;
+        steps.push((Action::FederationArchived, archived.map(drop)));
+        assert_eq!(steps.len(), Action::ALL.len() - 1);
+        for (action, result) in &steps {
+            assert!(matches!(result, Err(Error::Unavailable(_))), "{}: {result:?}", action.as_str());
+        }
+        assert_eq!(state(&house, &slug).await, before);
+        house.keyward.close().await;
+    }
+}
+
+/// What the changes of this file would have changed.
+async fn state(house: &House, slug: &domain::federations::Slug) -> String {
+    let cx = house.admin();
+    let federations = ops::federations::list(&cx).await.unwrap();
+    let keys = ops::keys::list(&cx, &Default::default()).await.unwrap();
+    let view = ops::federations::open(&cx, slug).await.unwrap();
+    let lives: Vec<String> = keys
+        .iter()
+        .map(|view| format!("{} {:?} {:?}", view.key.name, view.state, view.key.successor_id))
+        .collect();
+    format!(
+        "{} {:?} {} {} {} {lives:?}",
+        federations.len(),
+        view.federation.status,
+        view.federation.version,
+        view.users,
+        view.groups
+    )
+}

@@ -1,0 +1,109 @@
+//! What needs somebody.
+
+use domain::{
+    DAY_MS,
+    scopes::{ResourceKind, Scope, Verb},
+};
+use ops::{
+    keys::{Rotate, issue, rotate},
+    overview::{Need, open},
+    search,
+};
+
+use crate::support::{asked, houses, new_key};
+
+fn words(needs: &[Need]) -> Vec<String> {
+    needs
+        .iter()
+        .map(|need| match need {
+            Need::Ended(view) => format!("ended {}", view.key.name),
+            Need::EndsSoon(view) => format!("ends {}", view.key.name),
+            Need::Retiring { old, successor } => format!("retiring {} {}", old.key.name, successor.key.name),
+            Need::Paused(view) => format!("paused {}", view.federation.slug),
+            Need::NoKey(view) => format!("no key {}", view.federation.slug),
+            Need::NeverUsed(view) => format!("never used {}", view.key.name),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_most_urgent_comes_first_and_goes_away_by_itself() {
+    for house in houses().await {
+        let cx = house.admin();
+        let okta = house.federation("okta").await;
+        let paused = house.federation("paused").await;
+        house.federation("empty").await;
+        let scope = Scope::of([(ResourceKind::Users, Verb::Read)]);
+        for (name, days) in [("gone", 1), ("soon", 10), ("fresh", 90)] {
+            let mut new = new_key(&okta.slug, name, scope.clone());
+            new.lifetime_days = days;
+            issue(&cx, new).await.unwrap();
+        }
+        let (old, _) = house.scoped(&okta, "old", scope.clone()).await;
+        rotate(&cx, &old, Rotate::default()).await.unwrap();
+        ops::federations::pause(&cx, &paused.slug).await.unwrap();
+        house.clock.advance(DAY_MS + 1);
+        let seen = open(&cx).await.unwrap();
+        assert_eq!(
+            words(&seen.needs),
+            [
+                "ended gone",
+                "ends soon",
+                "retiring old old-2",
+                "paused paused",
+                "no key empty",
+                "never used fresh",
+                "never used old-2"
+            ]
+        );
+        assert_eq!((seen.federations, seen.accepted_keys, seen.inside_policy), (3, 4, 4));
+        assert_eq!(seen.ending[0].key.name, "old");
+        ops::federations::resume(&cx, &paused.slug).await.unwrap();
+        assert!(!words(&open(&cx).await.unwrap().needs).contains(&"paused paused".to_owned()));
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_hour_and_decision() {
+    for house in houses().await {
+        let cx = house.admin();
+        let okta = house.federation("okta").await;
+        let (_, secret) = house.scoped(&okta, "a", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
+        for _ in 0..3 {
+            let client = house.client(&okta, &secret).await;
+            ops::users::list(&client, &asked("GET", "Users"), None, 1, 1).await.unwrap();
+        }
+        let client = house.client(&okta, &secret).await;
+        ops::users::delete(&client, &asked("DELETE", "Users"), "x", None).await.unwrap_err();
+        house.present("elsewhere", Some(secret.expose())).await.err().unwrap();
+        let seen = open(&cx).await.unwrap();
+        let last = seen.hours.last().unwrap();
+        assert_eq!((last.allowed, last.denied, last.refused), (3, 1, 1));
+        assert_eq!((seen.requests_24h, seen.denied_24h, seen.hours.len()), (5, 2, 48));
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_few_letters_find_federations_and_keys() {
+    for house in houses().await {
+        let okta = house.federation("okta").await;
+        house.key(&okta, "provisioning").await;
+        let titles = |text: &'static str| {
+            let cx = house.admin();
+            async move {
+                search::find(&cx, text, 10)
+                    .await
+                    .unwrap()
+                    .into_iter()
+                    .map(|hit| hit.title)
+                    .collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(titles("OKT").await, ["Federation okta"]);
+        assert_eq!(titles("provis").await, ["provisioning"]);
+        assert!(titles("  ").await.is_empty());
+        house.close().await;
+    }
+}
