@@ -4,7 +4,10 @@
 //! `ops::Cx<Admin>` when somebody is signed in, and `forms::Submitted` or `forms::ShownKey` when a
 //! form is answered by a page.
 
-use domain::{Millis, admins::Admin};
+use domain::{
+    Millis,
+    admins::{Admin, Role},
+};
 use http::StatusCode;
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
@@ -34,6 +37,16 @@ pub struct PageContext {
 /// [`UiErrorKind::SignedOut`] when nobody is.
 pub fn admin_cx() -> Result<Cx<Admin>, UiError> {
     use_context::<Cx<Admin>>().ok_or_else(|| UiError::new(UiErrorKind::SignedOut, "You are not signed in."))
+}
+
+/// Why the person may not issue any key; `None` when they may.
+pub fn issuing_blocked() -> Option<String> {
+    let may = use_context::<Cx<Admin>>().is_some_and(|cx| match &cx.actor().role {
+        Role::Admin => true,
+        Role::Operator(own) => !own.is_empty(),
+        Role::Manager => false,
+    });
+    (!may).then(|| "Needs the role admin or operator.".to_owned())
 }
 
 /// The values of this request; empty where nobody provided any, as in route listing.

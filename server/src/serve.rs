@@ -141,7 +141,8 @@ pub async fn migrate(config: Config) -> Result<(), Exit> {
 /// # Errors
 /// The first record that does not fit, or a database that does not answer.
 pub async fn audit_verify(config: Config) -> Result<(), Exit> {
-    let failed = |error: &dyn std::fmt::Display| Exit::failed(format!("the audit chain was not verified: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Exit::failed(format!("the audit chain was not verified: {error}"));
     let store = Store::open(target(&config)?).await.map_err(|error| failed(&error))?;
     let verdict = ops::audit::verify_store(&store).await.map_err(|error| failed(&error));
     store.close().await;
@@ -185,7 +186,13 @@ impl House {
         if let Some(listener) = listeners.metrics {
             let counted = Metrics::install().map_err(Exit::failed)?;
             tokio::spawn(metrics::upkeep(counted.clone(), stop.clone()));
-            tokio::spawn(metrics::serve(listener, counted, shell.headers.clone(), accept.clone(), stop.clone()));
+            tokio::spawn(metrics::serve(
+                listener,
+                counted,
+                shell.headers.clone(),
+                accept.clone(),
+                stop.clone(),
+            ));
         }
         tokio::spawn(async move {
             match signals::asked_to_end().await {
@@ -306,7 +313,11 @@ fn oidc_settings(config: &Config) -> Result<OidcSettings, Exit> {
     Ok(OidcSettings {
         issuer: config.oidc.issuer.clone(),
         client_id: config.oidc.client_id.clone(),
-        client_secret: config.oidc.client_secret.as_ref().map(|secret| domain::Secret::new(secret.expose().to_owned())),
+        client_secret: config
+            .oidc
+            .client_secret
+            .as_ref()
+            .map(|secret| domain::Secret::new(secret.expose().to_owned())),
         redirect_uri: at("/auth/callback")?,
         scopes: config.oidc.scopes.clone(),
         roles_claim: config.oidc.roles_claim.clone(),

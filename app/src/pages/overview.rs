@@ -9,7 +9,7 @@ use ops::{
 
 use crate::{
     api,
-    ssr::now_ms,
+    ssr::{issuing_blocked, now_ms},
     ui::{
         button::LinkButton,
         chart::RequestsChart,
@@ -33,7 +33,7 @@ pub fn Overview() -> impl IntoView {
                 words::count(data.federations, "federation"),
                 words::count(data.accepted_keys, "accepted key")
             ))
-            .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true /> });
+            .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true blocked=issuing_blocked() /> });
         let top = if is_first_run(&data) { first_run(&data) } else { needs(&data.needs, now) };
         let body = view! {
             {top}

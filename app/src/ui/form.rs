@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use crate::{
     forms::Submitted,
     ui::status::{Shape, drawing},
+    words,
 };
 
 /// A form of this page, empty or come back.
@@ -19,12 +20,21 @@ pub struct Field {
     label: &'static str,
     hint: String,
     default: String,
-    optional: bool,
+    presence: Presence,
+}
+
+/// Whether a field must be filled in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Required,
+    Optional,
+    /// It is not always shown, so the browser must not insist on it.
+    WhenShown,
 }
 
 /// A field with its label; the name is also its id.
 pub fn field(name: &'static str, label: &'static str) -> Field {
-    Field { name, label, hint: String::new(), default: String::new(), optional: false }
+    Field { name, label, hint: String::new(), default: String::new(), presence: Presence::Required }
 }
 
 impl Field {
@@ -42,7 +52,13 @@ impl Field {
 
     /// It may stay empty.
     pub fn optional(mut self) -> Self {
-        self.optional = true;
+        self.presence = Presence::Optional;
+        self
+    }
+
+    /// It is needed where it is shown, and not always shown.
+    pub fn needed_when_shown(mut self) -> Self {
+        self.presence = Presence::WhenShown;
         self
     }
 }
@@ -85,7 +101,8 @@ impl Form {
         let links = faults
             .iter()
             .map(|fault| {
-                let text = format!("{}: {}", fault.field.replace('_', " "), fault.message);
+                let field = fault.field.replace('_', " ");
+                let text = words::sentence(&format!("{field}: {}", fault.message));
                 view! {
                     <li>
                         <a href=format!("#{}", fault.field)>{text}</a>
@@ -219,7 +236,7 @@ impl Form {
         .collect();
         let control = control(Control {
             name: field.name,
-            required: !field.optional,
+            required: field.presence == Presence::Required,
             invalid: fault.is_some().then_some("true"),
             described_by: (!described.is_empty()).then(|| described.join(" ")),
         });
@@ -230,7 +247,8 @@ impl Form {
                 </span>
             }
         });
-        let optional = field.optional.then(|| view! { <span class="muted small">" optional"</span> });
+        let optional = (field.presence == Presence::Optional)
+            .then(|| view! { <span class="muted small">" optional"</span> });
         view! {
             <div class="field">
                 <label for=field.name>{field.label} {optional}</label>
@@ -254,7 +272,7 @@ fn error_line(id: String, message: String) -> AnyView {
     view! {
         <span class="err" id=id>
             {drawing(Shape::Broken)}
-            {crate::words::sentence(&message)}
+            {words::sentence(&message)}
         </span>
     }
     .into_any()

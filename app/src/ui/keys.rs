@@ -76,7 +76,7 @@ pub fn KeysTable(
                 <thead>
                     <tr>
                         <th scope="col">"Key"</th>
-                        <th scope="col" aria-sort="ascending">
+                        <th scope="col" aria-sort="other">
                             "Status"
                         </th>
                         <th scope="col">"May do"</th>

@@ -31,8 +31,10 @@ pub async fn save(keyward: &Keyward, id_hash: &str, data: &[u8], expires_ms: Mil
 
 fn sealed(keyward: &Keyward, id_hash: &str, data: &[u8], expires_ms: Millis) -> Result<SealedSession, Error> {
     let version = keyward.clock.now_ms();
-    let sealed =
-        keyward.vault.seal(keyward.entropy.as_ref(), place(id_hash, version), data).map_err(Error::Internal)?;
+    let sealed = keyward
+        .vault
+        .seal(keyward.entropy.as_ref(), place(id_hash, version), data)
+        .map_err(Error::Internal)?;
     Ok(SealedSession { sealed: sealed.text, data_key: sealed.data_key, version, expires_ms })
 }
 

@@ -30,7 +30,11 @@ pub fn routes(keyward: Arc<Keyward>) -> Router {
     Router::new().route("/scim/{*path}", any(at_path)).with_state(keyward)
 }
 
-async fn at_path(State(keyward): State<Arc<Keyward>>, Path(path): Path<String>, request: Request) -> Response {
+async fn at_path(
+    State(keyward): State<Arc<Keyward>>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Response {
     // What is not a base belongs to no federation.
     let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
     let is_base = endpoint.is_empty() || endpoint.starts_with('/');
@@ -88,7 +92,7 @@ impl Endpoint {
         match parts.as_slice() {
             ["Users"] => Self::Resources(ResourceType::User),
             ["Groups"] => Self::Resources(ResourceType::Group),
-            ["Users", ".search"] | ["Groups", ".search"] | [".search"] => Self::NotOffered("POST .search"),
+            ["Users" | "Groups", ".search"] | [".search"] => Self::NotOffered("POST .search"),
             ["Users", id] => Self::Resource(ResourceType::User, (*id).to_owned()),
             ["Groups", id] => Self::Resource(ResourceType::Group, (*id).to_owned()),
             ["ServiceProviderConfig"] => Self::ServiceProviderConfig,

@@ -74,19 +74,6 @@ async fn the_nonce_of_the_page_is_that_of_the_header_and_never_the_same_twice() 
     }
 }
 
-#[tokio::test]
-async fn a_form_may_end_at_the_identity_provider_only() {
-    let shell = shell(&[]);
-    for address in
-        ["https://id.example.com:8443/logout?x=1", "https://id.example.com:8443/", "data:text/html,x", "?"]
-    {
-        shell.headers.allow_form_target(address);
-    }
-    let answer = ask(&shell.around(routes()), get_request("/id")).await;
-    let csp = answer.header("content-security-policy");
-    assert!(csp.contains("form-action 'self' https://id.example.com:8443; base-uri"), "{csp}");
-}
-
 #[test]
 fn leptos_marks_its_scripts_with_the_nonce_of_the_header() {
     use leptos::prelude::{Owner, provide_context};

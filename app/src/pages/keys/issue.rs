@@ -120,7 +120,7 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
         .optional();
     let justification = field("justification", "Why the full directory")
         .hint("Kept with the key and in the audit log. At least 10 characters.")
-        .optional();
+        .needed_when_shown();
     view! {
         <form class="grid issue" method="post" action=format!("/keys/new?federation={slug}")>
             <div class="w8 card form">
@@ -263,7 +263,7 @@ fn part(name: &'static str, will: &[&'static str], cannot: &[&'static str]) -> A
     let list =
         |phrases: &[&'static str]| phrases.iter().map(|phrase| view! { <li>{*phrase}</li> }).collect_view();
     let cannot = if cannot.is_empty() {
-        view! { <p>"touch any other federation"</p> }.into_any()
+        view! { <ul><li>"touch any other federation"</li></ul> }.into_any()
     } else {
         view! {
             <ul>

@@ -12,7 +12,7 @@ use ops::federations::FederationView;
 pub use self::{detail::Key, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
 use crate::{
     api,
-    ssr::{now_ms, query},
+    ssr::{issuing_blocked, now_ms, query},
     ui::{
         button::LinkButton,
         callout::Empty,
@@ -32,7 +32,7 @@ pub fn Keys() -> impl IntoView {
         let is_filtered = federation.is_some() || text.is_some() || accepted_only;
         let head = Head::new("Keys")
             .lead("A key lets one identity provider write to one federation. Only a keyed hash of it is kept, so it cannot be shown again.")
-            .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true /> });
+            .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true blocked=issuing_blocked() /> });
         let count = words::count(i64::try_from(data.keys.len()).unwrap_or(i64::MAX), "key");
         let list = match (data.keys.is_empty(), is_filtered) {
             (false, _) => view! {
@@ -50,7 +50,7 @@ pub fn Keys() -> impl IntoView {
                     title="No keys yet"
                     text="A key is issued for one federation, with a scope and an end. It is shown once, to be pasted into the provider."
                 >
-                    <LinkButton href="/keys/new" label="Issue key" icon="plus" />
+                    {issuing_blocked().is_none().then(|| view! { <LinkButton href="/keys/new" label="Issue the first key" /> })}
                 </Empty>
             }
             .into_any(),

@@ -84,10 +84,10 @@ async fn directory(house: &House, key: &domain::Secret) -> Vec<(Action, Result<(
     let cx = || house.client(&federation, key);
     let user = |name: &str| resource(ResourceType::User, json!({ "userName": name }));
     let group = |name: &str| resource(ResourceType::Group, json!({ "displayName": name }));
-    let all = ops::users::list(&cx().await, &asked("GET", "Users"), None, 1, 10).await;
+    let all = users::list(&cx().await, &asked("GET", "Users"), None, 1, 10).await;
     let id =
         all.ok().and_then(|page| page.resources.first().map(|user| user.id.to_string())).unwrap_or_default();
-    let all = ops::groups::list(&cx().await, &asked("GET", "Groups"), None, 1, 10, false).await;
+    let all = groups::list(&cx().await, &asked("GET", "Groups"), None, 1, 10, false).await;
     let group_id = all
         .ok()
         .and_then(|page| page.resources.first().map(|group| group.id.to_string()))

@@ -1,5 +1,13 @@
 //! Operations on both databases: what they do, what they refuse, what they record.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on ends here")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::default_trait_access,
+    clippy::needless_pass_by_value,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    reason = "a test that cannot go on ends here"
+)]
 
 mod support;
 
