@@ -21,6 +21,9 @@ use crate::{Actor, Cx, Error, Keyward, RequestInfo, ScimClient};
 /// Seconds after which a provider may come back to a paused federation.
 const PAUSED_RETRY_S: u32 = 300;
 
+/// A hash that no key has: SHA-256 digits all zero.
+const NO_HASH: &str = domain::audit::GENESIS;
+
 /// What a SCIM request asks for, as its usage record tells it.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -54,7 +57,7 @@ pub async fn authenticate(
     let stored = store::keys::by_id(&mut reader.conn(), &presented.id).await?;
     let gate = Gate { keyward, request, asked, key_id: &presented.id };
     // An unknown id costs the same as a known one.
-    let hash = stored.as_ref().map_or("", |stored| stored.hash.as_str());
+    let hash = stored.as_ref().map_or(NO_HASH, |stored| stored.hash.as_str());
     let fits = keyward.vault.is_hash_of(presented.text, hash);
     let Some(stored) = stored.filter(|_| fits) else {
         return gate.refuse(None, None, "unknown key", not_accepted()).await;

@@ -39,7 +39,7 @@ fn measure(site: &Path, binary: &Path) -> Outcome<Vec<Line>> {
     let fonts = fonts.filter(|entry| entry.path().extension().is_some_and(|end| end == "woff2"));
     let fonts = fonts.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum();
     Ok(vec![
-        Line { what: "wasm, brotli", size: bytes(&site.join("keyward_bg.wasm.br"))?, limit: 120 * KIB },
+        Line { what: "wasm, brotli", size: bytes(&site.join("keyward.wasm.br"))?, limit: 120 * KIB },
         Line { what: "JavaScript, brotli", size: bytes(&site.join("keyward.js.br"))?, limit: 10 * KIB },
         Line { what: "CSS, brotli", size: bytes(&site.join("keyward.css.br"))?, limit: 8 * KIB },
         Line { what: "fonts", size: fonts, limit: 55 * KIB },
@@ -61,7 +61,7 @@ mod tests {
         let sized = |name: &str, size: u64| {
             std::fs::File::create(dir.path().join(name)).unwrap().set_len(size).unwrap();
         };
-        sized("keyward_bg.wasm.br", wasm);
+        sized("keyward.wasm.br", wasm);
         for name in ["keyward.js.br", "keyward.css.br", "geist.woff2", "keyward"] {
             sized(name, KIB);
         }

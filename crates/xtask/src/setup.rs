@@ -124,7 +124,8 @@ fn cargo_deny() -> Outcome {
         install.arg(sh::root().join("target/tools"));
         // Its own folder, so that no later build finds foreign artifacts; kept, so that a second try goes on.
         sh::run(install.env("CARGO_TARGET_DIR", sh::root().join("target/tools/build")))?;
-        std::fs::remove_dir_all(sh::root().join("target/tools/build")).during("remove what cargo-deny was built from")
+        std::fs::remove_dir_all(sh::root().join("target/tools/build"))
+            .during("remove what cargo-deny was built from")
     })
     .map_err(|failure| {
         failure.cure("install cargo-deny yourself, or run `cargo xtask test --only …` without deny")

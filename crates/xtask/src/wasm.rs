@@ -40,7 +40,7 @@ pub fn compile(profile: Profile) -> Outcome<PathBuf> {
     })
 }
 
-/// Writes `keyward.js`, `keyward_bg.wasm` and their snippets into `folder`, which is emptied first.
+/// Writes `keyward.js`, `keyward.wasm` and their snippets into `folder`, which is emptied first.
 pub fn bind(module: &Path, folder: &Path, profile: Profile) -> Outcome {
     step("bind the front end to JavaScript", || {
         if folder.exists() {
@@ -51,9 +51,20 @@ pub fn bind(module: &Path, folder: &Path, profile: Profile) -> Outcome {
         bindgen.input_path(module).out_name("keyward").typescript(false).keep_debug(false);
         bindgen.remove_name_section(release).remove_producers_section(release);
         bindgen.web(true).during("choose the web target")?;
-        bindgen.generate(folder).map_err(|cause| Failure::new(format!("wasm-bindgen: {cause:?}")))
+        bindgen.generate(folder).map_err(|cause| Failure::new(format!("wasm-bindgen: {cause:?}")))?;
+        rename(folder)
     })?;
-    if matches!(profile, Profile::Release) { shrink(&folder.join("keyward_bg.wasm")) } else { Ok(()) }
+    if matches!(profile, Profile::Release) { shrink(&folder.join("keyward.wasm")) } else { Ok(()) }
+}
+
+/// wasm-bindgen writes `keyward_bg.wasm`; a page of Leptos asks for `keyward.wasm` when it was compiled with
+/// `LEPTOS_OUTPUT_NAME`, as ours is (`.cargo/config.toml`).
+fn rename(folder: &Path) -> Outcome {
+    let script = folder.join("keyward.js");
+    let text = std::fs::read_to_string(&script).during("read keyward.js")?;
+    std::fs::write(&script, text.replace("keyward_bg.wasm", "keyward.wasm")).during("write keyward.js")?;
+    std::fs::rename(folder.join("keyward_bg.wasm"), folder.join("keyward.wasm"))
+        .during("rename keyward_bg.wasm")
 }
 
 /// `wasm-opt -Oz`, in place.

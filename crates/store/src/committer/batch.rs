@@ -1,12 +1,13 @@
 //! One transaction for the units that wait.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use domain::{
     FederationId, KeyId,
     audit::AuditEvent,
     usage::{Decision, UsageRecord},
 };
+use futures::FutureExt;
 use tokio::{sync::mpsc, sync::oneshot, time};
 
 use super::{BATCH, Ran, Records, SYNC_WITHIN, Unit};
@@ -173,7 +174,9 @@ async fn transaction(
     let mut uses: Vec<UsageRecord> = Vec::new();
     for unit in units {
         execute(conn, "SAVEPOINT unit").await?;
-        match unit.run(conn).await {
+        // A unit that panics must not take the committer with it; its batch is undone.
+        let ran = AssertUnwindSafe(unit.run(conn)).catch_unwind().await;
+        match ran.map_err(|_| Error::Unavailable("a unit of the batch panicked".to_owned()))? {
             Ran::Done(records) => {
                 let Records { events: own, usage } = *records;
                 execute(conn, "RELEASE SAVEPOINT unit").await?;

@@ -179,3 +179,28 @@ async fn a_closed_committer_refuses() {
     let refused = store.committer().record_usage(usage(1), true).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_unit_that_panics_undoes_its_batch_and_nothing_more() {
+    for database in testing::databases().await {
+        let store = open(&database).await;
+        let unit = async |conn: &mut Conn<'_>| {
+            leases::take(conn, "lost", "me", 0, 1_000).await?;
+            assert!(conn_is_gone(), "on purpose");
+            Ok::<_, Error>(Change::new((), event("lost")))
+        };
+        let refused = store.committer().commit(unit).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        let next = async |_: &mut Conn<'_>| Ok::<_, Error>(Change::new((), event("next")));
+        store.committer().commit(next).await.unwrap();
+        assert_eq!(targets(&store).await, ["next"]);
+        let take = async |conn: &mut Conn<'_>| leases::take(conn, "lost", "other", 0, 1_000).await;
+        assert_eq!(store.committer().upkeep(take).await.unwrap(), Some(1));
+        store.close().await;
+    }
+}
+
+/// False, in a way that no compiler sees through.
+fn conn_is_gone() -> bool {
+    std::env::var_os("PATH").is_none()
+}
