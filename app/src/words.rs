@@ -178,20 +178,20 @@ pub fn sign_in_problem(code: &str) -> (&'static str, &'static str) {
             "The provider knows you, and none of your claims maps to a role in Keyward. Ask whoever runs this installation to add one.",
         ),
         "denied" => {
-            ("Sign-in was declined.", "The provider says that it, or you, said no. Continue to try again.")
+            ("Sign-in was cancelled.", "The provider says that it, or you, said no. Continue to try again.")
         }
         "expired" => ("Sign-in took too long.", "It has ten minutes. Continue to begin again."),
         "state" => (
-            "This sign-in is not known here.",
-            "It was begun in another browser, or used already. Continue to begin again.",
+            "Sign-in was refused.",
+            "It is not known in this browser: begun in another one, or used already. Continue to begin again.",
         ),
         "provider-unreachable" => (
             "The provider does not answer.",
             "Keyward could not reach it, or did not understand its answer. The log of this server says more.",
         ),
         "token" | "nonce" | "issuer" => (
-            "The provider's answer did not pass the checks.",
-            "Often the clocks of the two servers do not agree, or the provider was set up anew. The log of this server says which check it was.",
+            "Sign-in was refused.",
+            "The answer of the provider did not pass the checks. Often the clocks of the two servers do not agree, or the provider was set up anew. The log of this server says which check it was.",
         ),
         _ => ("Sign-in was refused.", "Continue to try again. The log of this server says more."),
     }

@@ -102,12 +102,11 @@ mod watch {
             }
             self.busy.set_value(true);
             spawn_local(async move {
-                match append(&link, &href).await {
-                    Some(count) => self.say.set(format!("{count} more records shown.")),
-                    None => {
-                        self.failed.set_value(true);
-                        self.say.set("They could not be fetched. Follow the link to see them.".to_owned());
-                    }
+                if let Some(count) = append(&link, &href).await {
+                    self.say.set(format!("{count} more records shown."));
+                } else {
+                    self.failed.set_value(true);
+                    self.say.set("They could not be fetched. Follow the link to see them.".to_owned());
                 }
                 self.busy.set_value(false);
             });

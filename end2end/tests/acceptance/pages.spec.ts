@@ -1,6 +1,6 @@
 // Each page by role and heading, who may see it, what goes wrong in words, and what only lives with WebAssembly.
 import { expectAccessible, look } from '../../fixtures/look.ts';
-import { issueKey, registerFederation } from '../../fixtures/job.ts';
+import { issueKey, pasted, registerFederation } from '../../fixtures/job.ts';
 import { PUBLIC_URL } from '../../fixtures/ledger.ts';
 import { PEOPLE } from '../../fixtures/provider.ts';
 import { scim, user } from '../../fixtures/scim.ts';
@@ -75,7 +75,7 @@ test('a sign-in that is declined at the provider says so', async ({ page }) => {
 test('an answer of the provider that nobody asked for is refused', async ({ page }) => {
   await page.goto('/auth/callback?code=stolen&state=made-up');
   await expect(page.getByRole('link', { name: /^Continue with/ })).toBeVisible();
-  await expect(page.getByText(/^Sign-in (took too long|was refused)\.$/)).toBeVisible();
+  await expect(page.getByText('Sign-in was refused.')).toBeVisible();
 });
 
 test('somebody without a role is told whom to ask, and gets no session', async ({ page }) => {
@@ -101,7 +101,7 @@ test('an operator sees and runs the own federation only', async ({ page }) => {
   expect((await page.goto('/federations/new'))?.status()).toBe(403);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('You may not see this');
   // The form is refused too, not only hidden.
-  const posted = await page.request.post('/federations/delta-other/pause', { headers: { origin: PUBLIC_URL }, maxRedirects: 0 });
+  const posted = await page.request.post('/federations/delta-other/pause', { headers: { origin: PUBLIC_URL }, form: {}, maxRedirects: 0 });
   expect([403, 404]).toContain(posted.status());
 });
 
@@ -112,14 +112,14 @@ test('a manager reads everything and archives nothing', async ({ page }) => {
   await expect(page.getByRole('link', { name: 'Delta' })).toBeVisible();
   await page.goto('/audit');
   await expect(page.getByRole('region', { name: 'Timeline' }).getByRole('listitem').first()).toBeVisible();
-  const posted = await page.request.post('/federations/delta-other/archive', { headers: { origin: PUBLIC_URL }, maxRedirects: 0 });
+  const posted = await page.request.post('/federations/delta-other/archive', { headers: { origin: PUBLIC_URL }, form: {}, maxRedirects: 0 });
   expect(posted.status()).toBe(403);
 });
 
 test('a change that another site sends is refused', async ({ page }) => {
   await signIn(page, 'ana');
   for (const headers of [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }, { origin: 'null' }]) {
-    const posted = await page.request.post('/federations/gamma-keycloak/pause', { headers, maxRedirects: 0 });
+    const posted = await page.request.post('/federations/gamma-keycloak/pause', { headers, form: {}, maxRedirects: 0 });
     expect(posted.status(), JSON.stringify(headers)).toBe(403);
   }
   await page.goto('/federations/gamma-keycloak');
@@ -160,7 +160,7 @@ test('the full directory asks for a justification; a reading key cannot write', 
   await page.goto('/keys/new?federation=gamma-keycloak');
   await page.getByRole('radio', { name: /^Full directory/ }).check();
   await page.getByRole('button', { name: 'Issue key' }).click();
-  await expect(page.getByRole('alert')).toContainText('justification');
+  await expect(page.getByRole('alert')).toContainText(/justification/i);
   await page.getByRole('radio', { name: /^Read only/ }).check();
   const key = await issueKey(page, 'gamma-reader');
   const base = `${PUBLIC_URL}/scim/gamma-keycloak/v2`;
@@ -191,12 +191,12 @@ test('the copy button says Copied once it is', async ({ page, context }) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: PUBLIC_URL });
   await signIn(page, 'ana');
   await page.goto('/federations/gamma-keycloak');
-  const status = page.getByRole('button', { name: /^(Copy base URL|Copied)$/ });
+  // Islands wake when the browser is idle; a click before that is lost.
   await expect(async () => {
-    await status.click();
-    await expect(status).toHaveText('Copied', { timeout: 500 });
-  }).toPass();
-  expect(await page.evaluate('navigator.clipboard.readText()')).toBe(`${PUBLIC_URL}/scim/gamma-keycloak/v2`);
+    await page.getByText('Copy base URL').click({ timeout: 1000 });
+    await expect(page.getByText('Copied', { exact: true })).toBeVisible({ timeout: 500 });
+  }).toPass({ timeout: 15_000 });
+  expect(await pasted(page)).toBe(`${PUBLIC_URL}/scim/gamma-keycloak/v2`);
 });
 
 test('answers carry the headers that keep them in their place', async ({ page }) => {

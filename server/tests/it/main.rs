@@ -1,0 +1,24 @@
+//! Keyward over HTTP: the SCIM protocol, who may do what, the dashboard's forms; and the program
+//! itself, killed, stopped, searched for secrets and tampered with.
+//!
+//! `house` is a whole Keyward in this process, on each database that is here; `process` is the
+//! program beside it. A new route belongs into the tables of `authz`.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on ends here")]
+
+mod house;
+mod process;
+
+mod scim;
+mod scim_limits;
+mod scim_malformed;
+mod scim_providers;
+mod scim_refusals;
+
+mod authz_dashboard;
+mod authz_scim;
+mod forms;
+
+mod crash;
+mod leaks;
+mod stop;
+mod tamper;
