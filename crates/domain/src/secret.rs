@@ -2,6 +2,12 @@
 //!
 //! A secret leaves this type in one way, [`Secret::expose`], so that every place that lets one out
 //! can be found by searching for that word.
+//!
+//! ```compile_fail,E0277
+//! fn into_a_log(secret: &domain::Secret) -> String {
+//!     format!("{secret:?}")
+//! }
+//! ```
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

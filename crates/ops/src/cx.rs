@@ -1,7 +1,13 @@
 //! Who does something, from where, and with what at hand: the first argument of every operation.
 //!
 //! The actor is in the type. An operation that wants a `Cx<Admin>` cannot be called with the
-//! `Cx<ScimClient>` of a provisioning key.
+//! `Cx<ScimClient>` of a provisioning key:
+//!
+//! ```compile_fail,E0308
+//! async fn a_key_that_issues_keys(cx: &ops::Cx<ops::ScimClient>, new: ops::keys::NewKey) {
+//!     let _ = ops::keys::issue(cx, new).await;
+//! }
+//! ```
 
 use std::{net::IpAddr, sync::Arc};
 
