@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::{
     FederationId, KeyId,
-    audit::{Action, AuditEvent, Outcome},
+    audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
     federations::{Federation, FederationStatus},
     keys,
     scopes::{ResourceKind, Verb},
@@ -130,7 +130,10 @@ impl Gate<'_> {
         );
         let cx = Cx {
             keyward: Arc::clone(self.keyward),
-            actor: Presented(self.key_id),
+            actor: Presented {
+                key_id: self.key_id.clone(),
+                name: of.map_or("unknown", |(_, name)| name).to_owned(),
+            },
             request: self.request.clone(),
         };
         let event = AuditEvent {
@@ -150,15 +153,14 @@ impl Gate<'_> {
 }
 
 /// A key that was presented and proves nothing.
-struct Presented<'a>(&'a KeyId);
+struct Presented {
+    key_id: KeyId,
+    name: String,
+}
 
-impl Actor for Presented<'_> {
-    fn as_ref(&self) -> domain::audit::ActorRef {
-        domain::audit::ActorRef {
-            kind: domain::audit::ActorKind::Key,
-            id: self.0.to_string(),
-            name: "Presented key".to_owned(),
-        }
+impl Actor for Presented {
+    fn as_ref(&self) -> ActorRef {
+        ActorRef { kind: ActorKind::Key, id: self.key_id.to_string(), name: self.name.clone() }
     }
 }
 

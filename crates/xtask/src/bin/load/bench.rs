@@ -48,7 +48,7 @@ struct Contestant {
 /// # Errors
 /// When a contestant does not start, or an answer is not what it should be: a fast error never counts.
 pub async fn bench(args: Args) -> Outcome {
-    let mut keyward = Keyward::prepare(&args.keyward, "bench")?;
+    let mut keyward = Keyward::prepare(&args.keyward, "bench").await?;
     keyward.start().await?;
     say(&format!("  {} users are provisioned", args.users));
     let paths = provision(&keyward, args.users).await?;

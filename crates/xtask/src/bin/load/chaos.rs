@@ -49,7 +49,7 @@ pub async fn chaos(args: Args) -> Outcome {
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
     say(&format!("  {} kills with --seed {seed}", args.kills));
     let mut chance = Chance(seed | 1);
-    let mut keyward = Keyward::prepare(&args.keyward, "chaos")?;
+    let mut keyward = Keyward::prepare(&args.keyward, "chaos").await?;
     let ledger = Ledger::default();
     keyward.start().await?;
     for kill in 1..=args.kills {

@@ -1,11 +1,18 @@
 //! A Keyward of the load's own: a temporary folder, a free port, a federation `bench` with one key.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use domain::admins::{Admin, Role};
+use domain::scopes::Scope;
+use ops::federations::NewFederation;
+use ops::keys::NewKey;
+use ops::vault::MasterKey;
+use ops::{Clock, Cx, Entropy, Keyward as Installation, Settings};
 
 use crate::client::Client;
 use crate::{Outcome, now};
@@ -21,39 +28,31 @@ pub struct Keyward {
     pub base: String,
     /// A key that may do all in that federation.
     pub key: String,
+    master_key: String,
 }
 
 impl Keyward {
     /// Makes the folder, the master key, the configuration, the database and the key.
-    pub fn prepare(binary: &Path, name: &str) -> Outcome<Self> {
+    pub async fn prepare(binary: &Path, name: &str) -> Outcome<Self> {
         let folder = std::env::temp_dir().join(format!("keyward-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
+        let data = folder.join("data");
+        std::fs::create_dir_all(&data)?;
         let port = free_port()?;
-        let mut keyward = Self {
-            binary: binary.into(),
-            folder,
-            running: None,
-            port,
-            base: String::new(),
-            key: String::new(),
-        };
-        let master_key = keyward.read(&["master-key", "generate"])?;
+        let mut master_key = [0; 32];
+        Random.fill(&mut master_key);
+        let hex: String = master_key.iter().map(|byte| format!("{byte:02x}")).collect();
         let settings = format!(
-            "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n\
-             master_key = \"{master_key}\"\n\n[oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"keyward\"\n\n\
+            "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n\n\
+             [oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"keyward\"\n\n\
              [roles]\nadmin = [\"nobody\"]\n\n[log]\nlevel = \"warn\"\n\n\
              [limits]\nconnections = 4096\nconnections_per_address = 4096\n",
-            data = keyward.folder.join("data").display(),
-            master_key = master_key.trim(),
+            data = data.display(),
         );
-        std::fs::write(keyward.config(), settings)?;
-        let config = keyward.config().display().to_string();
-        let made: Value = serde_json::from_str(&keyward.read(&["bench-key", "--config", &config])?)?;
-        let base = made["base_url"].as_str().ok_or("bench-key printed no base_url")?;
-        // Only the path counts: the port is ours.
-        keyward.base = base.split('/').skip(3).fold(String::new(), |path, part| path + "/" + part);
-        made["key"].as_str().ok_or("bench-key printed no key")?.clone_into(&mut keyward.key);
-        Ok(keyward)
+        std::fs::write(folder.join("keyward.toml"), settings)?;
+        let target = store::Target::sqlite(data.join("keyward.db"));
+        let key = first_key(target, &MasterKey::new(master_key)).await?;
+        let base = "/scim/bench/v2".to_owned();
+        Ok(Self { binary: binary.into(), folder, running: None, port, base, key, master_key: hex })
     }
 
     /// Starts it and waits until it says that it is ready.
@@ -121,6 +120,7 @@ impl Keyward {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYWARD_")) {
             command.env_remove(name);
         }
+        command.env("KEYWARD_MASTER_KEY", &self.master_key);
         command
     }
 
@@ -131,6 +131,67 @@ impl Keyward {
             return Err(format!("`keyward {}` ended with {}: {said}", args.join(" "), output.status).into());
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+/// Registers the federation `bench` in a new database and issues a key for all of it.
+async fn first_key(target: store::Target, master_key: &MasterKey) -> Outcome<String> {
+    store::migrate(&target).await?;
+    let settings = Settings { public_url: "http://127.0.0.1".to_owned(), strict_reads: false };
+    let keyward = Installation::open(target, master_key, Arc::new(Now), Arc::new(Random), settings).await?;
+    let admin = Admin {
+        issuer: "load".to_owned(),
+        subject: "load".to_owned(),
+        name: "Load".to_owned(),
+        email: None,
+        role: Role::Admin,
+    };
+    #[expect(clippy::disallowed_methods, reason = "the load owns the database that it measures")]
+    let cx = Cx::new(Arc::clone(&keyward), admin, keyward.request_info());
+    let federation = NewFederation {
+        slug: "bench".to_owned(),
+        name: "Bench".to_owned(),
+        vendor: "other".to_owned(),
+        owners: "bench".to_owned(),
+        notes: String::new(),
+        max_age_days: 90,
+        overlap_hours: 72,
+        warn_days: 14,
+    };
+    let federation = ops::federations::register(&cx, federation).await?;
+    let key = NewKey {
+        federation: federation.slug,
+        name: "load".to_owned(),
+        scope: Scope::full_directory(),
+        lifetime_days: 1,
+        justification: "the load may do everything".to_owned(),
+        idempotency_token: String::new(),
+    };
+    let secret = ops::keys::issue(&cx, key).await?.secret.ok_or("the key was issued before")?;
+    keyward.close().await;
+    Ok(secret.expose().to_owned())
+}
+
+struct Now;
+
+impl Clock for Now {
+    #[expect(clippy::disallowed_methods, reason = "the load has no clock but the machine's")]
+    fn now_ms(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn monotonic_us(&self) -> i64 {
+        self.now_ms() * 1_000
+    }
+}
+
+struct Random;
+
+impl Entropy for Random {
+    fn fill(&self, bytes: &mut [u8]) {
+        let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(bytes));
+        read.expect("Linux has /dev/urandom");
     }
 }
 
