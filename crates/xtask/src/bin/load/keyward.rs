@@ -14,6 +14,8 @@ use ops::keys::NewKey;
 use ops::vault::MasterKey;
 use ops::{Clock, Cx, Entropy, Keyward as Installation, Settings};
 
+use sha2::{Digest, Sha256};
+
 use crate::client::Client;
 use crate::{Outcome, now};
 
@@ -38,9 +40,11 @@ impl Keyward {
         let data = folder.join("data");
         std::fs::create_dir_all(&data)?;
         let port = free_port()?;
-        let mut master_key = [0; 32];
-        Random.fill(&mut master_key);
-        let hex: String = master_key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut chance = [0; 32];
+        Random.fill(&mut chance);
+        // The digest is as random as what it is of, and knows how to write itself in hexadecimal.
+        let master_key = Sha256::digest(chance);
+        let hex = format!("{master_key:x}");
         let settings = format!(
             "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n\n\
              [oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"keyward\"\n\n\
@@ -50,7 +54,7 @@ impl Keyward {
         );
         std::fs::write(folder.join("keyward.toml"), settings)?;
         let target = store::Target::sqlite(data.join("keyward.db"));
-        let key = first_key(target, &MasterKey::new(master_key)).await?;
+        let key = first_key(target, &MasterKey::new(master_key.into())).await?;
         let base = "/scim/bench/v2".to_owned();
         Ok(Self { binary: binary.into(), folder, running: None, port, base, key, master_key: hex })
     }
