@@ -1,6 +1,6 @@
 //! The frame of a page: rail, breadcrumb, heading, sentence, actions; and the page of a failure.
 
-use domain::admins::Admin;
+use domain::admins::{Admin, Right};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use ops::Cx;
@@ -188,13 +188,16 @@ fn role_word(admin: &Admin) -> String {
     }
 }
 
+/// The pages, and what the person may begin.
 fn palette_entries() -> Vec<Entry> {
     let pages = RAIL.map(|(_, href, label, _)| Entry::new(label, "Page", href));
+    let may_register =
+        use_context::<Cx<Admin>>().is_some_and(|cx| cx.actor().role.may(Right::RegisterFederation, None));
     let actions = [
-        Entry::new("Issue key", "Action", "/keys/new"),
-        Entry::new("Register federation", "Action", "/federations/new"),
+        ssr::issuing_blocked().is_none().then(|| Entry::new("Issue key", "Action", "/keys/new")),
+        may_register.then(|| Entry::new("Register federation", "Action", "/federations/new")),
     ];
-    pages.into_iter().chain(actions).collect()
+    pages.into_iter().chain(actions.into_iter().flatten()).collect()
 }
 
 /// The page of a failure: what happened, what to do, the id to find it by.
