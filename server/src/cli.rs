@@ -96,7 +96,7 @@ enum Command {
     /// Bring the database to the newest schema; `serve` does it too.
     #[command(
         long_about = "Bring the database to the newest schema, and end. `keyward serve` does it at its start; \
-        run it by hand when the account that serves may not change the schema. A database that is newer than \
+        run it by hand to see that it works before the new version serves. A database that is newer than \
         this program is left alone, with a sentence that says so.",
         after_help = "Example:\n  keyward migrate --config /etc/keyward/keyward.toml"
     )]
@@ -104,7 +104,7 @@ enum Command {
     /// Verify the audit records.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Make the key that seals every secret in the database.
+    /// Make the key that seals the secrets in the database.
     #[command(name = "master-key", subcommand)]
     MasterKey(MasterKeyCommand),
     /// Print the version.
@@ -135,8 +135,8 @@ enum MasterKeyCommand {
     /// Make a new master key: 32 random bytes in base64.
     #[command(
         long_about = "Make a new master key: 32 random bytes in base64, printed, or written to a new file that only \
-        its owner may read.\n\nIt seals every secret in the database. Keep a copy in a safe place, apart from the \
-        backups: who has both can read the secrets, and without it nobody can.",
+        its owner may read.\n\nIt seals the secrets in the database, and the hashes of provisioning keys depend on it. Keep a copy in a safe place, apart from the \
+        backups: who has both can read the secrets, and without it no key is accepted any more.",
         after_help = "Examples:\n  keyward master-key generate --out /etc/keyward/master.key\n  \
         keyward master-key generate"
     )]
@@ -193,7 +193,7 @@ struct DemoArgs {
     /// Where to listen; a loopback address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: String,
-    /// Keep the data in this folder instead of a temporary one
+    /// Keep the data in this folder, which must be new or empty, instead of a temporary one
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
 }
@@ -280,7 +280,7 @@ fn generate_master_key(out: Option<PathBuf>) -> Result<(), Exit> {
     })?;
     print(&format!(
         "A new master key is in {0}. Only its owner may read it.\n\
-         Keep a copy in a safe place, apart from the backups: without it the data cannot be read.\n\
+         Keep a copy in a safe place, apart from the backups: without it no key is accepted any more.\n\
          Use it with master_key_file = {0:?} or KEYWARD_MASTER_KEY_FILE={0}\n",
         path.display().to_string()
     ))

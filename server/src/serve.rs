@@ -114,8 +114,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
         public_url,
     };
     print(&format!(
-        "\n  Keyward is at {}\n  Sign in as Ana Ferreira to see everything. Nothing here is kept. Ctrl-C ends it.\n\n",
-        house.public_url.origin()
+        "\n  Keyward is at {}\n  Sign in as Ana Ferreira to see everything. Ctrl-C ends it.{kept}\n\n",
+        house.public_url.origin(),
+        kept = if folder.is_temporary { " Nothing is kept." } else { "" },
     ))?;
     let (pushing, pushers) = tokio::sync::watch::channel(false);
     for push in pushes {
@@ -133,7 +134,7 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
 pub async fn migrate(config: Config) -> Result<(), Exit> {
     config.make_data_dir()?;
     let count = migrated(&target(&config)?).await?;
-    print(&format!("The database has the newest schema: {count} migrations.\n"))
+    print(&format!("The database has the newest schema, number {count}.\n"))
 }
 
 /// Walks the audit chain.
@@ -347,6 +348,10 @@ impl DemoFolder {
         let path = wanted
             .unwrap_or_else(|| std::env::temp_dir().join(format!("keyward-demo-{}", std::process::id())));
         std::fs::create_dir_all(&path)?;
+        if std::fs::read_dir(&path)?.next().is_some() {
+            let text = format!("{} is not empty: name a new folder", path.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text));
+        }
         Ok(Self { path, is_temporary })
     }
 }

@@ -19,8 +19,8 @@ use crate::{
     Cx, Error, ScimClient,
     scim_client::Asked,
     users::{
-        Page, again, changed_attributes, check_version, equalities, narrow, stored_resource, uniqueness,
-        unsupported, window,
+        IfMatch, Page, again, changed_attributes, check_version, equalities, narrow, stored_resource,
+        uniqueness, unsupported, window,
     },
 };
 
@@ -124,7 +124,7 @@ pub async fn list(
     cx.answered(asked, found.await).await
 }
 
-/// Replaces a group with its members. `if_match` is the version that the client saw.
+/// Replaces a group with its members. `if_match` holds the versions that the client accepts.
 ///
 /// # Errors
 /// NotFound; 409 uniqueness; 412; 400 when a member is not of this federation; Forbidden.
@@ -132,7 +132,7 @@ pub async fn replace(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
-    if_match: Option<i64>,
+    if_match: IfMatch,
     resource: Resource,
 ) -> Result<Group, Error> {
     let change = move |_: &Resource| Ok(resource.clone());
@@ -148,7 +148,7 @@ pub async fn patch(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
-    if_match: Option<i64>,
+    if_match: IfMatch,
     operations: Vec<Op>,
 ) -> Result<Group, Error> {
     let change = move |before: &Resource| {
@@ -162,12 +162,7 @@ pub async fn patch(
 ///
 /// # Errors
 /// NotFound; 412; Forbidden by the scope.
-pub async fn delete(
-    cx: &Cx<ScimClient>,
-    asked: &Asked,
-    id: &str,
-    if_match: Option<i64>,
-) -> Result<(), Error> {
+pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMatch) -> Result<(), Error> {
     let made = async {
         cx.admit(Verb::Delete, ResourceKind::Groups)?;
         let usage = cx.usage(asked, None, 204, Decision::Allowed, None);
@@ -175,7 +170,7 @@ pub async fn delete(
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 let row = find(&own, conn, &id).await?;
-                check_version(if_match, row.version)?;
+                check_version(if_match.as_deref(), row.version)?;
                 let told = json!({ "id": row.id, "externalId": row.external_id });
                 let event = own.directory_event(Action::GroupDeleted, &row.display_name, &told);
                 store::groups::delete(conn, own.federation_id(), &row).await.map_err(again)?;
@@ -190,7 +185,7 @@ async fn update<F>(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
-    if_match: Option<i64>,
+    if_match: IfMatch,
     change: F,
 ) -> Result<Group, Error>
 where
@@ -202,7 +197,7 @@ where
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             let row = find(&own, conn, &id).await?;
-            check_version(if_match, row.version)?;
+            check_version(if_match.as_deref(), row.version)?;
             let before = with_members(&own, conn, row, true).await?;
             let mut whole = before.resource.clone();
             whole.set_members(before.members.clone());

@@ -113,7 +113,7 @@ pub async fn list(
     cx.answered(asked, found.await).await
 }
 
-/// Replaces a user (RFC 7644 3.5.1). `if_match` is the version that the client saw.
+/// Replaces a user (RFC 7644 3.5.1). `if_match` holds the versions that the client accepts.
 ///
 /// # Errors
 /// NotFound; 409 uniqueness; 412 when it has another version; Forbidden by the scope.
@@ -121,7 +121,7 @@ pub async fn replace(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
-    if_match: Option<i64>,
+    if_match: IfMatch,
     resource: Resource,
 ) -> Result<User, Error> {
     let change = move |_: &Resource| Ok(resource.clone());
@@ -138,7 +138,7 @@ pub async fn patch(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
-    if_match: Option<i64>,
+    if_match: IfMatch,
     operations: Vec<Op>,
 ) -> Result<User, Error> {
     let change = move |before: &Resource| {
@@ -152,12 +152,7 @@ pub async fn patch(
 ///
 /// # Errors
 /// NotFound; 412; Forbidden by the scope.
-pub async fn delete(
-    cx: &Cx<ScimClient>,
-    asked: &Asked,
-    id: &str,
-    if_match: Option<i64>,
-) -> Result<(), Error> {
+pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMatch) -> Result<(), Error> {
     let made = async {
         cx.admit(Verb::Delete, ResourceKind::Users)?;
         let usage = cx.usage(asked, None, 204, Decision::Allowed, None);
@@ -165,7 +160,7 @@ pub async fn delete(
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 let row = find(&own, conn, &id).await?;
-                check_version(if_match, row.version)?;
+                check_version(if_match.as_deref(), row.version)?;
                 let told = json!({ "id": row.id, "externalId": row.external_id, "active": row.active });
                 let event = own.directory_event(Action::UserDeleted, &row.user_name, &told);
                 store::groups::leave_all(conn, own.federation_id(), &row.id).await?;
@@ -181,7 +176,7 @@ async fn update<F>(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
-    if_match: Option<i64>,
+    if_match: IfMatch,
     change: F,
 ) -> Result<User, Error>
 where
@@ -193,7 +188,7 @@ where
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             let row = find(&own, conn, &id).await?;
-            check_version(if_match, row.version)?;
+            check_version(if_match.as_deref(), row.version)?;
             let before = with_groups(&own, conn, row).await?;
             let resource = change(&before.resource)?;
             let changed = changed_attributes(&before.resource, &resource);
@@ -340,10 +335,13 @@ pub(crate) fn changed_attributes(before: &Resource, after: &Resource) -> Vec<Str
     names
 }
 
-/// Refuses a change whose `If-Match` names another version (RFC 7644 3.14).
-pub(crate) fn check_version(if_match: Option<i64>, version: i64) -> Result<(), Error> {
+/// The versions that an `If-Match` names (RFC 9110 13.1.1); `None` for no condition.
+pub type IfMatch = Option<Vec<i64>>;
+
+/// Refuses a change whose `If-Match` names other versions (RFC 7644 3.14).
+pub(crate) fn check_version(if_match: Option<&[i64]>, version: i64) -> Result<(), Error> {
     match if_match {
-        Some(seen) if seen != version => Err(ScimError::precondition_failed(format!(
+        Some(seen) if !seen.contains(&version) => Err(ScimError::precondition_failed(format!(
             "the resource has version {}, If-Match named another",
             scim::etag(version)
         ))
@@ -360,6 +358,7 @@ pub(crate) fn again(error: store::Error) -> store::Error {
         | store::Error::Serialization
         | store::Error::Unavailable(_)
         | store::Error::Absent(_)
+        | store::Error::Newer(_)
         | store::Error::Corrupt(_) => error,
     }
 }
@@ -372,6 +371,7 @@ pub(crate) fn uniqueness(error: store::Error) -> Error {
         | store::Error::Serialization
         | store::Error::Unavailable(_)
         | store::Error::Absent(_)
+        | store::Error::Newer(_)
         | store::Error::Corrupt(_) => error.into(),
     }
 }

@@ -1,10 +1,16 @@
 //! Opening a database, and connections that are one or the other.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fs::OpenOptions,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -215,19 +221,42 @@ impl Store {
     }
 }
 
-/// Brings a database to the newest schema; returns how many migrations it holds.
+/// Brings a database to the newest schema; returns its number.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when it cannot be opened or a migration fails, and when its schema is
-/// newer than this program.
+/// [`Error::Unavailable`] when it cannot be opened or a migration fails, [`Error::Newer`] when its
+/// schema is newer than this program.
 pub async fn migrate(target: &Target) -> Result<usize, Error> {
     let migrations = match target.engine() {
         Engine::Sqlite => &SQLITE_MIGRATIONS,
         Engine::Postgres => &POSTGRES_MIGRATIONS,
     };
+    if let Target::Sqlite(options) = target {
+        make_private(options.get_filename())?;
+    }
     let mut link = target.connect().await?;
     let ran = on_db!(&mut link.conn(), db => migrations.run(db).await);
     link.close().await;
-    ran.map_err(|error| Error::Unavailable(format!("migration: {error}")))?;
-    Ok(migrations.iter().count())
+    match ran {
+        Ok(()) => Ok(migrations.iter().count()),
+        Err(MigrateError::VersionMissing(number)) => Err(Error::Newer(number)),
+        Err(error) => Err(Error::Unavailable(format!("migration: {error}"))),
+    }
+}
+
+/// Makes the file of a new database so that only its owner may read it; the files beside it take
+/// its mode.
+fn make_private(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::Unavailable(format!("{}: {error}", path.display()))),
+    }
 }

@@ -18,6 +18,9 @@ pub enum Error {
     /// The database is not there, or not there yet.
     #[error("the database is not there: {0}")]
     Absent(String),
+    /// The schema is that of a newer version of this program.
+    #[error("it was made by a newer version of Keyward (its schema has number {0}); nothing was changed")]
+    Newer(i64),
     /// A row holds what no version of this program writes.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
@@ -69,9 +72,12 @@ impl Error {
     pub(crate) fn or_conflict(self, what: impl FnOnce() -> String) -> Self {
         match self {
             Self::Conflict(_) => Self::Conflict(what()),
-            Self::Stale | Self::Serialization | Self::Unavailable(_) | Self::Absent(_) | Self::Corrupt(_) => {
-                self
-            }
+            Self::Stale
+            | Self::Serialization
+            | Self::Unavailable(_)
+            | Self::Absent(_)
+            | Self::Newer(_)
+            | Self::Corrupt(_) => self,
         }
     }
 }

@@ -98,7 +98,8 @@ pub async fn break_audit(conn: &mut Conn<'_>) -> Result<(), Error> {
 /// When the database refuses them.
 pub async fn run_sql(target: &Target, sql: String) {
     let mut link = target.connect().await.expect("the database of a test answers");
-    let ran = on_db!(&mut link.conn(), db => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(db).await.map(drop));
+    let ran =
+        on_db!(&mut link.conn(), db => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(db).await.map(drop));
     link.close().await;
     ran.expect("the database of a test takes the statements");
 }

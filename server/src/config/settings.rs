@@ -155,7 +155,7 @@ pub const SETTINGS: &[Setting] = &[
         text(
             "master_key",
             "\"…\"",
-            "32 bytes in base64 that seal every secret in the database. Without it the data cannot be read:\n\
+            "32 bytes in base64 that seal the secrets in the database. Without it no key is accepted any more:\n\
              keep a copy apart from the backups. `keyward master-key generate` makes one.\n\
              Exactly one of master_key and master_key_file is set.",
         ),
@@ -220,7 +220,7 @@ pub const SETTINGS: &[Setting] = &[
             text(
                 "roles.manager",
                 "[\"keyward-managers\"]",
-                "Values that make a manager: may run every federation and its keys, archives nothing.",
+                "Values that make a manager: sees everything but secrets, changes nothing.",
             ),
             Shape::List,
         ),

@@ -1,7 +1,6 @@
 //! Whether Keyward lives, and whether it should be sent requests.
 //!
-//! `/healthz`: the process answers. `/readyz`: it is not stopping, and the database answers at the
-//! schema of this program; with `?verbose` as JSON, part by part.
+//! `/healthz`: the process answers. `/readyz`: it is not stopping, and the database answers; with `?verbose` as JSON, part by part.
 
 use std::{
     future::Future,
@@ -24,7 +23,7 @@ use http::StatusCode;
 /// How long the database may take to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks whether the database answers and has the schema of this program; the error is a sentence
+/// Asks whether the database answers; the error is a sentence
 /// for operators, without addresses and passwords.
 pub type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 

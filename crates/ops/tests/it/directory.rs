@@ -71,12 +71,13 @@ async fn a_user_is_created_read_found_replaced_patched_and_deleted() {
         let again = users::patch(&next().await, &asked("PATCH", "Users"), id, None, off).await.unwrap();
         assert_eq!((again.version, again.modified_ms), (2, patched.modified_ms), "nothing changed");
 
-        let stale = users::replace(&next().await, &asked("PUT", "Users"), id, Some(1), user("Mia"))
+        let stale = users::replace(&next().await, &asked("PUT", "Users"), id, Some(vec![1]), user("Mia"))
             .await
             .unwrap_err();
         assert_eq!(status(&stale), 412);
-        let replaced =
-            users::replace(&next().await, &asked("PUT", "Users"), id, Some(2), user("Mia2")).await.unwrap();
+        let replaced = users::replace(&next().await, &asked("PUT", "Users"), id, Some(vec![2]), user("Mia2"))
+            .await
+            .unwrap();
         assert_eq!((replaced.version, replaced.resource.user_name()), (3, Some("Mia2")));
 
         users::delete(&next().await, &asked("DELETE", "Users"), id, None).await.unwrap();

@@ -99,3 +99,16 @@ async fn audit_records_can_only_be_inserted() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_newer_schema_is_left_alone_and_a_new_file_is_private() {
+    let (database, mut sqlite) = sqlite().await;
+    let path = database.url.strip_prefix("sqlite:").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (9999, 'later', true, x'00', 0)";
+    sqlx::raw_sql(newer).execute(&mut sqlite).await.unwrap();
+    let refused = store::migrate(&database.target).await;
+    assert!(matches!(refused, Err(store::Error::Newer(9999))), "{refused:?}");
+}

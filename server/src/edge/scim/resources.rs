@@ -119,14 +119,14 @@ async fn get(
     asked: &Asked,
     kind: ResourceType,
     id: &str,
-    if_none_match: Option<i64>,
+    if_none_match: Option<Vec<i64>>,
     selection: &Selection,
 ) -> Result<Response, Error> {
     let found = match kind {
         ResourceType::User => Found::User(users::get(cx, asked, id).await?),
         ResourceType::Group => Found::Group(groups::get(cx, asked, id).await?),
     };
-    if if_none_match == Some(found.version()) {
+    if if_none_match.is_some_and(|seen| seen.contains(&found.version())) {
         return Ok(empty(StatusCode::NOT_MODIFIED, Some(found.version())));
     }
     Ok(found.answer(cx, 200, selection))
@@ -249,13 +249,10 @@ async fn body(request: Request) -> Result<Bytes, ScimError> {
         .map_err(|_| ScimError::invalid_syntax("the body ended before it was whole"))
 }
 
-/// The version that a conditional header names; `None` for no condition or `*`. What is no version
-/// of ours is a version that no resource has.
-fn versions(headers: &HeaderMap, name: header::HeaderName) -> Option<i64> {
+/// The versions that a conditional header lists (RFC 9110 13.1); `None` for no condition or `*`.
+/// What is no version of ours is a version that no resource has.
+fn versions(headers: &HeaderMap, name: header::HeaderName) -> Option<Vec<i64>> {
     let text = headers.get(name)?.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return None;
-    }
-    let digits = text.trim_start_matches("W/").trim_matches('"');
-    Some(digits.parse().unwrap_or(-1))
+    let version = |tag: &str| tag.trim().trim_start_matches("W/").trim_matches('"').parse().unwrap_or(-1);
+    (text != "*").then(|| text.split(',').map(version).collect())
 }
