@@ -138,9 +138,7 @@ pub async fn seed(cx: &Cx<Admin>) -> Result<Vec<Push>, Error> {
     let mut pushes = Vec::new();
     for row in &CAST {
         let federation = ops::federations::register(cx, row.federation()).await?;
-        if let Some((base_url, key)) = row.play(cx, &federation.slug).await? {
-            pushes.push(Push { base_url, key, dialect: row.dialect, people: row.people, pace: push::PACE });
-        }
+        pushes.extend(row.play(cx, &federation.slug).await?);
     }
     pushes.retain(|push| push.people > 0);
     Ok(pushes)
@@ -160,31 +158,37 @@ impl Row {
         }
     }
 
-    /// Tells the story; returns the base URL and the key that the provider uses.
-    async fn play(&self, cx: &Cx<Admin>, slug: &Slug) -> Result<Option<(String, Secret)>, Error> {
+    /// Tells the story; returns what the provider shall do with its keys.
+    async fn play(&self, cx: &Cx<Admin>, slug: &Slug) -> Result<Option<Push>, Error> {
         let lifetime_days = match self.story {
             Story::NoKey => return Ok(None),
             Story::EndsSoon => 5,
             Story::InUse | Story::Rotating | Story::NeverUsed | Story::Paused => 90,
         };
-        let first = self.issue(cx, slug, "Provisioning", lifetime_days).await?;
-        let issued = match self.story {
+        let Issued { key, secret, base_url, .. } =
+            self.issue(cx, slug, "Provisioning", lifetime_days).await?;
+        let mut successor = None;
+        match self.story {
             Story::Rotating => {
                 let rotate = Rotate {
                     overlap_hours: None,
                     lifetime_days: None,
                     idempotency_token: format!("demo-{slug}-rotate"),
                 };
-                ops::keys::rotate(cx, &first.key.id, rotate).await?
+                successor = ops::keys::rotate(cx, &key.id, rotate).await?.secret;
             }
-            Story::Paused => {
-                ops::federations::pause(cx, slug).await?;
-                first
-            }
-            Story::InUse | Story::EndsSoon | Story::NeverUsed | Story::NoKey => first,
+            Story::Paused => drop(ops::federations::pause(cx, slug).await?),
+            Story::InUse | Story::EndsSoon | Story::NeverUsed | Story::NoKey => {}
+        }
+        let push = |key| Push {
+            base_url,
+            key,
+            successor,
+            dialect: self.dialect,
+            people: self.people,
+            pace: push::PACE,
         };
-        let base_url = issued.base_url;
-        Ok(issued.secret.map(|secret| (base_url, secret)))
+        Ok(secret.map(push))
     }
 
     async fn issue(

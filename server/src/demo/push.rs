@@ -88,6 +88,8 @@ pub struct Push {
     pub base_url: String,
     /// The key.
     pub key: Secret,
+    /// The key that it is handed once everybody is provisioned: a rotation that is under way.
+    pub successor: Option<Secret>,
     /// Its habits.
     pub dialect: Dialect,
     /// How many of [`STAFF`] it provisions, from the first.
@@ -135,13 +137,16 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(self) {
+    async fn work(mut self) {
         let staff: Vec<_> = STAFF.iter().take(self.push.people).collect();
         for person in &staff {
             note("provisioning a user", self.ensure_user(person).await);
         }
         for group in GROUPS {
             note("provisioning a group", self.ensure_group(group).await);
+        }
+        if let Some(successor) = self.push.successor.take() {
+            self.push.key = successor;
         }
         if staff.is_empty() {
             return;
