@@ -11,7 +11,6 @@ pub mod push;
 use std::sync::Arc;
 
 use domain::{
-    Secret,
     admins::{Admin, Role},
     federations::Slug,
     scopes::{ResourceKind, Scope, Verb},
