@@ -36,6 +36,12 @@ macro_rules! list {
     };
 }
 
+/// Rows of one statement: each statement is a trip to the database, on SQLite to its thread.
+const ROWS: usize = 8;
+
+/// The beginning of a statement that inserts [`ROWS`] rows at once.
+const INSERT_MANY: &str = concat!("INSERT INTO audit_records (", columns!(), ") ");
+
 statements! {
     // Holds the head until the end of the batch, on Postgres against other nodes.
     LOCK_HEAD = "UPDATE audit_head SET seq = seq WHERE name = 'main' RETURNING seq, hash";
@@ -124,11 +130,41 @@ pub(crate) async fn append(conn: &mut Conn<'_>, events: Vec<AuditEvent>) -> Resu
     }
     let row: HeadRow = on_db!(conn, db => sqlx::query_as(LOCK_HEAD).fetch_one(db).await)?;
     let mut head = ChainHead::from(row);
-    for event in events {
-        let record = head.append(event);
-        insert(conn, &record).await?;
+    let records: Vec<AuditRecord> = events.into_iter().map(|event| head.append(event)).collect();
+    let (chunks, rest) = records.as_chunks::<ROWS>();
+    for chunk in chunks {
+        insert_many(conn, chunk).await?;
+    }
+    for record in rest {
+        insert(conn, record).await?;
     }
     on_db!(conn, db => sqlx::query(MOVE_HEAD).bind(head.seq).bind(&head.hash).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+async fn insert_many(conn: &mut Conn<'_>, records: &[AuditRecord; ROWS]) -> Result<(), Error> {
+    on_db!(conn, db => {
+        let mut sql = sqlx::QueryBuilder::new(INSERT_MANY);
+        sql.push_values(records, |mut row, AuditRecord { seq, event, prev_hash, hash }| {
+            row.push_bind(seq)
+                .push_bind(event.at_ms)
+                .push_bind(event.actor.kind.as_str())
+                .push_bind(&event.actor.id)
+                .push_bind(&event.actor.name)
+                .push_bind(event.action.as_str())
+                .push_bind(event.outcome.as_str())
+                .push_bind(&event.reason)
+                .push_bind(event.federation_id.as_ref().map(FederationId::as_str))
+                .push_bind(event.key_id.as_ref().map(KeyId::as_str))
+                .push_bind(&event.target)
+                .push_bind(&event.source)
+                .push_bind(&event.request_id)
+                .push_bind(&event.detail)
+                .push_bind(prev_hash)
+                .push_bind(hash);
+        });
+        sql.build().execute(db).await.map(drop)
+    })?;
     Ok(())
 }
 

@@ -75,6 +75,8 @@ enum Ran {
 trait Unit: Send {
     /// Whether its batch must be synced before the answer.
     fn is_change(&self) -> bool;
+    /// The record of a unit that is nothing else: it cannot fail on its own, and needs no savepoint.
+    fn only_usage(&self) -> Option<UsageRecord>;
     fn run<'a>(&'a mut self, conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran>;
     /// Answers the caller: the transaction was committed, or why not.
     fn answer(self: Box<Self>, committed: Result<(), Error>);
@@ -95,6 +97,10 @@ where
 {
     fn is_change(&self) -> bool {
         self.is_change
+    }
+
+    fn only_usage(&self) -> Option<UsageRecord> {
+        None
     }
 
     fn run<'a>(&'a mut self, conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran> {
@@ -123,6 +129,33 @@ where
         };
         // The caller may have gone; what was committed stays committed.
         let _ = self.reply.send(result);
+    }
+}
+
+/// A usage record and nothing else.
+struct Use {
+    record: UsageRecord,
+    is_strict: bool,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Unit for Use {
+    fn is_change(&self) -> bool {
+        self.is_strict
+    }
+
+    fn only_usage(&self) -> Option<UsageRecord> {
+        // Kept for the case that the batch has to be run again.
+        Some(self.record.clone())
+    }
+
+    fn run<'a>(&'a mut self, _conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran> {
+        Box::pin(async { Ran::Failed })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        // The caller may have gone; what was committed stays committed.
+        let _ = self.reply.send(committed);
     }
 }
 
@@ -171,13 +204,14 @@ impl Committer {
         self.submit(unit, true).await
     }
 
-    /// Writes the usage record of a request that changed nothing. `strict` syncs it first.
+    /// Writes the usage record of a request that changed nothing. `is_strict` syncs it first.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it could not be written.
-    pub async fn record_usage(&self, record: UsageRecord, strict: bool) -> Result<(), Error> {
-        let unit = async move |_: &mut Conn<'_>| Ok(Change::nothing(()).with_usage(record.clone()));
-        self.submit(unit, strict).await
+    pub async fn record_usage(&self, record: UsageRecord, is_strict: bool) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Box::new(Use { record, is_strict, reply })).await?;
+        answer.await.map_err(|_| closed())?
     }
 
     /// Runs upkeep that no audit record speaks of: sessions, leases, the state of the outbox.
@@ -208,11 +242,17 @@ impl Committer {
         T: Send + 'static,
         E: From<Error> + Retry + Send + 'static,
     {
-        let closed = || E::from(Error::Unavailable("the database is being closed".to_owned()));
-        let queue = self.queue.lock().ok().and_then(|queue| queue.clone()).ok_or_else(closed)?;
         let (reply, answer) = oneshot::channel();
-        let unit: Box<dyn Unit> = Box::new(Work { run, is_change, result: None, reply });
-        queue.send(unit).await.map_err(|_| closed())?;
+        self.enqueue(Box::new(Work { run, is_change, result: None, reply })).await?;
         answer.await.map_err(|_| closed())?
     }
+
+    async fn enqueue(&self, unit: Box<dyn Unit>) -> Result<(), Error> {
+        let queue = self.queue.lock().ok().and_then(|queue| queue.clone()).ok_or_else(closed)?;
+        queue.send(unit).await.map_err(|_| closed())
+    }
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the database is being closed".to_owned())
 }

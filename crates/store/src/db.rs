@@ -180,6 +180,8 @@ impl Store {
             Target::Sqlite(options) => Readers::Sqlite(
                 SqlitePoolOptions::new()
                     .max_connections(8)
+                    // A file does not go away as a server does; the test is a trip of its own.
+                    .test_before_acquire(false)
                     .acquire_timeout(Duration::from_secs(10))
                     .connect_with((*options).create_if_missing(false).pragma("query_only", "on"))
                     .await?,

@@ -15,6 +15,12 @@ macro_rules! columns {
     };
 }
 
+/// Rows of one statement: each statement is a trip to the database, on SQLite to its thread.
+const ROWS: usize = 8;
+
+/// The beginning of a statement that inserts [`ROWS`] rows at once.
+const INSERT_MANY: &str = concat!("INSERT INTO usage_records (", columns!(), ") ");
+
 statements! {
     INSERT = concat!("INSERT INTO usage_records (", columns!(), ")
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
@@ -69,8 +75,37 @@ impl TryFrom<Row> for UsageRecord {
     }
 }
 
-/// Adds a record; the committer does.
-pub(crate) async fn insert(conn: &mut Conn<'_>, record: &UsageRecord) -> Result<(), Error> {
+/// Adds the records of a batch; the committer does.
+pub(crate) async fn insert(conn: &mut Conn<'_>, records: &[UsageRecord]) -> Result<(), Error> {
+    let (chunks, rest) = records.as_chunks::<ROWS>();
+    for chunk in chunks {
+        on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(INSERT_MANY);
+            sql.push_values(chunk, |mut row, record| {
+                row.push_bind(record.federation_id.as_ref().map_or("", FederationId::as_str))
+                    .push_bind(record.request_id.as_str())
+                    .push_bind(record.at_ms)
+                    .push_bind(record.key_id.as_str())
+                    .push_bind(&record.method)
+                    .push_bind(&record.resource_type)
+                    .push_bind(&record.resource_id)
+                    .push_bind(i64::from(record.status))
+                    .push_bind(record.decision.as_str())
+                    .push_bind(&record.reason)
+                    .push_bind(record.duration_us)
+                    .push_bind(&record.source)
+                    .push_bind(&record.user_agent);
+            });
+            sql.build().execute(db).await.map(drop)
+        })?;
+    }
+    for record in rest {
+        insert_one(conn, record).await?;
+    }
+    Ok(())
+}
+
+async fn insert_one(conn: &mut Conn<'_>, record: &UsageRecord) -> Result<(), Error> {
     on_db!(conn, db => sqlx::query(INSERT)
         .bind(record.federation_id.as_ref().map_or("", FederationId::as_str))
         .bind(record.request_id.as_str())

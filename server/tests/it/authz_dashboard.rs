@@ -14,8 +14,10 @@ use crate::house::{Browser, FROM_OUR_PAGE, House, form, house};
 /// Statuses for an admin, a manager, the operator of the federation, and the operator of another.
 type Row = (&'static str, &'static str, &'static str, [u16; 4]);
 
-const FEDERATION: &str = "slug=new&name=New&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
-const EDIT: &str = "version=1&name=Renamed&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
+const FEDERATION: &str =
+    "slug=new&name=New&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
+const EDIT: &str =
+    "version=1&name=Renamed&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
 const KEY: &str = "federation=own&name=another&scope=read-only&lifetime_days=30&idempotency_token=t1";
 
 /// The order counts: what comes later stands on what came before.
@@ -59,7 +61,8 @@ async fn scene(house: &House) -> Scene {
     let scope = Scope::of([(ResourceKind::Users, Verb::Read)]);
     let (key, _) = house.key("own", "own-1", scope.clone()).await;
     house.key("other", "other-1", scope).await;
-    let seq = house.log().await.iter().position(|line| line.starts_with("key.issued done own-1")).unwrap() + 1;
+    let seq =
+        house.log().await.iter().position(|line| line.starts_with("key.issued done own-1")).unwrap() + 1;
     Scene { key: key.to_string(), seq: seq.to_string() }
 }
 
@@ -88,10 +91,27 @@ async fn every_route_for_every_role() {
         let scene = scene(&house).await;
         let browser = house.signed_in(role).await;
         for (method, path, body, statuses) in ROUTES {
+            let before = house.log().await.len();
             let answer = send(&browser, method, &scene.path(path), body).await;
             let words: Vec<&str> = ["admin", "manager", "operator", "operator of another"].to_vec();
+            let told = house.log().await.split_off(before);
+            let outcome = match (*method, answer.status) {
+                ("POST", 200 | 303) => Some(" done "),
+                ("POST", 403) => Some(" refused "),
+                _ => None,
+            };
+            let is_told = match outcome {
+                Some(outcome) => told.len() == 1 && told[0].contains(outcome),
+                None => told.is_empty(),
+            };
+            if !is_told {
+                wrong.push(format!("{method} {path} as {} is on record as {told:?}", words[column]));
+            }
             if answer.status != statuses[column] {
-                wrong.push(format!("{method} {path} as {}: {}, not {}", words[column], answer.status, statuses[column]));
+                wrong.push(format!(
+                    "{method} {path} as {}: {}, not {}",
+                    words[column], answer.status, statuses[column]
+                ));
             }
             // Another federation is not only closed, it is not mentioned.
             if column == 3 && answer.status == 200 {
@@ -113,7 +133,8 @@ async fn signed_out_every_route_leads_to_the_sign_in() {
     let house = house().await;
     let scene = scene(&house).await;
     let before = house.log().await;
-    let strangers = [None, Some("__Host-keyward=AAAAAAAAAAAAAAAAAAAAAA"), Some("keyward=x"), Some("__Host-keyward=")];
+    let strangers =
+        [None, Some("__Host-keyward=AAAAAAAAAAAAAAAAAAAAAA"), Some("keyward=x"), Some("__Host-keyward=")];
     for cookie in strangers {
         let browser = Browser { house: &house, cookie: cookie.map(str::to_owned) };
         for (method, path, body, _) in ROUTES {
@@ -182,8 +203,10 @@ async fn no_change_is_begun_on_another_site() {
         &[("origin", "https://evil.test"), ("sec-fetch-site", "same-origin")],
         &[("referer", "https://keyward.test/keys")],
     ];
-    let others = [("POST", "/auth/sign-out", ""), ("POST", "/api/search", "text=own"), ("POST", "/nowhere", "")];
-    let posts = ROUTES.iter().filter(|row| row.0 == "POST").map(|(method, path, body, _)| (*method, *path, *body));
+    let others =
+        [("POST", "/auth/sign-out", ""), ("POST", "/api/search", "text=own"), ("POST", "/nowhere", "")];
+    let posts =
+        ROUTES.iter().filter(|row| row.0 == "POST").map(|(method, path, body, _)| (*method, *path, *body));
     for (_, path, body) in posts.chain(others) {
         let path = scene.path(path);
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
@@ -217,7 +240,8 @@ async fn no_change_comes_by_get_or_as_another_media_type() {
             let mut headers = FROM_OUR_PAGE.to_vec();
             headers.push(("content-type", media_type));
             let answer = admin.send("POST", &path, &headers, (*body).to_owned()).await;
-            let needs_no_form = path.ends_with("/pause") || path.ends_with("/resume") || path.ends_with("/archive");
+            let needs_no_form =
+                path.ends_with("/pause") || path.ends_with("/resume") || path.ends_with("/archive");
             assert_eq!(answer.status, 415, "{path} {media_type} {needs_no_form}");
         }
     }
@@ -263,7 +287,13 @@ async fn every_answer_of_the_dashboard_has_its_headers() {
     answers.push(("nowhere".to_owned(), admin.get("/nowhere").await));
     for (what, answer) in answers {
         let csp = answer.header("content-security-policy");
-        for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "object-src 'none'", "'nonce-"] {
+        for part in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "object-src 'none'",
+            "'nonce-",
+        ] {
             assert!(csp.contains(part), "{what}: {csp}");
         }
         assert!(!csp.contains("unsafe-inline"), "{what}: {csp}");

@@ -42,7 +42,8 @@ const ROUTES: &[(&str, &str)] = &[
 const BODY: &str = r#"{"userName":"stranger","displayName":"stranger","Operations":[{"op":"replace","value":{"active":false}}]}"#;
 
 async fn ask(house: &House, method: &str, path: &str, credentials: &[Vec<u8>]) -> Answer {
-    let mut request = Request::builder().method(method).uri(path).header("content-type", "application/scim+json");
+    let mut request =
+        Request::builder().method(method).uri(path).header("content-type", "application/scim+json");
     for credential in credentials {
         request = request.header(AUTHORIZATION, HeaderValue::from_bytes(credential).unwrap());
     }
@@ -187,7 +188,8 @@ async fn the_name_of_the_scheme_has_no_case() {
 async fn what_is_below_scim_answers_as_scim_whatever_the_path() {
     let house = crate::house::house().await;
     let mut wrong = Vec::new();
-    for path in ["/scim", "/scim/", "/scim//", "/scim/okta/", "/scim/%FF/v2/Users", "/scim/okta/v2/Users/%FF"] {
+    for path in ["/scim", "/scim/", "/scim//", "/scim/okta/", "/scim/%FF/v2/Users", "/scim/okta/v2/Users/%FF"]
+    {
         for method in ["GET", "POST"] {
             let answer = ask(&house, method, path, &[]).await;
             let is_scim = answer.header("content-type").starts_with("application/scim+json");

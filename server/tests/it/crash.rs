@@ -44,7 +44,9 @@ async fn push(url: String, key: String, name: String, ledger: Ledger, counted: w
     let count = || counted.send_modify(|count| *count += 1);
     for number in 0.. {
         let body = json!({ "userName": format!("{name}-{number}"), "active": true });
-        let Ok(answer) = client.post(&url).bearer_auth(&key).body(body.to_string()).send().await else { return };
+        let Ok(answer) = client.post(&url).bearer_auth(&key).body(body.to_string()).send().await else {
+            return;
+        };
         assert_eq!(answer.status(), 201);
         let Ok(user) = answer.bytes().await else { return };
         let user: Value = serde_json::from_slice(&user).unwrap();
@@ -63,7 +65,9 @@ async fn push(url: String, key: String, name: String, ledger: Ledger, counted: w
         }
         if number % 3 == 2 {
             note(&id, &|entry| entry.is_in_doubt = true);
-            let Ok(answer) = client.delete(format!("{url}/{id}")).bearer_auth(&key).send().await else { return };
+            let Ok(answer) = client.delete(format!("{url}/{id}")).bearer_auth(&key).send().await else {
+                return;
+            };
             assert_eq!(answer.status(), 204);
             note(&id, &|entry| entry.is_deleted = true);
             count();
@@ -85,7 +89,8 @@ async fn users(running: &Running, key: &str) -> BTreeMap<String, i64> {
             break;
         }
         let total = usize::try_from(page["totalResults"].as_u64().unwrap()).unwrap();
-        found.extend(resources.iter().map(|user| (user["id"].as_str().unwrap().to_owned(), version_of(user))));
+        found
+            .extend(resources.iter().map(|user| (user["id"].as_str().unwrap().to_owned(), version_of(user))));
         if found.len() >= total {
             break;
         }

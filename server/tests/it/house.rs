@@ -83,7 +83,7 @@ impl House {
         let clock = Arc::new(TestClock::default());
         let keyward = testing::open(database.target.clone(), Arc::clone(&clock)).await;
         let router =
-            serve::router(&keyward, &shell(&keyward), oidc(), POLICY, always_ready()).ok().expect("a router");
+            serve::router(&keyward, &shell(&keyward), oidc(), POLICY, always_ready()).expect("a router");
         let door = door(&keyward, POLICY);
         Self { keyward, clock, database, router, door }
     }
@@ -167,7 +167,11 @@ fn shell(keyward: &Arc<Keyward>) -> Shell {
     let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::default());
     Shell {
         headers: HeaderPolicy::new(Arc::clone(&entropy), true),
-        requests: Requests { clock, entropy: Arc::clone(keyward.entropy()), proxies: TrustedProxies::default() },
+        requests: Requests {
+            clock,
+            entropy: Arc::clone(keyward.entropy()),
+            proxies: TrustedProxies::default(),
+        },
         limits: RequestLimits::new(BODY_BYTES),
         origin: OwnOrigin::new(OWN),
     }

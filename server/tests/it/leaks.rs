@@ -46,7 +46,9 @@ impl Needles {
             }
         }
         for form in forms {
-            self.0.extend(form.as_bytes().windows(WINDOW).map(|window| <[u8; WINDOW]>::try_from(window).unwrap()));
+            self.0.extend(
+                form.as_bytes().windows(WINDOW).map(|window| <[u8; WINDOW]>::try_from(window).unwrap()),
+            );
         }
     }
 
@@ -165,7 +167,15 @@ fn id_in(key: &str) -> String {
 
 /// Every page that there is.
 async fn read_all_pages(witness: &mut Witness<'_>, keys: &[String]) {
-    for path in ["/", "/federations", "/federations/okta", "/federations/entra", "/keys", "/audit", "/keys/new?federation=okta"] {
+    for path in [
+        "/",
+        "/federations",
+        "/federations/okta",
+        "/federations/entra",
+        "/keys",
+        "/audit",
+        "/keys/new?federation=okta",
+    ] {
         assert_eq!(witness.page(path).await, 200, "{path}");
     }
     for key in keys {
@@ -232,12 +242,18 @@ async fn a_key_is_in_the_one_answer_that_showed_it_and_nowhere_else() {
         assert_eq!(witness.scim(Method::GET, "/scim/okta/v2/Users", &keys[2], "").await, 401);
         // A key where none belongs: refused, and not repeated anywhere.
         let key = keys[1].clone();
-        assert_eq!(witness.scim(Method::GET, &format!("/scim/okta/v2/Users?access_token={key}"), &key, "").await, 400);
+        assert_eq!(
+            witness.scim(Method::GET, &format!("/scim/okta/v2/Users?access_token={key}"), &key, "").await,
+            400
+        );
         for request in [
             witness.client.get(witness.running.url("/scim/okta/v2/Users")).basic_auth("key", Some(&key)),
             witness.client.get(witness.running.url("/scim/okta/v2/Users")).header("authorization", &key),
             witness.client.get(witness.running.url("/scim/okta/v2/Users")).bearer_auth(format!("{key}{key}")),
-            witness.client.get(witness.running.url("/scim/okta/v2/Users")).header("cookie", format!("key={key}")),
+            witness
+                .client
+                .get(witness.running.url("/scim/okta/v2/Users"))
+                .header("cookie", format!("key={key}")),
         ] {
             assert_eq!(witness.kept("a key in the wrong place", request).await, 401);
         }
@@ -268,12 +284,20 @@ async fn a_key_is_in_the_one_answer_that_showed_it_and_nowhere_else() {
         // The search finds what is there.
         let mut planted = Needles::default();
         planted.add(&keys[0]);
-        assert!(planted.find(format!("…{}…", BASE64_STANDARD.encode(format!("ab{}", keys[0]))).as_bytes()).is_some());
+        assert!(
+            planted
+                .find(format!("…{}…", BASE64_STANDARD.encode(format!("ab{}", keys[0]))).as_bytes())
+                .is_some()
+        );
     }
 }
 
 /// Presents a key in a place where none belongs, and searches for it afterwards.
-async fn misplace(place: &Place, key: &str, send: impl AsyncFn(&reqwest::Client, &Running) -> Vec<u16>) -> String {
+async fn misplace(
+    place: &Place,
+    key: &str,
+    send: impl AsyncFn(&reqwest::Client, &Running) -> Vec<u16>,
+) -> String {
     let running = place.start("trace").await;
     let statuses = send(&http_client(), &running).await;
     let taken = if statuses.iter().all(|status| (400..500).contains(status)) {
@@ -287,7 +311,9 @@ async fn misplace(place: &Place, key: &str, send: impl AsyncFn(&reqwest::Client,
     needles.add(secret_part(key));
     let places = [("the log", log.into_bytes()), ("the database", database_bytes(&place.database))];
     let found = places.iter().filter_map(|(what, bytes)| {
-        needles.find(bytes).map(|around| format!("{:?}: {what} holds it: …{around}…\n", place.database.engine))
+        needles
+            .find(bytes)
+            .map(|around| format!("{:?}: {what} holds it: …{around}…\n", place.database.engine))
     });
     taken + &found.collect::<String>()
 }

@@ -17,6 +17,7 @@ mod scim_refusals;
 mod authz_dashboard;
 mod authz_scim;
 mod forms;
+mod typed_text;
 
 mod crash;
 mod leaks;

@@ -70,12 +70,12 @@ const BODIES: &[&str] = &[
 
 #[tokio::test]
 async fn no_body_is_a_failure_of_ours() {
+    let mut wrong = Vec::new();
     for house in houses().await {
         let client = house.client("okta").await;
         let user = format!("/Users/{}", client.user("mia").await);
         let group = format!("/Groups/{}", client.group("Staff").await);
         let before = house.population("okta").await;
-        let mut wrong = Vec::new();
         let sent = [("content-type", "application/scim+json")];
         for body in BODIES {
             for (method, path) in [
@@ -95,7 +95,8 @@ async fn no_body_is_a_failure_of_ours() {
                 }
             }
         }
-        let bytes: [&[u8]; 4] = [b"\xff\xfe{\x00}\x00", b"\xc3\x28", b"{\"userName\":\"\xff\"}", b"\x1f\x8b\x08\x00\x00"];
+        let bytes: [&[u8]; 4] =
+            [b"\xff\xfe{\x00}\x00", b"\xc3\x28", b"{\"userName\":\"\xff\"}", b"\x1f\x8b\x08\x00\x00"];
         for body in bytes {
             let answer = client.send("POST", "/Users", &sent, body.to_vec()).await;
             answer.assert_scim_error(400, "bytes that are no text");
@@ -103,10 +104,10 @@ async fn no_body_is_a_failure_of_ours() {
         let zipped = [sent[0], ("content-encoding", "gzip")];
         let answer = client.send("POST", "/Users", &zipped, b"\x1f\x8b\x08\x00\x00".to_vec()).await;
         assert!(matches!(answer.status, 400 | 415), "{}", answer.body);
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert_eq!(house.population("okta").await, before);
         house.close().await;
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Paths and queries below the base, and the statuses that they may have.
@@ -163,10 +164,10 @@ const ADDRESSES: &[(&str, &[u16])] = &[
 
 #[tokio::test]
 async fn no_address_is_a_failure_of_ours() {
+    let mut wrong = Vec::new();
     for house in houses().await {
         let client = house.client("okta").await;
         client.user("mia").await;
-        let mut wrong = Vec::new();
         for (path, statuses) in ADDRESSES {
             let path = path.replace('{', "%7B").replace('}', "%7D");
             let answer = client.get(&path).await;
@@ -177,9 +178,9 @@ async fn no_address_is_a_failure_of_ours() {
                 answer.assert_scim_error(answer.status, &path);
             }
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         house.close().await;
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test]
@@ -220,7 +221,9 @@ async fn no_header_is_a_failure_of_ours() {
         let id = client.user("mia").await;
         let path = format!("/Users/{id}");
         let large = "9".repeat(100);
-        for value in ["", "*", "W/", "\"\"", "W/\"1", "1", large.as_str(), "W/\"-1\"", "a, b", "W/\"1\", \"2\""] {
+        for value in
+            ["", "*", "W/", "\"\"", "W/\"1", "1", large.as_str(), "W/\"-1\"", "a, b", "W/\"1\", \"2\""]
+        {
             for name in ["if-match", "if-none-match"] {
                 let answer = client.send("GET", &path, &[(name, value)], "").await;
                 assert!(matches!(answer.status, 200 | 304 | 412), "{name} {value}: {}", answer.body);

@@ -133,8 +133,9 @@ async fn okta_looks_up_creates_updates_and_deactivates() {
         let off = json!([{ "op": "replace", "value": { "active": false } }]);
         assert_eq!(client.patch(&path, &off).await.json()["active"], json!(false));
 
-        let group =
-            client.post("/Groups", &json!({ "schemas": [GROUP_URN], "displayName": "Staff", "members": [] })).await;
+        let group = client
+            .post("/Groups", &json!({ "schemas": [GROUP_URN], "displayName": "Staff", "members": [] }))
+            .await;
         assert_eq!(group.status, 201);
         let id = group.id();
         let group = format!("/Groups/{id}");

@@ -61,7 +61,8 @@ async fn a_request_that_is_wrong_is_400_with_its_keyword() {
             let what = format!("{method} {path} {body}");
             assert_eq!(answer.assert_scim_error(400, &what).as_deref(), Some(*keyword), "{what}");
         }
-        for query in ["userName co \"m\"", "userName eq", "userName like \"m\"", "(", "emails.value eq \"x\""] {
+        for query in ["userName co \"m\"", "userName eq", "userName like \"m\"", "(", "emails.value eq \"x\""]
+        {
             let answer = client.get(&format!("/Users{}", filter(query))).await;
             assert_eq!(answer.assert_scim_error(400, query).as_deref(), Some("invalidFilter"), "{query}");
         }
@@ -149,13 +150,19 @@ async fn what_is_not_there_is_404_and_a_method_that_is_not_there_is_405() {
     for house in houses().await {
         let client = house.client("okta").await;
         let id = client.user("mia").await;
-        for path in ["", "/", "/users", "/Users/not-an-id", "/Planets", "/Users/a/b", "/ServiceProviderConfigs"] {
+        for path in
+            ["", "/", "/users", "/Users/not-an-id", "/Planets", "/Users/a/b", "/ServiceProviderConfigs"]
+        {
             client.get(path).await.assert_scim_error(404, path);
         }
         let user = format!("/Users/{id}");
-        for (method, path) in
-            [("PUT", "/Users"), ("PATCH", "/Users"), ("DELETE", "/Users"), ("POST", user.as_str()), ("TRACE", "/Groups")]
-        {
+        for (method, path) in [
+            ("PUT", "/Users"),
+            ("PATCH", "/Users"),
+            ("DELETE", "/Users"),
+            ("POST", user.as_str()),
+            ("TRACE", "/Groups"),
+        ] {
             client.send(method, path, &[], Body::empty()).await.assert_scim_error(405, method);
         }
         for (method, path) in [
@@ -201,7 +208,10 @@ async fn a_taken_name_is_409_and_adopts_nobody() {
             client.post("/Users", &json!({ "userName": "MIA", "externalId": "new", "active": false })).await,
             client.put(&format!("/Users/{max}"), &json!({ "userName": "Mia" })).await,
             client
-                .patch(&format!("/Users/{max}"), &json!([{ "op": "replace", "path": "userName", "value": "mia" }]))
+                .patch(
+                    &format!("/Users/{max}"),
+                    &json!([{ "op": "replace", "path": "userName", "value": "mia" }]),
+                )
                 .await,
             client.post("/Groups", &json!({ "displayName": "STAFF" })).await,
             client.put(&format!("/Groups/{other}"), &json!({ "displayName": "staff" })).await,
@@ -220,9 +230,14 @@ async fn only_json_is_read() {
     for house in houses().await {
         let client = house.client("okta").await;
         let body = |name: &str| json!({ "userName": name }).to_string();
-        for media_type in
-            ["text/plain", "application/xml", "application/x-www-form-urlencoded", "", "application/jsonp", "json"]
-        {
+        for media_type in [
+            "text/plain",
+            "application/xml",
+            "application/x-www-form-urlencoded",
+            "",
+            "application/jsonp",
+            "json",
+        ] {
             let answer = client.send("POST", "/Users", &[("content-type", media_type)], body("a")).await;
             answer.assert_scim_error(415, media_type);
         }
@@ -251,9 +266,12 @@ async fn a_paused_federation_is_503_with_the_time_to_come_back() {
         let client = house.client("okta").await;
         let slug = Slug::parse("okta").unwrap();
         ops::federations::pause(&house.admin(), &slug).await.unwrap();
-        for (method, path, body) in
-            [("GET", "/Users", ""), ("POST", "/Users", r#"{"userName":"a"}"#), ("GET", "/Schemas", ""), ("GET", "/x", "")]
-        {
+        for (method, path, body) in [
+            ("GET", "/Users", ""),
+            ("POST", "/Users", r#"{"userName":"a"}"#),
+            ("GET", "/Schemas", ""),
+            ("GET", "/x", ""),
+        ] {
             let answer = client.send(method, path, &[], body).await;
             assert_eq!(answer.assert_scim_error(503, path), None);
             let seconds: u32 = answer.header("retry-after").parse().unwrap();

@@ -47,9 +47,13 @@ async fn a_stop_under_load_loses_no_request_and_ends_with_0() {
                             match client.post(&url).bearer_auth(&key).body(body).send().await {
                                 Ok(answer) => {
                                     assert_eq!(answer.status(), 201);
-                                    let body = answer.bytes().await.expect("an answer that began is finished");
+                                    let body =
+                                        answer.bytes().await.expect("an answer that began is finished");
                                     let user: Value = serde_json::from_slice(&body).unwrap();
-                                    acknowledged.lock().unwrap().push(user["id"].as_str().unwrap().to_owned());
+                                    acknowledged
+                                        .lock()
+                                        .unwrap()
+                                        .push(user["id"].as_str().unwrap().to_owned());
                                     counted.send_modify(|count| *count += 1);
                                 }
                                 Err(error) => {
@@ -72,7 +76,8 @@ async fn a_stop_under_load_loses_no_request_and_ends_with_0() {
 
             let again = place.start("info").await;
             let client = http_client();
-            for id in acknowledged.lock().unwrap().iter() {
+            let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
+            for id in acknowledged {
                 let url = again.url(&format!("/scim/okta/v2/Users/{id}"));
                 assert_eq!(client.get(url).bearer_auth(&key).send().await.unwrap().status(), 200, "{id}");
             }

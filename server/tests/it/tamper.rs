@@ -18,7 +18,8 @@ use crate::{
     process::Place,
 };
 
-const DROP_TRIGGERS_SQLITE: &str = "DROP TRIGGER audit_records_no_update; DROP TRIGGER audit_records_no_delete;
+const DROP_TRIGGERS_SQLITE: &str =
+    "DROP TRIGGER audit_records_no_update; DROP TRIGGER audit_records_no_delete;
     DROP TRIGGER audit_head_stays";
 const DROP_TRIGGERS_POSTGRES: &str = "DROP TRIGGER audit_records_no_update ON audit_records;
     DROP TRIGGER audit_records_no_truncate ON audit_records; DROP TRIGGER audit_head_stays ON audit_head";
@@ -80,7 +81,10 @@ impl Scene {
     }
 
     async fn close(self) {
-        assert!(matches!(verify_store(&self.store).await.unwrap(), Verdict::Whole(_)), "everything was put back");
+        assert!(
+            matches!(verify_store(&self.store).await.unwrap(), Verdict::Whole(_)),
+            "everything was put back"
+        );
         self.store.close().await;
     }
 }
@@ -139,11 +143,22 @@ async fn every_column_of_a_record_is_held() {
                 scene.check(&sql, ChainFault::Content { seq }).await;
             }
             let link = "prev_hash = 'ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff'";
-            scene.check(&format!("UPDATE audit_records SET {link} WHERE seq = {seq}"), ChainFault::Link { seq }).await;
-            for change in
-                ["actor_kind = 'ghost'", "action = 'x'", "outcome = 'x'", "federation_id = 'x'", "key_id = ''"]
-            {
-                let verdict = scene.verdict_after(&format!("UPDATE audit_records SET {change} WHERE seq = {seq}")).await;
+            scene
+                .check(
+                    &format!("UPDATE audit_records SET {link} WHERE seq = {seq}"),
+                    ChainFault::Link { seq },
+                )
+                .await;
+            for change in [
+                "actor_kind = 'ghost'",
+                "action = 'x'",
+                "outcome = 'x'",
+                "federation_id = 'x'",
+                "key_id = ''",
+            ] {
+                let verdict = scene
+                    .verdict_after(&format!("UPDATE audit_records SET {change} WHERE seq = {seq}"))
+                    .await;
                 let Verdict::Unreadable(told) = &verdict else { panic!("{change}: {verdict:?}") };
                 assert!(told.contains(&format!("audit record {seq}:")), "{change}: {told}");
             }
@@ -164,7 +179,8 @@ async fn records_that_are_taken_out_swapped_or_put_in_are_found() {
         scene.check(&delete("> 5"), ChainFault::End { expected: 15, found: 5 }).await;
         scene.check(&delete("> 0"), ChainFault::End { expected: 15, found: 0 }).await;
 
-        let swap = "UPDATE audit_records SET seq = -1 WHERE seq = 7; UPDATE audit_records SET seq = 7 WHERE seq = 8;
+        let swap =
+            "UPDATE audit_records SET seq = -1 WHERE seq = 7; UPDATE audit_records SET seq = 7 WHERE seq = 8;
             UPDATE audit_records SET seq = 8 WHERE seq = -1";
         scene.check(swap, ChainFault::Link { seq: 7 }).await;
         let close_the_gap = "DELETE FROM audit_records WHERE seq = 7;
@@ -179,10 +195,19 @@ async fn records_that_are_taken_out_swapped_or_put_in_are_found() {
         };
         scene.check(&insert("16"), ChainFault::Link { seq: 16 }).await;
         scene.check(&insert("99"), ChainFault::Gap { expected: 16, found: 99 }).await;
-        scene.check(&format!("DELETE FROM audit_records WHERE seq = 9; {}", insert("9")), ChainFault::Link { seq: 9 }).await;
+        scene
+            .check(
+                &format!("DELETE FROM audit_records WHERE seq = 9; {}", insert("9")),
+                ChainFault::Link { seq: 9 },
+            )
+            .await;
         // What stands before the first place is part of the log, too.
         let verdict = scene.verdict_after(&insert("0")).await;
-        assert_eq!(verdict, Verdict::Broken(ChainFault::Gap { expected: 1, found: 0 }), "a record at place 0");
+        assert_eq!(
+            verdict,
+            Verdict::Broken(ChainFault::Gap { expected: 1, found: 0 }),
+            "a record at place 0"
+        );
         scene.close().await;
     }
 }
@@ -205,7 +230,10 @@ async fn who_can_hash_is_found_at_the_next_record_or_at_the_head() {
             scene.records[8].hash
         );
         scene.run(&cut).await;
-        assert!(matches!(verify_store(&scene.store).await.unwrap(), Verdict::Whole(ChainHead { seq: 9, .. })));
+        assert!(matches!(
+            verify_store(&scene.store).await.unwrap(),
+            Verdict::Whole(ChainHead { seq: 9, .. })
+        ));
         let told = String::from_utf8(scene.place.run(&["audit", "verify"]).await.stdout).unwrap();
         assert!(told.contains("The chain is whole: 9 records"), "{told}");
         assert!(told.contains("Nothing outside of this database vouches for the head"), "{told}");
@@ -224,7 +252,8 @@ async fn a_hundred_random_changes_are_all_found_where_they_are() {
         };
         for _ in 0..100 {
             let seq = i64::try_from(below(15) + 1).unwrap();
-            let column = ["actor_id", "actor_name", "target", "request_id", "detail", "hash", "prev_hash"][below(7)];
+            let column =
+                ["actor_id", "actor_name", "target", "request_id", "detail", "hash", "prev_hash"][below(7)];
             let place = below(10) + 1;
             let letter = char::from_digit(u32::try_from(below(26)).unwrap() + 10, 36).unwrap();
             // One character more, somewhere.
@@ -249,7 +278,10 @@ async fn the_program_names_the_first_bad_record_and_ends_with_1() {
         assert_eq!(whole.status.code(), Some(0), "{}", String::from_utf8_lossy(&whole.stderr));
         assert!(String::from_utf8_lossy(&whole.stdout).starts_with("The chain is whole: 15 records"));
         for (sql, words) in [
-            ("UPDATE audit_records SET actor_name = 'x' WHERE seq IN (7, 9)", "record 7 is not as it was written"),
+            (
+                "UPDATE audit_records SET actor_name = 'x' WHERE seq IN (7, 9)",
+                "record 7 is not as it was written",
+            ),
             ("DELETE FROM audit_records WHERE seq = 4", "record 4 is missing"),
             ("DELETE FROM audit_head", "the audit chain was not verified"),
             ("DROP TABLE audit_records", "the audit chain was not verified"),

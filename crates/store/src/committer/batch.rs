@@ -173,6 +173,10 @@ async fn transaction(
     let mut events: Vec<AuditEvent> = Vec::new();
     let mut uses: Vec<UsageRecord> = Vec::new();
     for unit in units {
+        if let Some(record) = unit.only_usage() {
+            uses.push(record);
+            continue;
+        }
         execute(conn, "SAVEPOINT unit").await?;
         // A unit that panics must not take the committer with it; its batch is undone.
         let ran = AssertUnwindSafe(unit.run(conn)).catch_unwind().await;
@@ -194,8 +198,8 @@ async fn transaction(
 /// Writes usage records, and what they say about their keys: first use, last use, count.
 async fn write_usage(conn: &mut Conn<'_>, uses: &[UsageRecord]) -> Result<(), Error> {
     let mut by_key: BTreeMap<(&FederationId, &KeyId), (i64, &UsageRecord)> = BTreeMap::new();
+    usage::insert(conn, uses).await?;
     for record in uses {
-        usage::insert(conn, record).await?;
         if let (Decision::Allowed, Some(federation_id)) = (record.decision, &record.federation_id) {
             let entry = by_key.entry((federation_id, &record.key_id)).or_insert((0, record));
             entry.0 += 1;
