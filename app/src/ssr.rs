@@ -64,9 +64,11 @@ pub fn request_id() -> Option<String> {
     use_context::<Cx<Admin>>().map(|cx| cx.request().id.to_string())
 }
 
-/// A value of the query string; an empty one counts as absent.
+/// A value of the query string; an empty one counts as absent, and so does one with U+0000, which
+/// no database takes.
 pub fn query(name: &str) -> Option<String> {
-    use_query_map().with_untracked(|map| map.get(name)).filter(|value| !value.trim().is_empty())
+    let is_value = |value: &String| !value.trim().is_empty() && !value.contains('\0');
+    use_query_map().with_untracked(|map| map.get(name)).filter(is_value)
 }
 
 /// A value of the path.
@@ -79,4 +81,9 @@ pub fn set_status(status: u16) {
     if let (Some(response), Ok(status)) = (use_context::<ResponseOptions>(), StatusCode::from_u16(status)) {
         response.set_status(status);
     }
+}
+
+/// Sets the status of a server function's answer from what went wrong.
+pub fn answer_with(error: &UiError) {
+    set_status(error.kind.status());
 }

@@ -197,6 +197,12 @@ pub fn sign_in_problem(code: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// A text as it stands in HTML where the renderer writes what it is given: in `<title>` and
+/// `<textarea>`.
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +211,11 @@ mod tests {
     fn numbers_have_separators() {
         let texts: Vec<String> = [0, 12, 999, 1_000, 3_204_118, -4_500].into_iter().map(number).collect();
         assert_eq!(texts, ["0", "12", "999", "1,000", "3,204,118", "-4,500"]);
+    }
+
+    #[test]
+    fn markup_is_text() {
+        assert_eq!(escaped("</title><a b=\"&amp;\">"), "&lt;/title&gt;&lt;a b=&quot;&amp;amp;&quot;&gt;");
     }
 
     #[test]

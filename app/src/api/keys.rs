@@ -17,7 +17,7 @@ pub struct Activity {
 /// What has come with a key so far.
 #[server(endpoint = "keys/activity", input = GetUrl)]
 pub async fn key_activity(key: String) -> Result<Activity, UiError> {
-    activity(&key).await
+    activity(&key).await.inspect_err(crate::ssr::answer_with)
 }
 
 #[cfg(feature = "ssr")]

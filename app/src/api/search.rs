@@ -19,7 +19,7 @@ pub struct Hit {
 /// Federations and keys whose name, slug or last four hold the text; at most 8.
 #[server(endpoint = "search", input = GetUrl)]
 pub async fn search(text: String) -> Result<Vec<Hit>, UiError> {
-    let cx = crate::ssr::admin_cx()?;
-    let hits = ops::search::find(&cx, &text, 8).await?;
+    let found = async { Ok(ops::search::find(&crate::ssr::admin_cx()?, &text, 8).await?) };
+    let hits = found.await.inspect_err(crate::ssr::answer_with)?;
     Ok(hits.into_iter().map(|hit| Hit { title: hit.title, detail: hit.detail, href: hit.path }).collect())
 }

@@ -171,7 +171,7 @@ impl Form {
 
     /// Lines of text.
     pub fn area(&self, field: Field, rows: u8) -> AnyView {
-        let value = self.value(field.name, &field.default);
+        let value = words::escaped(&self.value(field.name, &field.default));
         self.around(field, move |control| {
             view! {
                 <textarea

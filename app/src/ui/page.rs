@@ -10,6 +10,7 @@ use crate::{
     islands::palette::{Entry, Palette},
     ssr,
     ui::{callout::Callout, icon::Icon, status::Shape},
+    words,
 };
 
 /// The entries of the rail.
@@ -100,7 +101,7 @@ pub fn frame(section: Section, head: Head, body: AnyView) -> AnyView {
         }
     });
     view! {
-        <Title text=format!("{} · Keyward", head.title) />
+        <Title text=words::escaped(&format!("{} · Keyward", head.title)) />
         <a class="skip" href="#main">
             "Skip to content"
         </a>

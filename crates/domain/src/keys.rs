@@ -59,6 +59,31 @@ pub fn parse(text: &str) -> Result<PresentedKey<'_>, NotAKey> {
     if checksum(body) == given { Ok(PresentedKey { id, text }) } else { Err(NotAKey::Checksum) }
 }
 
+/// Whether a key, whole and with its checksum, stands somewhere in a text.
+pub fn is_in(text: &str) -> bool {
+    occurrences(text).any(|at| text.get(at..at + KEY_LENGTH).is_some_and(|part| parse(part).is_ok()))
+}
+
+/// A text fit to be kept: whatever begins like a key ends with its prefix.
+pub fn masked(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(KEY_PREFIX) {
+        kept.push_str(before);
+        kept.push_str(KEY_PREFIX);
+        rest =
+            after.trim_start_matches(|character: char| character.is_ascii_alphanumeric() || character == '_');
+        if rest.len() < after.len() {
+            kept.push('…');
+        }
+    }
+    kept + rest
+}
+
+fn occurrences(text: &str) -> impl Iterator<Item = usize> + '_ {
+    text.match_indices(KEY_PREFIX).map(|(at, _)| at)
+}
+
 /// The last four characters, by which people recognise a key.
 pub fn last_four(key: &Secret) -> String {
     let text = key.expose();
@@ -213,6 +238,18 @@ mod tests {
         assert_eq!(key.expose().len(), KEY_LENGTH);
         assert_eq!(parse(key.expose()).ok().map(|k| k.id), Some(id));
         assert_eq!(last_four(&key), key.expose()[KEY_LENGTH - 4..]);
+    }
+
+    #[test]
+    fn a_key_is_found_and_masked_wherever_it_stands() {
+        let key = key();
+        let text = format!("kwd_ and \"{}\", then kwd_x", key.expose());
+        assert!(is_in(&text));
+        assert_eq!(masked(&text), "kwd_ and \"kwd_…\", then kwd_…");
+        assert!(!is_in(&masked(&text)));
+        let cut = &key.expose()[..KEY_LENGTH - 1];
+        assert!(!is_in(cut) && !is_in("kwd_é") && !is_in(""));
+        assert_eq!(masked("nothing"), "nothing");
     }
 
     #[test]

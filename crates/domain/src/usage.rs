@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FederationId, KeyId, Millis, RequestId};
+use crate::{FederationId, KeyId, Millis, RequestId, keys};
 
 /// What was decided on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,5 +67,27 @@ pub struct UsageRecord {
 
 /// Makes a user agent fit to be kept: at most 200 characters, no control characters.
 pub fn clean_user_agent(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    clean(text, 200)
+}
+
+/// Makes what a client sent fit for a record: at most `limit` characters, no control characters, no
+/// key.
+pub fn clean(text: &str, limit: usize) -> String {
+    let text: String = keys::masked(text).chars().filter(|character| !character.is_control()).collect();
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_short_and_shows_no_key() {
+        assert_eq!(clean("a\0b\r\nc", 10), "abc");
+        assert_eq!(clean("éééé", 3), "ééé");
+        assert_eq!(clean("at kwd_0123/Users", 100), "at kwd_…/Users");
+    }
 }

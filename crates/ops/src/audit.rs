@@ -140,7 +140,8 @@ pub async fn verify(keyward: &Keyward) -> Result<Verdict, Error> {
 pub async fn verify_store(store: &store::Store) -> Result<Verdict, Error> {
     let mut reader = store.read().await?;
     let mut walk = ChainWalk::default();
-    let mut seq = 0;
+    // A record before the first place is as much a forgery as any other.
+    let mut seq = i64::MIN;
     let mut head = None;
     loop {
         let records = match store::audit::after(&mut reader.conn(), seq, 1_000).await {

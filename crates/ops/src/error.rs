@@ -122,6 +122,7 @@ impl From<store::Error> for Error {
             store::Error::Unavailable(_) | store::Error::Absent(_) | store::Error::Serialization => {
                 Self::Unavailable(error)
             }
+            store::Error::Refused(what) => Self::invalid("value", what),
             store::Error::Corrupt(_) | store::Error::Newer(_) => Self::Internal(error.to_string()),
         }
     }

@@ -19,8 +19,8 @@ use crate::{
     Cx, Error, ScimClient,
     scim_client::Asked,
     users::{
-        IfMatch, Page, again, changed_attributes, check_version, equalities, narrow, stored_resource,
-        uniqueness, unsupported, window,
+        IfMatch, Page, again, changed_attributes, check_length, check_version, equalities, narrow,
+        stored_resource, uniqueness, unsupported, window,
     },
 };
 
@@ -312,6 +312,8 @@ fn row_of(group: &Group) -> Result<GroupRow, Error> {
         .resource
         .display_name()
         .ok_or_else(|| ScimError::invalid_value("displayName is required and not empty"))?;
+    check_length("displayName", display_name)?;
+    check_length("externalId", group.resource.external_id().unwrap_or_default())?;
     Ok(GroupRow {
         id: group.id.clone(),
         display_name: display_name.to_owned(),

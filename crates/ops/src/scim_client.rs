@@ -12,7 +12,7 @@ use domain::{
     federations::{Federation, FederationStatus},
     keys,
     scopes::{ResourceKind, Verb},
-    usage::{Decision, UsageRecord},
+    usage::{Decision, UsageRecord, clean},
 };
 use store::{Change, Conn};
 
@@ -78,7 +78,7 @@ pub async fn authenticate(
         return gate.refuse(of, Some(Decision::Refused), "federation is archived", not_accepted()).await;
     }
     if federation.slug.as_str() != slug {
-        let reason = format!("key of {} presented at {slug:?}", federation.slug);
+        let reason = format!("key of {} presented at {:?}", federation.slug, clean(slug, 100));
         return gate.refuse(of, Some(Decision::Refused), &reason, Error::NotFound("resource")).await;
     }
     if let Err(refusal) = key.scope.admits_source(request.source) {
@@ -247,7 +247,7 @@ impl Cx<ScimClient> {
                     reason: Some(reason.clone()),
                     ..self.directory_event(
                         action,
-                        asked.resource_id.as_deref().unwrap_or_default(),
+                        &clean(asked.resource_id.as_deref().unwrap_or_default(), 100),
                         &serde_json::json!({}),
                     )
                 };
@@ -265,8 +265,7 @@ impl Cx<ScimClient> {
     async fn failed<T>(&self, asked: &Asked, error: Error) -> Result<T, Error> {
         let decision =
             if matches!(error, Error::Forbidden(_)) { Decision::Denied } else { Decision::Allowed };
-        let reason: String = error.to_string().chars().take(300).collect();
-        self.record(asked, None, status_of(&error), decision, Some(&reason)).await?;
+        self.record(asked, None, status_of(&error), decision, Some(&error.to_string())).await?;
         Err(error)
     }
 
@@ -296,12 +295,12 @@ fn usage_record(
         at_ms: request.arrived_ms,
         federation_id,
         key_id,
-        method: asked.method.clone(),
-        resource_type: asked.resource_type.clone(),
-        resource_id: resource_id.map(str::to_owned).or_else(|| asked.resource_id.clone()),
+        method: clean(&asked.method, 20),
+        resource_type: clean(&asked.resource_type, 40),
+        resource_id: resource_id.or(asked.resource_id.as_deref()).map(|id| clean(id, 100)),
         status,
         decision,
-        reason: reason.map(str::to_owned),
+        reason: reason.map(|reason| clean(reason, 300)),
         duration_us: keyward.clock.monotonic_us() - request.arrived_us,
         source: request.source.map(|address| address.to_string()),
         user_agent: request.user_agent.clone(),

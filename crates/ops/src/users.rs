@@ -15,6 +15,9 @@ use store::{
 
 use crate::{Cx, Error, ScimClient, scim_client::Asked};
 
+/// The most bytes of a name or external id, in lower case.
+const LONGEST: usize = 1_000;
+
 /// A user, and what an answer shows beside it.
 #[derive(Debug, Clone)]
 pub struct User {
@@ -239,6 +242,8 @@ fn row_of(user: &User) -> Result<UserRow, Error> {
         .resource
         .user_name()
         .ok_or_else(|| ScimError::invalid_value("userName is required and not empty"))?;
+    check_length("userName", user_name)?;
+    check_length("externalId", user.resource.external_id().unwrap_or_default())?;
     Ok(UserRow {
         id: user.id.clone(),
         user_name: user_name.to_owned(),
@@ -249,6 +254,16 @@ fn row_of(user: &User) -> Result<UserRow, Error> {
         created_ms: user.created_ms,
         modified_ms: user.modified_ms,
     })
+}
+
+/// Refuses what no index holds: Postgres takes rows of 2,704 bytes.
+pub(crate) fn check_length(attribute: &str, text: &str) -> Result<(), Error> {
+    let length = scim::fold_case(text).len();
+    if length <= LONGEST {
+        return Ok(());
+    }
+    Err(ScimError::invalid_value(format!("{attribute}: at most {LONGEST} bytes are allowed, not {length}"))
+        .into())
 }
 
 /// The selection of a filter; `None` when nothing can match it.
@@ -359,6 +374,7 @@ pub(crate) fn again(error: store::Error) -> store::Error {
         | store::Error::Unavailable(_)
         | store::Error::Absent(_)
         | store::Error::Newer(_)
+        | store::Error::Refused(_)
         | store::Error::Corrupt(_) => error,
     }
 }
@@ -372,6 +388,7 @@ pub(crate) fn uniqueness(error: store::Error) -> Error {
         | store::Error::Unavailable(_)
         | store::Error::Absent(_)
         | store::Error::Newer(_)
+        | store::Error::Refused(_)
         | store::Error::Corrupt(_) => error.into(),
     }
 }

@@ -21,6 +21,9 @@ pub enum Error {
     /// The schema is that of a newer version of this program.
     #[error("it was made by a newer version of Keyward (its schema has number {0}); nothing was changed")]
     Newer(i64),
+    /// The database cannot hold a value: too long, or with a character that it does not take.
+    #[error("the database cannot hold a value: {0}")]
+    Refused(String),
     /// A row holds what no version of this program writes.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
@@ -50,6 +53,10 @@ impl From<sqlx::Error> for Error {
                 // too old to be written from.
                 match database.code().as_deref() {
                     Some("40001" | "40P01" | "517") => Self::Serialization,
+                    // Class 22 data exception, 54 program limit exceeded: the value is at fault.
+                    Some(code) if code.starts_with("22") || code.starts_with("54") => {
+                        Self::Refused(database.message().to_owned())
+                    }
                     _ => Self::Unavailable(database.message().to_owned()),
                 }
             }
@@ -77,6 +84,7 @@ impl Error {
             | Self::Unavailable(_)
             | Self::Absent(_)
             | Self::Newer(_)
+            | Self::Refused(_)
             | Self::Corrupt(_) => self,
         }
     }

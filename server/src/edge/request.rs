@@ -7,13 +7,19 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use domain::{RequestId, ids::IdChance, usage::clean_user_agent};
+use domain::{
+    RequestId,
+    ids::IdChance,
+    keys::KEY_PREFIX,
+    usage::{clean, clean_user_agent},
+};
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::USER_AGENT};
 use ops::{
     RequestInfo,
     ports::{Clock, Entropy},
 };
+use percent_encoding::percent_decode_str;
 use tracing::Instrument as _;
 
 use super::{accept::Peer, metrics::RouteClass};
@@ -62,7 +68,7 @@ pub async fn layer(State(requests): State<Requests>, mut request: Request, next:
         "request",
         request_id = %id,
         method = short(request.method().as_str(), 20),
-        path = short(request.uri().path(), 200)
+        path = shown(request.uri().path())
     );
     let handled = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
     let mut response = handled.unwrap_or_else(|_| defect(&id));
@@ -81,6 +87,12 @@ pub async fn layer(State(requests): State<Requests>, mut request: Request, next:
         }
     });
     response
+}
+
+/// A path as the log shows it: not long, and without a key, encoded or not.
+fn shown(path: &str) -> String {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    if decoded.contains(KEY_PREFIX) { clean(&decoded, 200) } else { short(path, 200).to_owned() }
 }
 
 /// The beginning of a text, at most `limit` bytes: a client does not decide how long our lines are.

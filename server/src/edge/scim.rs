@@ -11,15 +11,16 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::Response,
     routing::any,
 };
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use ops::{
     Cx, Error, Keyward, RequestInfo, ScimClient,
     scim_client::{self, Asked},
 };
+use percent_encoding::percent_decode_str;
 use scim::{ResourceType, ScimError, discovery};
 
 use self::answer::{json, problem};
@@ -27,14 +28,17 @@ use self::answer::{json, problem};
 /// The routes. Whatever is below `/scim/` is answered here, so that nothing there can be told apart
 /// without a key.
 pub fn routes(keyward: Arc<Keyward>) -> Router {
-    Router::new().route("/scim/{*path}", any(at_path)).with_state(keyward)
+    Router::new()
+        .route("/scim", any(answer_path))
+        .route("/scim/", any(answer_path))
+        .route("/scim/{*path}", any(answer_path))
+        .with_state(keyward)
 }
 
-async fn at_path(
-    State(keyward): State<Arc<Keyward>>,
-    Path(path): Path<String>,
-    request: Request,
-) -> Response {
+async fn answer_path(State(keyward): State<Arc<Keyward>>, request: Request) -> Response {
+    // What is no UTF-8 names nothing, and is refused like any other path that names nothing.
+    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+    let path = path.trim_start_matches("/scim").trim_start_matches('/');
     // What is not a base belongs to no federation.
     let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
     let is_base = endpoint.is_empty() || endpoint.starts_with('/');
@@ -47,7 +51,7 @@ async fn serve(keyward: Arc<Keyward>, federation: &str, path: &str, request: Req
     };
     let endpoint = Endpoint::of(path);
     let asked = endpoint.asked(request.method());
-    if request.uri().query().is_some_and(names_a_key) {
+    if names_a_key(request.uri()) {
         let error =
             ScimError::new(400, "a key was sent in the address; send it in the Authorization header only");
         return problem(&error.into());
@@ -59,9 +63,11 @@ async fn serve(keyward: Arc<Keyward>, federation: &str, path: &str, request: Req
     }
 }
 
-/// Whether a text holds something that begins like a key. Addresses end up in logs and histories.
-fn names_a_key(text: &str) -> bool {
-    text.contains(domain::keys::KEY_PREFIX)
+/// Whether an address holds something that begins like a key, encoded or not. Addresses end up in
+/// logs and histories.
+fn names_a_key(uri: &Uri) -> bool {
+    let path_and_query = uri.path_and_query().map_or("", |text| text.as_str());
+    percent_decode_str(path_and_query).decode_utf8_lossy().contains(domain::keys::KEY_PREFIX)
 }
 
 /// The bearer token (RFC 6750 2.1). More than one `Authorization` header is as good as none: one of
@@ -178,7 +184,7 @@ async fn discovered(
 ) -> Response {
     let (parts, _body) = request.into_parts();
     if parts.method != Method::GET {
-        return refuse(cx, asked, ScimError::new(405, "only GET is allowed here")).await;
+        return not_allowed(cx, asked, "GET").await;
     }
     let has_filter = parts.uri.query().is_some_and(|query| {
         query
@@ -197,6 +203,14 @@ async fn discovered(
     }
 }
 
+/// Refuses a method, and names those that there are (RFC 9110 15.5.6).
+async fn not_allowed(cx: &Cx<ScimClient>, asked: &Asked, methods: &'static str) -> Response {
+    let error = ScimError::new(405, format!("the methods of this endpoint are {methods}"));
+    let mut response = refuse(cx, asked, error).await;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
 /// Refuses a request of an accepted key, once that is recorded.
 async fn refuse(cx: &Cx<ScimClient>, asked: &Asked, error: ScimError) -> Response {
     match cx.refused_at_edge(asked, error.status, &error.detail).await {
@@ -207,8 +221,6 @@ async fn refuse(cx: &Cx<ScimClient>, asked: &Asked, error: ScimError) -> Respons
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -103,7 +103,7 @@ impl Writer {
             Error::Conflict(text) | Error::Unavailable(text) | Error::Absent(text) | Error::Corrupt(text) => {
                 text
             }
-            Error::Stale | Error::Newer(_) => error.to_string(),
+            Error::Stale | Error::Newer(_) | Error::Refused(_) => error.to_string(),
         });
         for unit in units {
             unit.answer(failure.clone().map_or(Ok(()), |text| Err(Error::Unavailable(text))));

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{
     answer::{empty, json, problem, resource},
-    base, refuse,
+    base, not_allowed, refuse,
 };
 
 /// A change that a client may ask for on one resource.
@@ -42,7 +42,7 @@ pub(super) async fn collection(
         };
     }
     if request.method() != Method::POST {
-        return refuse(cx, asked, ScimError::new(405, "GET and POST are allowed here")).await;
+        return not_allowed(cx, asked, "GET, POST").await;
     }
     let read = async {
         let selection = scim::query_selection(&query)?;
@@ -85,7 +85,7 @@ pub(super) async fn single(
         Method::PUT => read_replace(kind, id, request).await.map(Change::Replace),
         Method::PATCH => read_patch(request).await.map(Change::Patch),
         Method::DELETE => Ok(Change::Delete),
-        _ => Err(ScimError::new(405, "GET, PUT, PATCH and DELETE are allowed here")),
+        _ => return not_allowed(cx, asked, "GET, PUT, PATCH, DELETE").await,
     };
     let change = match change {
         Ok(change) => change,
@@ -218,10 +218,9 @@ impl Found {
 async fn read_replace(kind: ResourceType, id: &str, request: Request) -> Result<Resource, ScimError> {
     let bytes = body(request).await?;
     // The id of the path decides; another one in the body is a client that mixes two resources up.
-    let named = serde_json::from_slice::<Value>(&bytes)
-        .ok()
-        .and_then(|value| value.get("id")?.as_str().map(str::to_owned));
-    if named.is_some_and(|named| named != id) {
+    let value = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+    let ids = value.as_object().into_iter().flatten().filter(|(name, _)| name.eq_ignore_ascii_case("id"));
+    if ids.filter_map(|(_, value)| value.as_str()).any(|named| named != id) {
         return Err(ScimError::mutability("id in the body is not the id in the path"));
     }
     Resource::parse(kind, &bytes)
@@ -244,9 +243,15 @@ async fn body(request: Request) -> Result<Bytes, ScimError> {
         }
     }
     // The size is limited by the layer outside, which answers 413 by itself.
-    to_bytes(request.into_body(), usize::MAX)
+    let bytes = to_bytes(request.into_body(), usize::MAX)
         .await
-        .map_err(|_| ScimError::invalid_syntax("the body ended before it was whole"))
+        .map_err(|_| ScimError::invalid_syntax("the body ended before it was whole"))?;
+    if domain::keys::is_in(&String::from_utf8_lossy(&bytes)) {
+        return Err(ScimError::invalid_value(
+            "a key was sent in the body; send it in the Authorization header only",
+        ));
+    }
+    Ok(bytes)
 }
 
 /// The versions that a conditional header lists (RFC 9110 13.1); `None` for no condition or `*`.
