@@ -26,6 +26,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::metrics::RouteClass;
+
 /// The longest path with query, in bytes.
 pub const URL_BYTES: usize = 8 * 1024;
 
@@ -127,7 +129,7 @@ struct Reader {
 impl Reader {
     fn of(request: &Request) -> Self {
         Self {
-            is_scim: request.uri().path().starts_with("/scim/"),
+            is_scim: RouteClass::of(request.uri().path()) == RouteClass::Scim,
             is_http_1: request.version() < Version::HTTP_2,
         }
     }

@@ -43,6 +43,7 @@ impl RouteClass {
         match path {
             "/healthz" | "/readyz" => Self::Health,
             "/favicon.svg" | "/robots.txt" => Self::Asset,
+            "/scim" => Self::Scim,
             _ if path.starts_with("/scim/") => Self::Scim,
             _ if path.starts_with("/auth/") => Self::Auth,
             _ if path.starts_with("/pkg/") => Self::Asset,

@@ -18,6 +18,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, StatusCode, header::ORIGIN};
 
+use super::metrics::RouteClass;
+
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The origin that pages of ours have.
@@ -68,7 +70,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// Whether a route is opened by something that a browser does not send by itself.
 fn is_exempt(path: &str) -> bool {
-    ["/scim/", "/oauth/"].iter().any(|start| path.starts_with(start))
+    RouteClass::of(path) == RouteClass::Scim || path.starts_with("/oauth/")
 }
 
 /// Refuses changes that were not begun on a page of ours.

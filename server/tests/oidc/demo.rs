@@ -75,6 +75,7 @@ async fn everybody_of_the_demo_is_who_they_are_said_to_be() {
 #[tokio::test]
 async fn the_demo_provider_gives_codes_to_its_own_keyward_only() {
     let provider = start("127.0.0.1:0").await.unwrap();
+    server::out::http::install_crypto();
     let person = reqwest::Client::builder().no_proxy().build().unwrap();
     let good = "client_id=keyward-demo&redirect_uri=http%3A%2F%2F127.0.0.1%3A8080%2Fauth%2Fcallback\
                 &response_type=code&state=s&code_challenge=c&code_challenge_method=S256&person=ana";
