@@ -234,7 +234,8 @@ fn run(command: Command) -> Result<(), Exit> {
         }
         Command::Demo(arguments) => {
             let listen = config::demo_address(&arguments.listen)?;
-            logging::start(config::Logging { format: None, level: config::LogLevel::Info });
+            // The address is what a person looks for; requests would bury it.
+            logging::start(config::Logging { format: None, level: config::LogLevel::Warn });
             in_runtime(serve::demo(DemoOptions { listen, data_dir: arguments.data_dir }))
         }
         Command::Config(ConfigCommand::Check(arguments)) => {

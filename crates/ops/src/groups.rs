@@ -2,6 +2,8 @@
 //!
 //! Members stand in a table of their own; the stored resource has none.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Millis, ResourceId,
     audit::Action,
@@ -12,14 +14,14 @@ use scim::{Filter, Member, Op, Resource, ResourceType, ScimError};
 use serde_json::json;
 use store::{
     Change, Conn,
-    groups::{GroupRow, GroupSelection},
+    groups::{GroupRow, GroupSelection, MemberRow},
 };
 
 use crate::{
     Cx, Error, ScimClient,
     scim_client::Asked,
     users::{
-        IfMatch, Page, again, changed_attributes, check_length, check_version, equalities, narrow,
+        IfMatch, Page, again, changed_attributes, check_length, check_version, equalities, narrow, only,
         stored_resource, uniqueness, unsupported, window,
     },
 };
@@ -90,7 +92,7 @@ pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<Group, 
         cx.admit(Verb::Read, ResourceKind::Groups)?;
         let mut reader = cx.read().await?;
         let row = find(cx, &mut reader.conn(), id).await?;
-        with_members(cx, &mut reader.conn(), row, true).await
+        only(with_members(cx, &mut reader.conn(), vec![row], true).await?)
     };
     cx.answered(asked, found.await).await
 }
@@ -115,10 +117,7 @@ pub async fn list(
         let mut reader = cx.read().await?;
         let (total, rows) =
             store::groups::list(&mut reader.conn(), cx.federation_id(), &selection, limit, offset).await?;
-        let mut resources = Vec::with_capacity(rows.len());
-        for row in rows {
-            resources.push(with_members(cx, &mut reader.conn(), row, wants_members).await?);
-        }
+        let resources = with_members(cx, &mut reader.conn(), rows, wants_members).await?;
         Ok(Page { total: u64::try_from(total).unwrap_or(0), resources })
     };
     cx.answered(asked, found.await).await
@@ -198,7 +197,7 @@ where
         .commit(async move |conn: &mut Conn<'_>| {
             let row = find(&own, conn, &id).await?;
             check_version(if_match.as_deref(), row.version)?;
-            let before = with_members(&own, conn, row, true).await?;
+            let before = only(with_members(&own, conn, vec![row], true).await?)?;
             let mut whole = before.resource.clone();
             whole.set_members(before.members.clone());
             let mut resource = change(&whole)?;
@@ -279,32 +278,39 @@ async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<Grou
 }
 
 async fn members_of(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &ResourceId) -> Result<Vec<Member>, Error> {
-    let rows = store::groups::members(conn, cx.federation_id(), id).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Member {
-            kind: ResourceType::from_name(&row.member_kind),
-            value: row.member_id,
-            display: row.display,
-        })
-        .collect())
+    let rows = store::groups::members(conn, cx.federation_id(), id, id).await?;
+    Ok(rows.into_iter().map(member).collect())
 }
 
+fn member(row: MemberRow) -> Member {
+    Member { kind: ResourceType::from_name(&row.member_kind), value: row.member_id, display: row.display }
+}
+
+/// Groups with their members, by one query for all; the rows are in order of id.
 async fn with_members(
     cx: &Cx<ScimClient>,
     conn: &mut Conn<'_>,
-    row: GroupRow,
+    rows: Vec<GroupRow>,
     wants_members: bool,
-) -> Result<Group, Error> {
-    let members = if wants_members { members_of(cx, conn, &row.id).await? } else { Vec::new() };
-    Ok(Group {
-        resource: stored_resource(ResourceType::Group, &row.body)?,
-        id: row.id,
-        members,
-        version: row.version,
-        created_ms: row.created_ms,
-        modified_ms: row.modified_ms,
-    })
+) -> Result<Vec<Group>, Error> {
+    let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+    if let (Some(first), Some(last), true) = (rows.first(), rows.last(), wants_members) {
+        for row in store::groups::members(conn, cx.federation_id(), &first.id, &last.id).await? {
+            members.entry(row.group_id.clone()).or_default().push(member(row));
+        }
+    }
+    rows.into_iter()
+        .map(|row| {
+            Ok(Group {
+                resource: stored_resource(ResourceType::Group, &row.body)?,
+                members: members.remove(row.id.as_str()).unwrap_or_default(),
+                id: row.id,
+                version: row.version,
+                created_ms: row.created_ms,
+                modified_ms: row.modified_ms,
+            })
+        })
+        .collect()
 }
 
 fn row_of(group: &Group) -> Result<GroupRow, Error> {

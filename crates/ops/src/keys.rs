@@ -359,10 +359,9 @@ async fn replay(
 /// A key that the viewer may manage, and its federation; else the refusal is recorded.
 async fn managed(cx: &Cx<Admin>, key_id: &KeyId, action: Action) -> Result<(Key, Federation), Error> {
     let mut reader = cx.read().await?;
-    let stored = store::keys::by_id(&mut reader.conn(), key_id).await?.ok_or(Error::NotFound("key"))?;
-    let federation = store::federations::by_id(&mut reader.conn(), &stored.key.federation_id).await?;
-    let federation = federation.ok_or(Error::NotFound("key"))?;
+    let found = store::keys::with_federation(&mut reader.conn(), key_id).await?;
     drop(reader);
+    let (stored, federation) = found.ok_or(Error::NotFound("key"))?;
     if !cx.actor.role.may(Right::Read, Some(&federation.slug)) {
         return Err(Error::NotFound("key"));
     }

@@ -14,7 +14,7 @@ use domain::{
     scopes::{ResourceKind, Verb},
     usage::{Decision, UsageRecord, clean},
 };
-use store::{Change, Conn};
+use store::{Change, Conn, keys::StoredKey};
 
 use crate::{Actor, Cx, Error, Keyward, RequestInfo, ScimClient};
 
@@ -54,19 +54,14 @@ pub async fn authenticate(
     // Form and checksum before any look-up: what is not a key costs the database nothing.
     let presented = bearer.and_then(|text| keys::parse(text).ok()).ok_or_else(not_accepted)?;
     let mut reader = keyward.store.read().await?;
-    let stored = store::keys::by_id(&mut reader.conn(), &presented.id).await?;
+    let stored = store::keys::with_federation(&mut reader.conn(), &presented.id).await?;
+    drop(reader);
     let gate = Gate { keyward, request, asked, key_id: &presented.id };
     // An unknown id costs the same as a known one.
-    let hash = stored.as_ref().map_or(NO_HASH, |stored| stored.hash.as_str());
+    let hash = stored.as_ref().map_or(NO_HASH, |(stored, _)| stored.hash.as_str());
     let fits = keyward.vault.is_hash_of(presented.text, hash);
-    let Some(stored) = stored.filter(|_| fits) else {
+    let Some((StoredKey { key, .. }, federation)) = stored.filter(|_| fits) else {
         return gate.refuse(None, None, "unknown key", not_accepted()).await;
-    };
-    let key = stored.key;
-    let federation = store::federations::by_id(&mut reader.conn(), &key.federation_id).await?;
-    drop(reader);
-    let Some(federation) = federation else {
-        return Err(Error::Internal(format!("the federation of {} is not there", key.id)));
     };
     let of = Some((&federation, key.name.as_str()));
     let state = key.life.state(keyward.clock.now_ms());

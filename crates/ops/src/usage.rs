@@ -18,13 +18,12 @@ const MOST: i64 = 500;
 /// NotFound when there is no such key that the viewer may see.
 pub async fn of_key(cx: &Cx<Admin>, id: &KeyId, limit: i64) -> Result<Vec<UsageRecord>, Error> {
     let mut reader = cx.read().await?;
-    let key = store::keys::by_id(&mut reader.conn(), id).await?.ok_or(Error::NotFound("key"))?.key;
-    let federation = store::federations::by_id(&mut reader.conn(), &key.federation_id).await?;
-    let may = federation.is_some_and(|federation| cx.actor.role.may(Right::Read, Some(&federation.slug)));
-    if !may {
+    let found = store::keys::with_federation(&mut reader.conn(), id).await?;
+    let (stored, federation) = found.ok_or(Error::NotFound("key"))?;
+    if !cx.actor.role.may(Right::Read, Some(&federation.slug)) {
         return Err(Error::NotFound("key"));
     }
-    Ok(store::usage::of_key(&mut reader.conn(), &key.federation_id, id, limit.clamp(1, MOST)).await?)
+    Ok(store::usage::of_key(&mut reader.conn(), &stored.key.federation_id, id, limit.clamp(1, MOST)).await?)
 }
 
 /// The last requests to a federation, newest first.

@@ -1,5 +1,7 @@
 //! Users of the embedded directory, as a provisioning key handles them (RFC 7644 3.3–3.6).
 
+use std::collections::BTreeMap;
+
 use domain::{
     Millis, ResourceId,
     audit::Action,
@@ -10,6 +12,7 @@ use scim::{CompareValue, Filter, GroupRef, Op, Resource, ResourceType, ScimError
 use serde_json::{Value, json};
 use store::{
     Change, Conn,
+    groups::Membership,
     users::{UserRow, UserSelection},
 };
 
@@ -107,10 +110,7 @@ pub async fn list(
         let mut reader = cx.read().await?;
         let (total, rows) =
             store::users::list(&mut reader.conn(), cx.federation_id(), &selection, limit, offset).await?;
-        let mut resources = Vec::with_capacity(rows.len());
-        for row in rows {
-            resources.push(with_groups(cx, &mut reader.conn(), row).await?);
-        }
+        let resources = with_groups(cx, &mut reader.conn(), rows).await?;
         Ok(Page { total: u64::try_from(total).unwrap_or(0), resources })
     };
     cx.answered(asked, found.await).await
@@ -192,7 +192,7 @@ where
         .commit(async move |conn: &mut Conn<'_>| {
             let row = find(&own, conn, &id).await?;
             check_version(if_match.as_deref(), row.version)?;
-            let before = with_groups(&own, conn, row).await?;
+            let before = only(with_groups(&own, conn, vec![row]).await?)?;
             let resource = change(&before.resource)?;
             let changed = changed_attributes(&before.resource, &resource);
             if changed.is_empty() {
@@ -218,23 +218,39 @@ async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User
 
 async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User, Error> {
     let row = find(cx, conn, id).await?;
-    with_groups(cx, conn, row).await
+    only(with_groups(cx, conn, vec![row]).await?)
 }
 
-async fn with_groups(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, row: UserRow) -> Result<User, Error> {
-    let memberships = store::groups::groups_of(conn, cx.federation_id(), &row.id).await?;
-    let groups = memberships
-        .into_iter()
-        .map(|group| GroupRef { value: group.id, display: Some(group.display_name), is_direct: true })
-        .collect();
-    Ok(User {
-        resource: stored_resource(ResourceType::User, &row.body)?,
-        id: row.id,
-        version: row.version,
-        created_ms: row.created_ms,
-        modified_ms: row.modified_ms,
-        groups,
-    })
+/// Users with the groups that they are in, by one query for all; the rows are in order of id.
+async fn with_groups(
+    cx: &Cx<ScimClient>,
+    conn: &mut Conn<'_>,
+    rows: Vec<UserRow>,
+) -> Result<Vec<User>, Error> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+    let memberships = store::groups::groups_of(conn, cx.federation_id(), &first.id, &last.id).await?;
+    let mut groups: BTreeMap<String, Vec<GroupRef>> = BTreeMap::new();
+    for Membership { member_id, id, display_name } in memberships {
+        let group = GroupRef { value: id, display: Some(display_name), is_direct: true };
+        groups.entry(member_id).or_default().push(group);
+    }
+    rows.into_iter()
+        .map(|row| {
+            Ok(User {
+                resource: stored_resource(ResourceType::User, &row.body)?,
+                groups: groups.remove(row.id.as_str()).unwrap_or_default(),
+                id: row.id,
+                version: row.version,
+                created_ms: row.created_ms,
+                modified_ms: row.modified_ms,
+            })
+        })
+        .collect()
+}
+
+/// The one of one.
+pub(crate) fn only<T>(found: Vec<T>) -> Result<T, Error> {
+    found.into_iter().next().ok_or_else(|| Error::Internal("a row became none".to_owned()))
 }
 
 fn row_of(user: &User) -> Result<UserRow, Error> {

@@ -9,14 +9,17 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
+    ConnectOptions, Connection, PgConnection, Pool, Postgres, SqliteConnection,
     migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{Committer, Error};
+use crate::{
+    Committer, Error,
+    readers::{Readers, SqliteReader},
+};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
@@ -142,7 +145,7 @@ pub(crate) use on_db;
 /// A connection taken from the pool of readers; it never waits for the committer.
 pub enum Reader {
     /// To SQLite.
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(SqliteReader),
     /// To Postgres.
     Postgres(PoolConnection<Postgres>),
 }
@@ -151,20 +154,20 @@ impl Reader {
     /// The connection.
     pub fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(connection) => Conn::Sqlite(connection),
+            Self::Sqlite(reader) => Conn::Sqlite(reader.connection()),
             Self::Postgres(connection) => Conn::Postgres(connection),
         }
     }
 }
 
-enum Readers {
-    Sqlite(Pool<Sqlite>),
+enum Pools {
+    Sqlite(Box<Readers>),
     Postgres(Pool<Postgres>),
 }
 
 /// An open database: a pool of readers, and the committer.
 pub struct Store {
-    readers: Readers,
+    readers: Pools,
     committer: Committer,
 }
 
@@ -177,16 +180,8 @@ impl Store {
         // The committer comes first: it makes SQLite's file, which the readers then find.
         let committer = Committer::start(target.clone()).await?;
         let readers = match target {
-            Target::Sqlite(options) => Readers::Sqlite(
-                SqlitePoolOptions::new()
-                    .max_connections(8)
-                    // A file does not go away as a server does; the test is a trip of its own.
-                    .test_before_acquire(false)
-                    .acquire_timeout(Duration::from_secs(10))
-                    .connect_with((*options).create_if_missing(false).pragma("query_only", "on"))
-                    .await?,
-            ),
-            Target::Postgres(options) => Readers::Postgres(
+            Target::Sqlite(options) => Pools::Sqlite(Box::new(Readers::open(*options).await?)),
+            Target::Postgres(options) => Pools::Postgres(
                 PgPoolOptions::new()
                     .max_connections(16)
                     .acquire_timeout(Duration::from_secs(10))
@@ -203,8 +198,8 @@ impl Store {
     /// [`Error::Unavailable`] when none is free within ten seconds.
     pub async fn read(&self) -> Result<Reader, Error> {
         Ok(match &self.readers {
-            Readers::Sqlite(pool) => Reader::Sqlite(pool.acquire().await?),
-            Readers::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+            Pools::Sqlite(readers) => Reader::Sqlite(readers.take().await?),
+            Pools::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
         })
     }
 
@@ -217,8 +212,8 @@ impl Store {
     pub async fn close(&self) {
         self.committer.close().await;
         match &self.readers {
-            Readers::Sqlite(pool) => pool.close().await,
-            Readers::Postgres(pool) => pool.close().await,
+            Pools::Sqlite(readers) => readers.close().await,
+            Pools::Postgres(pool) => pool.close().await,
         }
     }
 }

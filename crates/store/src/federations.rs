@@ -21,7 +21,6 @@ statements! {
         max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, version = version + 1
         WHERE id = $1 AND version = $2";
     BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
-    BY_ID = concat!("SELECT ", columns!(), " FROM federations WHERE id = $1");
     LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
     USERS = "SELECT COUNT(*) FROM scim_users WHERE federation_id = $1";
     GROUPS = "SELECT COUNT(*) FROM scim_groups WHERE federation_id = $1";
@@ -43,6 +42,58 @@ struct Row {
     version: i64,
     created_ms: i64,
     updated_ms: i64,
+}
+
+/// The columns of a federation `f` beside another table's.
+macro_rules! joined_columns {
+    () => {
+        "f.id AS f_id, f.slug AS f_slug, f.name AS f_name, f.vendor AS f_vendor, f.status AS f_status,
+        f.owners AS f_owners, f.notes AS f_notes, f.max_age_days AS f_max_age_days,
+        f.overlap_hours AS f_overlap_hours, f.warn_days AS f_warn_days, f.version AS f_version,
+        f.created_ms AS f_created_ms, f.updated_ms AS f_updated_ms"
+    };
+}
+pub(crate) use joined_columns;
+
+/// A federation read beside another table's row.
+#[expect(clippy::struct_field_names, reason = "the aliases of the columns")]
+#[derive(FromRow)]
+pub(crate) struct JoinedRow {
+    f_id: String,
+    f_slug: String,
+    f_name: String,
+    f_vendor: String,
+    f_status: String,
+    f_owners: String,
+    f_notes: String,
+    f_max_age_days: i64,
+    f_overlap_hours: i64,
+    f_warn_days: i64,
+    f_version: i64,
+    f_created_ms: i64,
+    f_updated_ms: i64,
+}
+
+impl TryFrom<JoinedRow> for Federation {
+    type Error = Error;
+
+    fn try_from(row: JoinedRow) -> Result<Self, Error> {
+        Self::try_from(Row {
+            id: row.f_id,
+            slug: row.f_slug,
+            name: row.f_name,
+            vendor: row.f_vendor,
+            status: row.f_status,
+            owners: row.f_owners,
+            notes: row.f_notes,
+            max_age_days: row.f_max_age_days,
+            overlap_hours: row.f_overlap_hours,
+            warn_days: row.f_warn_days,
+            version: row.f_version,
+            created_ms: row.f_created_ms,
+            updated_ms: row.f_updated_ms,
+        })
+    }
 }
 
 impl TryFrom<Row> for Federation {
@@ -128,13 +179,6 @@ pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
 pub async fn by_slug(conn: &mut Conn<'_>, slug: &Slug) -> Result<Option<Federation>, Error> {
     let row: Option<Row> =
         on_db!(conn, db => sqlx::query_as(BY_SLUG).bind(slug.as_str()).fetch_optional(db).await)?;
-    row.map(Federation::try_from).transpose()
-}
-
-/// The federation with an id.
-pub async fn by_id(conn: &mut Conn<'_>, id: &FederationId) -> Result<Option<Federation>, Error> {
-    let row: Option<Row> =
-        on_db!(conn, db => sqlx::query_as(BY_ID).bind(id.as_str()).fetch_optional(db).await)?;
     row.map(Federation::try_from).transpose()
 }
 

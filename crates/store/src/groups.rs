@@ -39,14 +39,15 @@ statements! {
     COUNT_BY_DISPLAY_NAME = concat!("SELECT COUNT(*)", matching!("AND display_name_lower = $2"));
     COUNT_BY_EXTERNAL_ID = concat!("SELECT COUNT(*)", matching!("AND external_id = $3"));
     COUNT_BY_ID = concat!("SELECT COUNT(*)", matching!("AND id = $4"));
-    MEMBERS = "SELECT m.member_id, m.member_kind, COALESCE(u.user_name, g.display_name) AS display
+    // One trip for a page: its ids are in order, so the page lies between its first and its last.
+    MEMBERS = "SELECT m.group_id, m.member_id, m.member_kind, COALESCE(u.user_name, g.display_name) AS display
         FROM scim_group_members m
         LEFT JOIN scim_users u ON u.federation_id = m.federation_id AND u.id = m.member_id
         LEFT JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.member_id
-        WHERE m.federation_id = $1 AND m.group_id = $2 ORDER BY m.member_id";
-    GROUPS_OF = "SELECT g.id, g.display_name FROM scim_group_members m
+        WHERE m.federation_id = $1 AND m.group_id BETWEEN $2 AND $3 ORDER BY m.group_id, m.member_id";
+    GROUPS_OF = "SELECT m.member_id, g.id, g.display_name FROM scim_group_members m
         JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.group_id
-        WHERE m.federation_id = $1 AND m.member_id = $2 ORDER BY g.id";
+        WHERE m.federation_id = $1 AND m.member_id BETWEEN $2 AND $3 ORDER BY m.member_id, g.id";
     ADD_MEMBER = "INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind)
         VALUES ($1, $2, $3, $4) ON CONFLICT (federation_id, group_id, member_id) DO NOTHING";
     REMOVE_MEMBER = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 AND member_id = $3";
@@ -104,6 +105,8 @@ impl TryFrom<Row> for GroupRow {
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct MemberRow {
+    /// The group.
+    pub group_id: String,
     /// The id of a user or a group of the same federation.
     pub member_id: String,
     /// `User` or `Group`.
@@ -115,6 +118,8 @@ pub struct MemberRow {
 /// A group that somebody is in.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Membership {
+    /// Who is in it.
+    pub member_id: String,
     /// The group's id.
     pub id: String,
     /// The group's name.
@@ -245,24 +250,26 @@ pub async fn list(
     Ok((total, rows.into_iter().map(GroupRow::try_from).collect::<Result<_, _>>()?))
 }
 
-/// The members of a group.
+/// The members of the groups from one id to another, both included, in order of the group.
 pub async fn members(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
-    group_id: &ResourceId,
+    first: &ResourceId,
+    last: &ResourceId,
 ) -> Result<Vec<MemberRow>, Error> {
     Ok(on_db!(conn, db => sqlx::query_as(MEMBERS)
-        .bind(federation_id.as_str()).bind(group_id.as_str()).fetch_all(db).await)?)
+        .bind(federation_id.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(db).await)?)
 }
 
-/// The groups that a user or group is directly in.
+/// The groups that the users or groups from one id to another, both included, are directly in.
 pub async fn groups_of(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
-    member_id: &ResourceId,
+    first: &ResourceId,
+    last: &ResourceId,
 ) -> Result<Vec<Membership>, Error> {
     Ok(on_db!(conn, db => sqlx::query_as(GROUPS_OF)
-        .bind(federation_id.as_str()).bind(member_id.as_str()).fetch_all(db).await)?)
+        .bind(federation_id.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(db).await)?)
 }
 
 /// Adds a member; adding it again changes nothing.

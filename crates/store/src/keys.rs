@@ -2,11 +2,17 @@
 
 use domain::{
     FederationId, KeyId, Millis,
+    federations::Federation,
     keys::{Key, Life},
 };
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    db::on_db,
+    federations::{JoinedRow, joined_columns},
+    statements::statements,
+};
 
 macro_rules! columns {
     () => {
@@ -21,6 +27,10 @@ statements! {
         justification, issued_by, issued_ms, expires_ms, predecessor_id, version)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     BY_ID = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE id = $1");
+    WITH_FEDERATION = concat!("SELECT k.federation_id, k.id, k.name, k.hash, k.last_four, k.scope, k.justification,
+        k.issued_by, k.issued_ms, k.expires_ms, k.retires_ms, k.revoked_ms, k.revoked_by, k.predecessor_id,
+        k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, ", joined_columns!(),
+        " FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id WHERE k.id = $1");
     OF_FEDERATION = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 ORDER BY id");
     LIST = concat!("SELECT ", columns!(), " FROM provisioning_keys ORDER BY federation_id, id");
     SUCCEED = "UPDATE provisioning_keys SET successor_id = $4, retires_ms = $5, live_name = $6, version = version + 1
@@ -133,7 +143,25 @@ pub async fn insert(conn: &mut Conn<'_>, stored: &StoredKey) -> Result<(), Error
     })
 }
 
-/// The key with an id, whatever its federation: the look-up of a presented key.
+#[derive(FromRow)]
+struct WithFederation {
+    #[sqlx(flatten)]
+    key: Row,
+    #[sqlx(flatten)]
+    federation: JoinedRow,
+}
+
+/// The key with an id, and its federation: the one look-up of a presented key.
+pub async fn with_federation(
+    conn: &mut Conn<'_>,
+    id: &KeyId,
+) -> Result<Option<(StoredKey, Federation)>, Error> {
+    let row: Option<WithFederation> =
+        on_db!(conn, db => sqlx::query_as(WITH_FEDERATION).bind(id.as_str()).fetch_optional(db).await)?;
+    row.map(|row| Ok((row.key.try_into()?, row.federation.try_into()?))).transpose()
+}
+
+/// The key with an id, whatever its federation.
 pub async fn by_id(conn: &mut Conn<'_>, id: &KeyId) -> Result<Option<StoredKey>, Error> {
     let row: Option<Row> =
         on_db!(conn, db => sqlx::query_as(BY_ID).bind(id.as_str()).fetch_optional(db).await)?;

@@ -9,6 +9,7 @@
 
 mod db;
 mod error;
+mod readers;
 mod statements;
 
 pub mod committer;

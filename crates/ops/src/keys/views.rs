@@ -57,9 +57,8 @@ pub async fn list(cx: &Cx<Admin>, filter: &KeyFilter) -> Result<Vec<KeyView>, Er
 /// NotFound when there is none, or none that the viewer may see.
 pub async fn open(cx: &Cx<Admin>, id: &KeyId) -> Result<KeyView, Error> {
     let mut reader = cx.read().await?;
-    let stored = store::keys::by_id(&mut reader.conn(), id).await?.ok_or(Error::NotFound("key"))?;
-    let federation = store::federations::by_id(&mut reader.conn(), &stored.key.federation_id).await?;
-    let federation = federation.ok_or(Error::NotFound("key"))?;
+    let found = store::keys::with_federation(&mut reader.conn(), id).await?;
+    let (stored, federation) = found.ok_or(Error::NotFound("key"))?;
     if !cx.actor.role.may(Right::Read, Some(&federation.slug)) {
         return Err(Error::NotFound("key"));
     }
