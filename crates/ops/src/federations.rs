@@ -1,5 +1,7 @@
 //! Registering and running federations.
 
+use std::collections::BTreeMap;
+
 use domain::{
     FederationId, Millis,
     admins::{Admin, Right},
@@ -7,9 +9,10 @@ use domain::{
     federations::{
         Federation, FederationStatus, RotationPolicy, Slug, Vendor, check_name, check_text, parse_owners,
     },
+    keys::Key,
 };
 use serde_json::json;
-use store::{Change, Conn};
+use store::{Change, Conn, federations::Counts};
 
 use crate::{Cx, Error, unit::detail};
 
@@ -168,10 +171,20 @@ pub async fn register(cx: &Cx<Admin>, new: NewFederation) -> Result<Federation, 
 /// The federations that the viewer may see; archived ones last.
 pub async fn list(cx: &Cx<Admin>) -> Result<Vec<FederationView>, Error> {
     let mut reader = cx.read().await?;
-    let mut views = Vec::new();
-    for federation in visible(cx, &mut reader).await? {
-        views.push(view(cx, &mut reader, federation).await?);
+    let federations = visible(cx, &mut reader).await?;
+    let counts = store::federations::counts(&mut reader.conn(), None).await?;
+    let mut keys: BTreeMap<FederationId, Vec<Key>> = BTreeMap::new();
+    for key in store::keys::list(&mut reader.conn()).await? {
+        keys.entry(key.federation_id.clone()).or_default().push(key);
     }
+    let mut views: Vec<FederationView> = federations
+        .into_iter()
+        .map(|federation| {
+            let counts = counts.get(federation.id.as_str()).copied().unwrap_or_default();
+            let keys = keys.remove(&federation.id).unwrap_or_default();
+            view(cx, federation, counts, &keys)
+        })
+        .collect();
     views.sort_by_key(|view| view.federation.status == FederationStatus::Archived);
     Ok(views)
 }
@@ -183,7 +196,10 @@ pub async fn list(cx: &Cx<Admin>) -> Result<Vec<FederationView>, Error> {
 pub async fn open(cx: &Cx<Admin>, slug: &Slug) -> Result<FederationView, Error> {
     let mut reader = cx.read().await?;
     let federation = find(cx, &mut reader.conn(), slug).await?;
-    view(cx, &mut reader, federation).await
+    let counts = store::federations::counts(&mut reader.conn(), Some(&federation.id)).await?;
+    let counts = counts.get(federation.id.as_str()).copied().unwrap_or_default();
+    let keys = store::keys::of_federation(&mut reader.conn(), &federation.id).await?;
+    Ok(view(cx, federation, counts, &keys))
 }
 
 /// Changes name, vendor, owners, notes and policy. Keys that live keep their end.
@@ -328,26 +344,20 @@ pub(crate) async fn visible(cx: &Cx<Admin>, reader: &mut store::Reader) -> Resul
     Ok(federations)
 }
 
-async fn view(
-    cx: &Cx<Admin>,
-    reader: &mut store::Reader,
-    federation: Federation,
-) -> Result<FederationView, Error> {
-    let counts = store::federations::counts(&mut reader.conn(), &federation.id).await?;
-    let keys = store::keys::of_federation(&mut reader.conn(), &federation.id).await?;
+fn view(cx: &Cx<Admin>, federation: Federation, counts: Counts, keys: &[Key]) -> FederationView {
     let now_ms = cx.now_ms();
     let accepted = keys.iter().filter(|key| key.life.state(now_ms).is_accepted()).count();
     let is_open = federation.status != FederationStatus::Archived;
     let may = |right| is_open && cx.actor.role.may(right, Some(&federation.slug));
-    Ok(FederationView {
+    FederationView {
         base_url: cx.keyward.base_url(&federation.slug),
         accepted_keys: i64::try_from(accepted).unwrap_or(i64::MAX),
         users: counts.users,
         groups: counts.groups,
-        last_request_ms: counts.last_request_ms,
+        last_request_ms: keys.iter().filter_map(|key| key.life.last_used_ms).max(),
         may_run: may(Right::RunFederation),
         may_manage_keys: may(Right::ManageKeys),
         may_archive: may(Right::RegisterFederation),
         federation,
-    })
+    }
 }

@@ -1,5 +1,7 @@
 //! Federations.
 
+use std::collections::BTreeMap;
+
 use domain::{
     FederationId,
     federations::{Federation, FederationStatus, RotationPolicy, Slug, Vendor},
@@ -22,9 +24,10 @@ statements! {
         WHERE id = $1 AND version = $2";
     BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
     LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
-    USERS = "SELECT COUNT(*) FROM scim_users WHERE federation_id = $1";
-    GROUPS = "SELECT COUNT(*) FROM scim_groups WHERE federation_id = $1";
-    LAST_REQUEST = "SELECT MAX(last_used_ms) FROM provisioning_keys WHERE federation_id = $1";
+    USERS = "SELECT federation_id, COUNT(*) AS count FROM scim_users
+        WHERE CAST($1 AS TEXT) IS NULL OR federation_id = $1 GROUP BY federation_id";
+    GROUPS = "SELECT federation_id, COUNT(*) AS count FROM scim_groups
+        WHERE CAST($1 AS TEXT) IS NULL OR federation_id = $1 GROUP BY federation_id";
 }
 
 #[derive(FromRow)]
@@ -188,22 +191,37 @@ pub async fn list(conn: &mut Conn<'_>) -> Result<Vec<Federation>, Error> {
     rows.into_iter().map(Federation::try_from).collect()
 }
 
-/// What a federation holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a federation's directory holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Users in the embedded directory.
+    /// Users.
     pub users: i64,
-    /// Groups in the embedded directory.
+    /// Groups.
     pub groups: i64,
-    /// The last accepted request.
-    pub last_request_ms: Option<i64>,
 }
 
-/// Counts what a federation holds.
-pub async fn counts(conn: &mut Conn<'_>, id: &FederationId) -> Result<Counts, Error> {
-    let users = on_db!(conn, db => sqlx::query_scalar(USERS).bind(id.as_str()).fetch_one(db).await)?;
-    let groups = on_db!(conn, db => sqlx::query_scalar(GROUPS).bind(id.as_str()).fetch_one(db).await)?;
-    let last_request_ms =
-        on_db!(conn, db => sqlx::query_scalar(LAST_REQUEST).bind(id.as_str()).fetch_one(db).await)?;
-    Ok(Counts { users, groups, last_request_ms })
+#[derive(FromRow)]
+struct CountRow {
+    federation_id: String,
+    count: i64,
+}
+
+/// Counts what the directory of one federation, or of each, holds. One that holds nothing is not
+/// among them.
+pub async fn counts(
+    conn: &mut Conn<'_>,
+    only: Option<&FederationId>,
+) -> Result<BTreeMap<String, Counts>, Error> {
+    let only = only.map(FederationId::as_str);
+    let users: Vec<CountRow> =
+        on_db!(&mut *conn, db => sqlx::query_as(USERS).bind(only).fetch_all(db).await)?;
+    let groups: Vec<CountRow> = on_db!(conn, db => sqlx::query_as(GROUPS).bind(only).fetch_all(db).await)?;
+    let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+    for row in users {
+        counts.entry(row.federation_id).or_default().users = row.count;
+    }
+    for row in groups {
+        counts.entry(row.federation_id).or_default().groups = row.count;
+    }
+    Ok(counts)
 }
