@@ -40,7 +40,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                     crossorigin="anonymous"
                 />
                 <link rel="stylesheet" href=format!("/{pkg}/keyward.css") />
-                <link rel="icon" href=format!("/{pkg}/icons.svg") r#type="image/svg+xml" />
+                <link rel="icon" href="/favicon.svg" r#type="image/svg+xml" />
                 <HydrationScripts options islands=true />
                 <MetaTags />
             </head>

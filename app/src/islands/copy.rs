@@ -14,11 +14,12 @@ pub fn CopyButton(
     children: Children,
 ) -> impl IntoView {
     let (done, set_done) = signal(None::<bool>);
-    let word = move || match done.get() {
-        None => label.clone(),
-        Some(true) => "Copied".to_owned(),
-        Some(false) => "Press Ctrl+C".to_owned(),
+    let said = move || match done.get() {
+        None => "",
+        Some(true) => "Copied",
+        Some(false) => "Press Ctrl+C",
     };
+    let word = move || if done.get().is_some() { said().to_owned() } else { label.clone() };
     let click = move |_| {
         #[cfg(feature = "hydrate")]
         super::browser::copy(&target, move |copied| {
@@ -31,7 +32,11 @@ pub fn CopyButton(
     view! {
         <button class="btn sm needs-script" type="button" on:click=click>
             {children()}
-            <span role="status">{word}</span>
+            <span>{word}</span>
         </button>
+        // Beside the button, whose name it would swallow inside.
+        <span role="status" class="sr">
+            {said}
+        </span>
     }
 }

@@ -195,9 +195,10 @@ test('the copy button says Copied once it is', async ({ page, context }) => {
   await page.goto('/federations/gamma-keycloak');
   // Islands wake when the browser is idle; a click before that is lost.
   await expect(async () => {
-    await page.getByText('Copy base URL').click({ timeout: 1000 });
-    await expect(page.getByText('Copied', { exact: true })).toBeVisible({ timeout: 500 });
+    await page.getByRole('button', { name: 'Copy base URL' }).click({ timeout: 1000 });
+    await expect(page.getByRole('button', { name: 'Copied' })).toBeVisible({ timeout: 500 });
   }).toPass({ timeout: 15_000 });
+  await expect(page.getByRole('status').filter({ hasText: 'Copied' })).toHaveCount(1);
   expect(await pasted(page)).toBe(`${PUBLIC_URL}/scim/gamma-keycloak/v2`);
 });
 
