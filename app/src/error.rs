@@ -88,7 +88,7 @@ impl FromServerFnError for UiError {
             | ServerFnErrorErr::ServerError(_)
             | ServerFnErrorErr::MiddlewareError(_)
             | ServerFnErrorErr::Serialization(_) => {
-                Self::new(UiErrorKind::Internal, "Something went wrong on our side.")
+                Self::new(UiErrorKind::Internal, "Keyward has a defect and could not answer.")
             }
         }
     }
@@ -108,7 +108,7 @@ impl From<ops::Error> for UiError {
         };
         let message = match kind {
             // The text of an internal error is for the log.
-            UiErrorKind::Internal => "Something went wrong on our side. Nothing was changed.".to_owned(),
+            UiErrorKind::Internal => "Keyward has a defect and could not answer.".to_owned(),
             UiErrorKind::SignedOut
             | UiErrorKind::Forbidden
             | UiErrorKind::NotFound

@@ -7,6 +7,12 @@ use domain::{
     scopes::{Grant, ResourceKind, Scope, Verb},
 };
 
+/// Who may do what only an admin may.
+pub const NEEDS_ADMIN: &str = "Needs the role admin.";
+
+/// Who may run one federation and its keys.
+pub const NEEDS_OPERATOR: &str = "Needs the role admin, or operator of this federation.";
+
 /// A number with a thousands separator: `3,204`.
 pub fn number(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();

@@ -145,9 +145,9 @@ fn filter_form(filter: &AuditFilter, data: &AuditPage) -> impl IntoView + use<> 
                 <input id="to" name="to" type="date" value=query("to") />
             </div>
             {key}
-            <button class="btn">"Apply"</button>
+            <button class="btn">"Apply filter"</button>
             <a class="btn ghost" href="/audit">
-                "Clear"
+                "Clear filter"
             </a>
         </form>
     }
@@ -225,7 +225,7 @@ pub fn AuditEntry() -> impl IntoView {
                     <dd>{event.source.clone().unwrap_or_else(|| "No data".to_owned())}</dd>
                     <dt>"Request"</dt>
                     <dd>
-                        <code>{if event.request_id.is_empty() { "None".to_owned() } else { event.request_id.clone() }}</code>
+                        <code>{event.request_id.clone()}</code>
                     </dd>
                 </dl>
             </section>

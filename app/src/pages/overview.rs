@@ -53,7 +53,7 @@ pub fn Overview() -> impl IntoView {
                     {ending(&data.ending, now)}
                     <p class="muted small">
                         <a href="/audit">"Audit log"</a>
-                        {format!(": {}.", words::count(data.audit.seq, "record"))}
+                        {data.audit.as_ref().map(|head| format!(": {}.", words::count(head.seq, "record")))}
                     </p>
                 </section>
             </div>

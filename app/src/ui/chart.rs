@@ -26,7 +26,7 @@ struct Bar {
 }
 
 const FILLS: [&str; 3] = [r#"class="bar-allowed""#, r#"fill="url(#denied)""#, r#"fill="url(#refused)""#];
-const WORDS: [&str; 3] = ["Allowed", "Denied by scope", "Refused"];
+const WORDS: [&str; 3] = ["Allowed", "Denied", "Refused"];
 
 /// The top of the axis: 1, 2 or 5 times a power of ten, and even, so that its half is a whole number.
 fn top_of(most: i64) -> i64 {
@@ -140,7 +140,7 @@ fn finding(hours: &[HourCount], [allowed, denied, refused]: [i64; 3]) -> String 
     let peak =
         busiest.map(|hour| format!(" Busiest hour: {} UTC.", time::hour(hour.start_ms))).unwrap_or_default();
     format!(
-        "Requests by hour in the last 48 hours: {} in all, {} allowed, {} denied by scope, {} refused.{peak}",
+        "Requests by hour in the last 48 hours: {} in all, {} allowed, {} denied, {} refused.{peak}",
         words::number(total),
         words::number(allowed),
         words::number(denied),
@@ -219,7 +219,7 @@ mod tests {
         let hours = [hour(0, 3, 0, 0), hour(1, 1, 1, 0)];
         assert_eq!(
             finding(&hours, [4, 1, 0]),
-            "Requests by hour in the last 48 hours: 5 in all, 4 allowed, 1 denied by scope, 0 refused. Busiest hour: 1 Jan 00:00 UTC."
+            "Requests by hour in the last 48 hours: 5 in all, 4 allowed, 1 denied, 0 refused. Busiest hour: 1 Jan 00:00 UTC."
         );
         assert_eq!(finding(&[], [0; 3]), "No requests in the last 48 hours.");
     }

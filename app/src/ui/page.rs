@@ -1,6 +1,6 @@
 //! The frame of a page: rail, breadcrumb, heading, sentence, actions; and the page of a failure.
 
-use domain::admins::{Admin, Right};
+use domain::admins::{Admin, Right, Role};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use ops::Cx;
@@ -179,10 +179,10 @@ fn account(admin: &Admin) -> AnyView {
 }
 
 fn role_word(admin: &Admin) -> String {
-    match admin.role.visible() {
-        None if admin.role.as_str() == "admin" => "Admin".to_owned(),
-        None => "Manager, reads everything".to_owned(),
-        Some(own) => {
+    match &admin.role {
+        Role::Admin => "Admin".to_owned(),
+        Role::Manager => "Manager, reads everything".to_owned(),
+        Role::Operator(own) => {
             let names: Vec<&str> = own.iter().map(domain::federations::Slug::as_str).collect();
             format!("Operator of {}", names.join(", "))
         }

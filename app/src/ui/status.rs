@@ -96,7 +96,7 @@ pub fn of_key(view: &KeyView, now_ms: Millis) -> (Shape, String) {
         KeyState::Expired if view.key.successor_id.is_some() => said(Shape::Ended, "Expired"),
         KeyState::Expired => said(Shape::Broken, "Expired"),
         KeyState::Unused | KeyState::InUse | KeyState::Retiring => match view.federation.status {
-            FederationStatus::Archived => said(Shape::Ended, "Closed"),
+            FederationStatus::Archived => said(Shape::Ended, "Archived"),
             FederationStatus::Paused => said(Shape::Held, "Paused"),
             FederationStatus::Live if view.state == KeyState::Retiring => said(Shape::Moving, "Retiring"),
             FederationStatus::Live if view.ends_soon => {

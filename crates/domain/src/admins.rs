@@ -30,7 +30,7 @@ pub enum Role {
     Admin,
     /// Runs the named federations, sees nothing else.
     Operator(Vec<Slug>),
-    /// Reads everything but secrets, attests, approves.
+    /// Reads everything but secrets.
     Manager,
 }
 

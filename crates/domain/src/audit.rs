@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{FederationId, KeyId, Millis};
+use crate::{FederationId, KeyId, Millis, hex};
 
 /// 64 hexadecimal digits of SHA-256.
 pub type HashText = String;
@@ -72,12 +72,16 @@ actions! {
     KeyRevoked = "key.revoked", "revoked key";
     /// A key was presented and not accepted.
     KeyRefused = "key.refused", "was refused";
+    /// Users were asked for, and the scope denied it.
+    UserRead = "user.read", "read users";
     /// A user was created.
     UserCreated = "user.created", "created user";
     /// A user was replaced or patched.
     UserUpdated = "user.updated", "updated user";
     /// A user was deleted.
     UserDeleted = "user.deleted", "deleted user";
+    /// Groups were asked for, and the scope denied it.
+    GroupRead = "group.read", "read groups";
     /// A group was created.
     GroupCreated = "group.created", "created group";
     /// A group was replaced or patched.
@@ -181,7 +185,7 @@ pub struct AuditEvent {
     pub target: Option<String>,
     /// Source address.
     pub source: Option<String>,
-    /// The request that caused it; empty for timers.
+    /// The request that caused it.
     pub request_id: String,
     /// More, as a JSON object: what changed, with values that are not secret.
     pub detail: String,
@@ -331,15 +335,6 @@ fn hash_of(seq: i64, event: &AuditEvent, prev_hash: &str) -> HashText {
     field(Some(&event.request_id));
     field(Some(&event.detail));
     hex(&hasher.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! dialect it speaks, owners, and a rotation policy. To add a vendor, add a variant and a row of
 //! each method of [`Vendor`].
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, FederationId, HOUR_MS, Invalid, Millis};
+use crate::{DAY_MS, FederationId, Invalid, Millis};
 
 /// One trust between an identity provider and a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,12 +210,15 @@ impl FederationStatus {
     }
 }
 
+/// How long an old key may stay accepted beside its successor, in hours.
+pub const OVERLAP_HOURS: RangeInclusive<i64> = 1..=720;
+
 /// How long a key of a federation may live, and how its replacement goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotationPolicy {
     /// The longest life of a key, in days: 1 to 365.
     pub max_age_days: i64,
-    /// How long the old key stays accepted beside its successor, in hours: 1 to 720.
+    /// How long the old key stays accepted beside its successor, in hours: [`OVERLAP_HOURS`].
     pub overlap_hours: i64,
     /// How long before the end of a key people are warned, in days: 1 to 90, less than the
     /// maximum age.
@@ -234,14 +239,15 @@ impl RotationPolicy {
     /// One [`Invalid`] for each number that is out of range.
     pub fn check(self) -> Result<Self, Vec<Invalid>> {
         let mut faults = Vec::new();
-        let mut range = |field: &str, value: i64, low: i64, high: i64, unit: &str| {
-            if !(low..=high).contains(&value) {
+        let mut range = |field: &str, value: i64, allowed: RangeInclusive<i64>, unit: &str| {
+            if !allowed.contains(&value) {
+                let (low, high) = (allowed.start(), allowed.end());
                 faults.push(Invalid::new(field, format!("{value} is not {low} to {high} {unit}")));
             }
         };
-        range("max_age_days", self.max_age_days, 1, 365, "days");
-        range("overlap_hours", self.overlap_hours, 1, 720, "hours");
-        range("warn_days", self.warn_days, 1, 90, "days");
+        range("max_age_days", self.max_age_days, 1..=365, "days");
+        range("overlap_hours", self.overlap_hours, OVERLAP_HOURS, "hours");
+        range("warn_days", self.warn_days, 1..=90, "days");
         if faults.is_empty() && self.warn_days >= self.max_age_days && self.max_age_days > 1 {
             faults.push(Invalid::new(
                 "warn_days",
@@ -254,11 +260,6 @@ impl RotationPolicy {
     /// The longest life of a key in milliseconds.
     pub const fn max_age_ms(self) -> Millis {
         self.max_age_days * DAY_MS
-    }
-
-    /// The overlap in milliseconds.
-    pub const fn overlap_ms(self) -> Millis {
-        self.overlap_hours * HOUR_MS
     }
 
     /// The warning time in milliseconds.

@@ -31,6 +31,16 @@ pub const HOUR_MS: Millis = 3_600_000;
 /// One day in milliseconds.
 pub const DAY_MS: Millis = 24 * HOUR_MS;
 
+/// Bytes in lower-case hexadecimal, two digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// A value that cannot be accepted, in the words that the person who sent it reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("{field}: {message}")]
@@ -45,5 +55,14 @@ impl Invalid {
     /// Says that `field` cannot be accepted, and why.
     pub fn new(field: &str, message: impl Into<String>) -> Self {
         Self { field: field.to_owned(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_byte_is_two_lower_case_digits() {
+        assert_eq!(super::hex(&[0, 0x0f, 0xab, 0xff]), "000fabff");
+        assert_eq!(super::hex(&[]), "");
     }
 }

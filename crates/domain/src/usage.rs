@@ -41,7 +41,7 @@ pub struct UsageRecord {
     pub request_id: RequestId,
     /// When it arrived.
     pub at_ms: Millis,
-    /// The federation of the key; for a key that is not ours, the one whose base was asked.
+    /// The federation of the key; `None` for a key that is not ours.
     pub federation_id: Option<FederationId>,
     /// The key, or the id that an unknown key claimed.
     pub key_id: KeyId,

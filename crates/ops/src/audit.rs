@@ -107,9 +107,12 @@ pub async fn open(cx: &Cx<Admin>, seq: i64) -> Result<AuditRecord, Error> {
     if own { Ok(record) } else { Err(Error::NotFound("audit record")) }
 }
 
-/// The end of the chain.
-pub async fn head(cx: &Cx<Admin>) -> Result<ChainHead, Error> {
-    Ok(store::audit::head(&mut cx.read().await?.conn()).await?)
+/// The end of the chain; `None` for who may not read the whole of it.
+pub async fn head(cx: &Cx<Admin>) -> Result<Option<ChainHead>, Error> {
+    if !cx.actor.role.may(Right::ReadInstallation, None) {
+        return Ok(None);
+    }
+    Ok(Some(store::audit::head(&mut cx.read().await?.conn()).await?))
 }
 
 /// The people who stand in the log, for a filter.

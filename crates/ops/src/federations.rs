@@ -308,16 +308,24 @@ pub(crate) async fn allowed(
     right: Right,
     action: Action,
 ) -> Result<Federation, Error> {
-    let federation = find(cx, &mut cx.read().await?.conn(), slug).await?;
+    let found = store::federations::by_slug(&mut cx.read().await?.conn(), slug).await?;
+    let federation = found.ok_or(Error::NotFound("federation"))?;
     if !cx.actor.role.may(right, Some(&federation.slug)) {
         let role = cx.actor.role.as_str();
         let event = about(cx, action, &federation);
-        return cx.forbid(event, format!("the role {role} does not allow this")).await;
+        let refused = cx.forbid(event, format!("the role {role} does not allow this")).await;
+        // Who may not even see it learns nothing from the answer; the attempt is recorded.
+        return if cx.actor.role.may(Right::Read, Some(slug)) { refused } else { refused.map_err(hidden) };
     }
     if federation.status == FederationStatus::Archived {
         return Err(Error::Conflict(format!("{} is archived and takes no change", federation.name)));
     }
     Ok(federation)
+}
+
+/// A refusal, told like a thing that is not there; any other failure as it is.
+pub(crate) fn hidden(error: Error) -> Error {
+    if matches!(error, Error::Forbidden(_)) { Error::NotFound("federation") } else { error }
 }
 
 /// An audit event about a federation.

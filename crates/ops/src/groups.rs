@@ -69,6 +69,7 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, mut resource: Resource) 
         let own = cx.clone();
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
+                own.still_accepted(conn).await?;
                 let federation_id = own.federation_id();
                 let made_by = own.actor.key_id.as_str();
                 store::groups::insert(conn, federation_id, &row, made_by).await.map_err(uniqueness)?;
@@ -94,7 +95,7 @@ pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<Group, 
         let row = find(cx, &mut reader.conn(), id).await?;
         only(with_members(cx, &mut reader.conn(), vec![row], true).await?)
     };
-    cx.answered(asked, found.await).await
+    cx.answered(asked, Action::GroupRead, found.await).await
 }
 
 /// A page of the groups that match a filter: an `eq` of `displayName`, `externalId` or `id`, or
@@ -120,7 +121,7 @@ pub async fn list(
         let resources = with_members(cx, &mut reader.conn(), rows, wants_members).await?;
         Ok(Page { total: u64::try_from(total).unwrap_or(0), resources })
     };
-    cx.answered(asked, found.await).await
+    cx.answered(asked, Action::GroupRead, found.await).await
 }
 
 /// Replaces a group with its members. `if_match` holds the versions that the client accepts.
@@ -168,11 +169,12 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
         let (own, id) = (cx.clone(), id.to_owned());
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
+                own.still_accepted(conn).await?;
                 let row = find(&own, conn, &id).await?;
                 check_version(if_match.as_deref(), row.version)?;
                 let told = json!({ "id": row.id, "externalId": row.external_id });
                 let event = own.directory_event(Action::GroupDeleted, &row.display_name, &told);
-                store::groups::delete(conn, own.federation_id(), &row).await.map_err(again)?;
+                store::groups::delete(conn, own.federation_id(), &row, own.now_ms()).await.map_err(again)?;
                 Ok(Change::new((), event).with_usage(usage.clone()))
             })
             .await
@@ -195,6 +197,7 @@ where
     let (own, id) = (cx.clone(), id.to_owned());
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
+            own.still_accepted(conn).await?;
             let row = find(&own, conn, &id).await?;
             check_version(if_match.as_deref(), row.version)?;
             let before = only(with_members(&own, conn, vec![row], true).await?)?;
@@ -278,7 +281,7 @@ async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<Grou
 }
 
 async fn members_of(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &ResourceId) -> Result<Vec<Member>, Error> {
-    let rows = store::groups::members(conn, cx.federation_id(), id, id).await?;
+    let rows = store::groups::members(conn, cx.federation_id(), &[id]).await?;
     Ok(rows.into_iter().map(member).collect())
 }
 
@@ -286,7 +289,7 @@ fn member(row: MemberRow) -> Member {
     Member { kind: ResourceType::from_name(&row.member_kind), value: row.member_id, display: row.display }
 }
 
-/// Groups with their members, by one query for all; the rows are in order of id.
+/// Groups with their members, by one query for many.
 async fn with_members(
     cx: &Cx<ScimClient>,
     conn: &mut Conn<'_>,
@@ -294,8 +297,9 @@ async fn with_members(
     wants_members: bool,
 ) -> Result<Vec<Group>, Error> {
     let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
-    if let (Some(first), Some(last), true) = (rows.first(), rows.last(), wants_members) {
-        for row in store::groups::members(conn, cx.federation_id(), &first.id, &last.id).await? {
+    if wants_members {
+        let ids: Vec<&ResourceId> = rows.iter().map(|row| &row.id).collect();
+        for row in store::groups::members(conn, cx.federation_id(), &ids).await? {
             members.entry(row.group_id.clone()).or_default().push(member(row));
         }
     }

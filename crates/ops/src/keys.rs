@@ -362,10 +362,10 @@ async fn managed(cx: &Cx<Admin>, key_id: &KeyId, action: Action) -> Result<(Key,
     let found = store::keys::with_federation(&mut reader.conn(), key_id).await?;
     drop(reader);
     let (stored, federation) = found.ok_or(Error::NotFound("key"))?;
-    if !cx.actor.role.may(Right::Read, Some(&federation.slug)) {
-        return Err(Error::NotFound("key"));
-    }
-    let federation = allowed(cx, &federation.slug, Right::ManageKeys, action).await?;
+    let allowed = allowed(cx, &federation.slug, Right::ManageKeys, action).await;
+    // A key that may not be seen is told like one that is not there.
+    let federation = allowed
+        .map_err(|error| if matches!(error, Error::NotFound(_)) { Error::NotFound("key") } else { error })?;
     Ok((stored.key, federation))
 }
 

@@ -42,8 +42,8 @@ pub struct Overview {
     pub hours: Vec<HourCount>,
     /// The accepted keys that end next; at most 5.
     pub ending: Vec<KeyView>,
-    /// The end of the audit chain.
-    pub audit: ChainHead,
+    /// The end of the audit chain; `None` for who may not read the whole of it.
+    pub audit: Option<ChainHead>,
 }
 
 /// Something that needs somebody.
@@ -126,7 +126,7 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
         denied_24h: last_24h().map(|hour| hour.denied + hour.refused).sum(),
         needs: needs(&open, &keys, now_ms),
         ending,
-        audit: store::audit::head(&mut reader.conn()).await?,
+        audit: if sees_all { Some(store::audit::head(&mut reader.conn()).await?) } else { None },
         hours,
     })
 }

@@ -39,6 +39,13 @@ fn not_accepted() -> Error {
     Error::Unauthenticated("the bearer token is missing, unknown or no longer valid".to_owned())
 }
 
+fn paused() -> Error {
+    Error::Held {
+        message: "this federation is paused; nothing is lost, come back later".to_owned(),
+        retry_after_s: PAUSED_RETRY_S,
+    }
+}
+
 /// Finds out whose key was presented at the base of a federation.
 ///
 /// # Errors
@@ -86,12 +93,8 @@ pub async fn authenticate(
         request: request.clone(),
     };
     if cx.actor.federation.status == FederationStatus::Paused {
-        let error = Error::Held {
-            message: "this federation is paused; nothing is lost, come back later".to_owned(),
-            retry_after_s: PAUSED_RETRY_S,
-        };
         cx.record(asked, None, 503, Decision::Denied, Some("federation is paused")).await?;
-        return Err(error);
+        return Err(paused());
     }
     Ok(cx)
 }
@@ -166,6 +169,20 @@ impl Cx<ScimClient> {
         refusal.map_err(|refusal| Error::Forbidden(refusal.to_string()))
     }
 
+    /// The first line of every unit of a provisioning key: it was accepted before the body was
+    /// read, which may be long ago. What was revoked, paused or archived since changes nothing any
+    /// more.
+    pub(crate) async fn still_accepted(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
+        let found = store::keys::with_federation(conn, &self.actor.key_id).await?;
+        let Some((StoredKey { key, .. }, federation)) = found else { return Err(not_accepted()) };
+        match federation.status {
+            _ if !key.life.state(self.now_ms()).is_accepted() => Err(not_accepted()),
+            FederationStatus::Live => Ok(()),
+            FederationStatus::Paused => Err(paused()),
+            FederationStatus::Archived => Err(not_accepted()),
+        }
+    }
+
     /// The federation that every row of this client belongs to.
     pub(crate) fn federation_id(&self) -> &FederationId {
         &self.actor.federation.id
@@ -215,51 +232,57 @@ impl Cx<ScimClient> {
     }
 
     /// Gives the answer of a read, once its usage record is written.
-    pub(crate) async fn answered<T>(&self, asked: &Asked, found: Result<T, Error>) -> Result<T, Error> {
-        match found {
-            Ok(value) => {
-                self.record(asked, None, 200, Decision::Allowed, None).await?;
-                Ok(value)
-            }
-            Err(error) => self.failed(asked, error).await,
+    pub(crate) async fn answered<T>(
+        &self,
+        asked: &Asked,
+        action: Action,
+        found: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if found.is_ok() {
+            self.record(asked, None, 200, Decision::Allowed, None).await?;
         }
+        self.changed(asked, action, found).await
     }
 
     /// Gives the answer of a change: when it was made, its records are committed with it; when it
-    /// was not, they are written now. A denied change also leaves an audit record.
+    /// was not, they are written now. What the scope denied also leaves an audit record.
     pub(crate) async fn changed<T>(
         &self,
         asked: &Asked,
         action: Action,
         made: Result<T, Error>,
     ) -> Result<T, Error> {
-        match made {
-            Ok(value) => Ok(value),
-            Err(Error::Forbidden(reason)) => {
-                let usage = self.usage(asked, None, 403, Decision::Denied, Some(&reason));
-                let event = AuditEvent {
-                    outcome: Outcome::Refused,
-                    reason: Some(reason.clone()),
-                    ..self.directory_event(
-                        action,
-                        &clean(asked.resource_id.as_deref().unwrap_or_default(), 100),
-                        &serde_json::json!({}),
-                    )
-                };
-                let record = async move |_: &mut Conn<'_>| {
-                    Ok(Change::new((), event.clone()).with_usage(usage.clone()))
-                };
-                self.keyward.commit(record).await?;
-                Err(Error::Forbidden(reason))
-            }
-            Err(error) => self.failed(asked, error).await,
-        }
+        let error = match made {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let Error::Forbidden(reason) = &error else { return self.failed(asked, error).await };
+        let usage = self.usage(asked, None, 403, Decision::Denied, Some(reason));
+        let target = clean(asked.resource_id.as_deref().unwrap_or_default(), 100);
+        let event = AuditEvent {
+            outcome: Outcome::Refused,
+            reason: Some(reason.clone()),
+            ..self.directory_event(action, &target, &serde_json::json!({}))
+        };
+        let record =
+            async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
+        self.keyward.commit(record).await?;
+        Err(error)
     }
 
     /// Records a request that failed.
     async fn failed<T>(&self, asked: &Asked, error: Error) -> Result<T, Error> {
-        let decision =
-            if matches!(error, Error::Forbidden(_)) { Decision::Denied } else { Decision::Allowed };
+        let decision = match error {
+            Error::Held { .. } | Error::Forbidden(_) => Decision::Denied,
+            Error::Unauthenticated(_) => Decision::Refused,
+            Error::Invalid(_)
+            | Error::NotFound(_)
+            | Error::Conflict(_)
+            | Error::Stale(_)
+            | Error::Scim(_)
+            | Error::Unavailable(_)
+            | Error::Internal(_) => Decision::Allowed,
+        };
         self.record(asked, None, status_of(&error), decision, Some(&error.to_string())).await?;
         Err(error)
     }

@@ -1,6 +1,9 @@
 //! The unit of change: the only way to commit, and always with an audit record.
 
-use domain::audit::{AuditEvent, Outcome};
+use domain::{
+    audit::{AuditEvent, Outcome},
+    usage::clean,
+};
 use store::{Change, Conn};
 
 use crate::{Actor, Cx, Error, Keyward};
@@ -19,7 +22,10 @@ impl Keyward {
 
     /// Records that something was refused. Nothing else changes.
     pub(crate) async fn record_refusal(&self, event: AuditEvent, reason: &str) -> Result<(), Error> {
-        let event = AuditEvent { outcome: Outcome::Refused, reason: Some(reason.to_owned()), ..event };
+        // What is refused was not checked: it may be long, or hold what no record should.
+        let target = event.target.as_deref().map(|target| clean(target, 100));
+        let event =
+            AuditEvent { outcome: Outcome::Refused, reason: Some(clean(reason, 300)), target, ..event };
         self.commit(async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()))).await
     }
 }

@@ -67,10 +67,12 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
         let told = json!({ "id": user.id, "externalId": row.external_id, "active": row.active });
         let event = cx.directory_event(Action::UserCreated, &row.user_name, &told);
         let usage = cx.usage(asked, Some(user.id.as_str()), 201, Decision::Allowed, None);
-        let (federation_id, made_by) = (cx.federation_id().clone(), cx.actor.key_id.to_string());
+        let own = cx.clone();
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
-                store::users::insert(conn, &federation_id, &row, &made_by).await.map_err(uniqueness)?;
+                own.still_accepted(conn).await?;
+                let made_by = own.actor.key_id.as_str();
+                store::users::insert(conn, own.federation_id(), &row, made_by).await.map_err(uniqueness)?;
                 Ok(Change::new(user.clone(), event.clone()).with_usage(usage.clone()))
             })
             .await
@@ -88,7 +90,7 @@ pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<User, E
         let mut reader = cx.read().await?;
         load(cx, &mut reader.conn(), id).await
     };
-    cx.answered(asked, found.await).await
+    cx.answered(asked, Action::UserRead, found.await).await
 }
 
 /// A page of the users that match a filter: an `eq` of `userName`, `externalId`, `id` or `active`,
@@ -113,7 +115,7 @@ pub async fn list(
         let resources = with_groups(cx, &mut reader.conn(), rows).await?;
         Ok(Page { total: u64::try_from(total).unwrap_or(0), resources })
     };
-    cx.answered(asked, found.await).await
+    cx.answered(asked, Action::UserRead, found.await).await
 }
 
 /// Replaces a user (RFC 7644 3.5.1). `if_match` holds the versions that the client accepts.
@@ -162,11 +164,16 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
         let (own, id) = (cx.clone(), id.to_owned());
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
+                own.still_accepted(conn).await?;
                 let row = find(&own, conn, &id).await?;
                 check_version(if_match.as_deref(), row.version)?;
-                let told = json!({ "id": row.id, "externalId": row.external_id, "active": row.active });
+                let left = store::groups::groups_of(conn, own.federation_id(), &[&row.id]).await?;
+                let left: Vec<String> = left.into_iter().map(|group| group.display_name).collect();
+                let told = json!({
+                    "id": row.id, "externalId": row.external_id, "active": row.active, "groups_left": left,
+                });
                 let event = own.directory_event(Action::UserDeleted, &row.user_name, &told);
-                store::groups::leave_all(conn, own.federation_id(), &row.id).await?;
+                store::groups::leave_all(conn, own.federation_id(), &row.id, own.now_ms()).await?;
                 store::users::delete(conn, own.federation_id(), &row).await.map_err(again)?;
                 Ok(Change::new((), event).with_usage(usage.clone()))
             })
@@ -190,6 +197,7 @@ where
     let (own, id) = (cx.clone(), id.to_owned());
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
+            own.still_accepted(conn).await?;
             let row = find(&own, conn, &id).await?;
             check_version(if_match.as_deref(), row.version)?;
             let before = only(with_groups(&own, conn, vec![row]).await?)?;
@@ -221,14 +229,14 @@ async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User
     only(with_groups(cx, conn, vec![row]).await?)
 }
 
-/// Users with the groups that they are in, by one query for all; the rows are in order of id.
+/// Users with the groups that they are in, by one query for many.
 async fn with_groups(
     cx: &Cx<ScimClient>,
     conn: &mut Conn<'_>,
     rows: Vec<UserRow>,
 ) -> Result<Vec<User>, Error> {
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-    let memberships = store::groups::groups_of(conn, cx.federation_id(), &first.id, &last.id).await?;
+    let ids: Vec<&ResourceId> = rows.iter().map(|row| &row.id).collect();
+    let memberships = store::groups::groups_of(conn, cx.federation_id(), &ids).await?;
     let mut groups: BTreeMap<String, Vec<GroupRef>> = BTreeMap::new();
     for Membership { member_id, id, display_name } in memberships {
         let group = GroupRef { value: id, display: Some(display_name), is_direct: true };

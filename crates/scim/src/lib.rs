@@ -44,7 +44,7 @@ pub use self::{
     error::{ScimError, ScimType},
     filter::{CompareOp, CompareValue, Filter, matches},
     list::{ListQuery, ListResponse, Sort, SortOrder, query_selection},
-    member::{GroupRef, Member, MemberDelta, member_changes},
+    member::{GroupRef, Member},
     patch::{Op, Patched, Verb},
     path::PatchPath,
     render::{Meta, Related, etag, render, timestamp},

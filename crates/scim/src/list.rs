@@ -304,14 +304,6 @@ impl ListQuery {
         Parameters::from_query(raw_query)?.into_query(Some(kind))
     }
 
-    /// Reads the query of the root, which lists every type: the filter is not checked against one.
-    ///
-    /// # Errors
-    /// As [`ListQuery::parse`], for syntax alone.
-    pub fn parse_any(raw_query: &str) -> Result<Self, ScimError> {
-        Parameters::from_query(raw_query)?.into_query(None)
-    }
-
     /// Reads the body of `POST …/.search` (RFC 7644 3.4.3).
     ///
     /// # Errors

@@ -1,13 +1,11 @@
-//! Members of groups, groups of users, and the difference between two member lists.
+//! Members of groups, and groups of users.
 //!
 //! A store keeps memberships in a table of their own; this is the form in which they travel. A new
 //! column of that table is one more field of [`Member`].
 
-use std::collections::{HashMap, HashSet};
-
 use serde_json::{Map, Value};
 
-use crate::{resource::Resource, schema::ResourceType};
+use crate::schema::ResourceType;
 
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,52 +51,12 @@ pub struct GroupRef {
     pub is_direct: bool,
 }
 
-/// Who came and who went.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MemberDelta {
-    /// Members that are new, in the order of the new list.
-    pub added: Vec<Member>,
-    /// Members that are gone, in the order of the old list.
-    pub removed: Vec<Member>,
-}
-
-impl MemberDelta {
-    /// Whether nobody came and nobody went.
-    pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty()
-    }
-}
-
-/// The difference between the members of two states of a group; a member is its id.
-pub fn member_changes(before: &Resource, after: &Resource) -> MemberDelta {
-    let old: HashMap<String, Member> =
-        before.members().map(|member| (member.value.clone(), member)).collect();
-    let new: HashSet<String> = after.members().map(|member| member.value).collect();
-    MemberDelta {
-        added: after.members().filter(|member| !old.contains_key(&member.value)).collect(),
-        removed: before.members().filter(|member| !new.contains(&member.value)).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn group(ids: &[&str]) -> Resource {
-        let members: Vec<_> = ids.iter().map(|id| json!({"value": id})).collect();
-        Resource::from_value(ResourceType::Group, json!({"displayName": "g", "members": members}))
-            .expect("a group")
-    }
-
-    #[test]
-    fn delta_names_who_came_and_who_went() {
-        let delta = member_changes(&group(&["a", "b", "c"]), &group(&["d", "c", "a"]));
-        assert_eq!(delta.added.iter().map(|m| m.value.as_str()).collect::<Vec<_>>(), ["d"]);
-        assert_eq!(delta.removed.iter().map(|m| m.value.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(member_changes(&group(&["a", "b"]), &group(&["b", "a"])).is_empty());
-    }
+    use crate::resource::Resource;
 
     #[test]
     fn members_survive_being_taken_and_put_back() {

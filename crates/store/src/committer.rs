@@ -2,7 +2,7 @@
 //!
 //! Every change on a node goes through one committer, which has a thread and a connection of its
 //! own. It takes the units that wait, runs each in its own savepoint inside one transaction,
-//! appends their audit events to the chain, writes the usage records, commits once, and only then
+//! writes the usage records, appends the audit events to the chain, commits once, and only then
 //! answers them all. A unit that fails is rolled back to its savepoint and takes nobody with it. If
 //! the commit fails, all of its units are told so, and nothing has happened.
 //!
@@ -121,10 +121,9 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), Error>) {
         let result = match (committed, self.result) {
-            // A unit that failed on its own keeps its reason whatever became of the batch.
-            (_, Some(Err(error))) => Err(error),
-            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::Serialization.into()),
+            // A unit that failed on its own may have seen what was undone with the batch.
             (Err(error), _) => Err(error.into()),
         };
         // The caller may have gone; what was committed stays committed.

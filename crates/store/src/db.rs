@@ -46,12 +46,12 @@ pub enum Target {
 }
 
 impl Target {
-    /// A SQLite file, made when it is missing.
+    /// A SQLite file; [`migrate`] makes it, closed to other users.
     pub fn sqlite(path: PathBuf) -> Self {
         Self::Sqlite(Box::new(
             SqliteConnectOptions::new()
                 .filename(path)
-                .create_if_missing(true)
+                .create_if_missing(false)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
@@ -177,7 +177,6 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it cannot be opened.
     pub async fn open(target: Target) -> Result<Self, Error> {
-        // The committer comes first: it makes SQLite's file, which the readers then find.
         let committer = Committer::start(target.clone()).await?;
         let readers = match target {
             Target::Sqlite(options) => Pools::Sqlite(Box::new(Readers::open(*options).await?)),

@@ -23,6 +23,27 @@ macro_rules! matching {
     };
 }
 
+/// The most ids of one statement.
+const IDS: usize = 200;
+
+/// Beginning and end of a statement that reads the members of some groups; the ids stand between.
+const MEMBERS: [&str; 2] = [
+    "SELECT m.group_id, m.member_id, m.member_kind, COALESCE(u.user_name, g.display_name) AS display
+    FROM scim_group_members m
+    LEFT JOIN scim_users u ON u.federation_id = m.federation_id AND u.id = m.member_id
+    LEFT JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.member_id
+    WHERE m.federation_id = ",
+    " ORDER BY m.group_id, m.member_id",
+];
+
+/// Beginning and end of a statement that reads the groups that some users are in.
+const GROUPS_OF: [&str; 2] = [
+    "SELECT m.member_id, g.id, g.display_name FROM scim_group_members m
+    JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.group_id
+    WHERE m.federation_id = ",
+    " ORDER BY m.member_id, g.id",
+];
+
 statements! {
     INSERT = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, external_id, body, made_by,
         version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)";
@@ -39,15 +60,8 @@ statements! {
     COUNT_BY_DISPLAY_NAME = concat!("SELECT COUNT(*)", matching!("AND display_name_lower = $2"));
     COUNT_BY_EXTERNAL_ID = concat!("SELECT COUNT(*)", matching!("AND external_id = $3"));
     COUNT_BY_ID = concat!("SELECT COUNT(*)", matching!("AND id = $4"));
-    // One trip for a page: its ids are in order, so the page lies between its first and its last.
-    MEMBERS = "SELECT m.group_id, m.member_id, m.member_kind, COALESCE(u.user_name, g.display_name) AS display
-        FROM scim_group_members m
-        LEFT JOIN scim_users u ON u.federation_id = m.federation_id AND u.id = m.member_id
-        LEFT JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.member_id
-        WHERE m.federation_id = $1 AND m.group_id BETWEEN $2 AND $3 ORDER BY m.group_id, m.member_id";
-    GROUPS_OF = "SELECT m.member_id, g.id, g.display_name FROM scim_group_members m
-        JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.group_id
-        WHERE m.federation_id = $1 AND m.member_id BETWEEN $2 AND $3 ORDER BY m.member_id, g.id";
+    TOUCH_GROUPS_OF = "UPDATE scim_groups SET version = version + 1, modified_ms = $3 WHERE federation_id = $1 AND id IN
+        (SELECT group_id FROM scim_group_members WHERE federation_id = $1 AND member_id = $2)";
     ADD_MEMBER = "INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind)
         VALUES ($1, $2, $3, $4) ON CONFLICT (federation_id, group_id, member_id) DO NOTHING";
     REMOVE_MEMBER = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 AND member_id = $3";
@@ -184,8 +198,9 @@ pub async fn delete(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     group: &GroupRow,
+    at_ms: Millis,
 ) -> Result<(), Error> {
-    leave_all(&mut *conn, federation_id, &group.id).await?;
+    leave_all(&mut *conn, federation_id, &group.id, at_ms).await?;
     on_db!(&mut *conn, db => sqlx::query(REMOVE_ALL_MEMBERS)
         .bind(federation_id.as_str()).bind(group.id.as_str()).execute(db).await.map(drop))?;
     let rows = on_db!(conn, db => sqlx::query(DELETE)
@@ -250,26 +265,48 @@ pub async fn list(
     Ok((total, rows.into_iter().map(GroupRow::try_from).collect::<Result<_, _>>()?))
 }
 
-/// The members of the groups from one id to another, both included, in order of the group.
+/// The members of some groups, in order of group and member.
 pub async fn members(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
-    first: &ResourceId,
-    last: &ResourceId,
+    groups: &[&ResourceId],
 ) -> Result<Vec<MemberRow>, Error> {
-    Ok(on_db!(conn, db => sqlx::query_as(MEMBERS)
-        .bind(federation_id.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(db).await)?)
+    let [begin, end] = MEMBERS;
+    let mut found = Vec::new();
+    for ids in groups.chunks(IDS) {
+        found.extend(on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(begin);
+            sql.push_bind(federation_id.as_str()).push(" AND m.group_id IN (");
+            let mut list = sql.separated(", ");
+            for id in ids {
+                list.push_bind(id.as_str());
+            }
+            sql.push(")").push(end).build_query_as().fetch_all(db).await
+        })?);
+    }
+    Ok(found)
 }
 
-/// The groups that the users or groups from one id to another, both included, are directly in.
+/// The groups that some users or groups are directly in, in order of member and group.
 pub async fn groups_of(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
-    first: &ResourceId,
-    last: &ResourceId,
+    members: &[&ResourceId],
 ) -> Result<Vec<Membership>, Error> {
-    Ok(on_db!(conn, db => sqlx::query_as(GROUPS_OF)
-        .bind(federation_id.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(db).await)?)
+    let [begin, end] = GROUPS_OF;
+    let mut found = Vec::new();
+    for ids in members.chunks(IDS) {
+        found.extend(on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(begin);
+            sql.push_bind(federation_id.as_str()).push(" AND m.member_id IN (");
+            let mut list = sql.separated(", ");
+            for id in ids {
+                list.push_bind(id.as_str());
+            }
+            sql.push(")").push(end).build_query_as().fetch_all(db).await
+        })?);
+    }
+    Ok(found)
 }
 
 /// Adds a member; adding it again changes nothing.
@@ -298,12 +335,15 @@ pub async fn remove_member(
     Ok(())
 }
 
-/// Takes a user or group out of every group that it is in.
+/// Takes a user or group out of every group that it is in; those groups have changed by that.
 pub async fn leave_all(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     member_id: &ResourceId,
+    at_ms: Millis,
 ) -> Result<(), Error> {
+    on_db!(&mut *conn, db => sqlx::query(TOUCH_GROUPS_OF)
+        .bind(federation_id.as_str()).bind(member_id.as_str()).bind(at_ms).execute(db).await.map(drop))?;
     on_db!(conn, db => sqlx::query(LEAVE_ALL)
         .bind(federation_id.as_str()).bind(member_id.as_str()).execute(db).await.map(drop))?;
     Ok(())

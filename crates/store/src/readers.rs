@@ -34,7 +34,7 @@ pub(crate) struct Readers {
 impl Readers {
     /// Opens a first connection, so that a file that cannot be read is found at once.
     pub(crate) async fn open(options: SqliteConnectOptions) -> Result<Self, Error> {
-        let options = options.create_if_missing(false).pragma("query_only", "on");
+        let options = options.pragma("query_only", "on");
         let first = options.connect().await?;
         let idle = Arc::new(Mutex::new(vec![first]));
         Ok(Self { options, places: Arc::new(Semaphore::new(PLACES)), idle })

@@ -43,6 +43,8 @@ impl Drop for TestDatabase {
 pub fn sqlite() -> TestDatabase {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = env::temp_dir().join(format!("keyward-test-{}-{number}", process::id()));
+    // A process that was killed may have left one of the same number.
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
     let path = folder.join("keyward.db");
     TestDatabase {
@@ -63,8 +65,10 @@ pub async fn postgres() -> Option<TestDatabase> {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("keyward_test_{}_{number}", process::id());
     let mut connection = options.connect().await.expect("the Postgres server answers");
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::raw_sql(create).execute(&mut connection).await.expect("a database can be created");
+    for sql in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
+        let made = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
+        made.expect("a database can be created");
+    }
     connection.close().await.expect("the connection can be closed");
     let url = options.database(&name).to_url_lossy().to_string();
     Some(TestDatabase {

@@ -70,7 +70,7 @@ test('an admin registers, issues, sees the first use, rotates, revokes, and read
   await page.getByRole('region', { name: 'Rotation' }).getByRole('link').click();
   await expect(page.getByText('Retiring', { exact: true }).first()).toBeVisible();
   await look(page, '10-key-retiring');
-  await page.getByRole('link', { name: 'Revoke' }).click();
+  await page.getByRole('link', { name: 'Revoke key' }).click();
   await look(page, '11-key-revoke');
   await revokeKey(page, 'The successor is in use');
   await look(page, '12-key-revoked');
@@ -94,7 +94,7 @@ test('an admin registers, issues, sees the first use, rotates, revokes, and read
   }
   await look(page, '13-audit');
   await page.getByRole('combobox', { name: 'What' }).selectOption('key.revoked');
-  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.getByRole('button', { name: 'Apply filter' }).click();
   await expect(page).toHaveURL(/action=key\.revoked/);
   await expect(record(page, 'revoked key').first()).toBeVisible();
   await expect(record(page, 'issued key')).toHaveCount(0);

@@ -29,7 +29,7 @@ test('the main job is done without script', async ({ page }) => {
 
   await page.getByRole('link', { name: 'Done' }).click();
   await page.getByRole('region', { name: 'Rotation' }).getByRole('link').click();
-  await page.getByRole('link', { name: 'Revoke' }).click();
+  await page.getByRole('link', { name: 'Revoke key' }).click();
   await revokeKey(page, 'Done without script');
   expect((await scim(base, first, 'GET', path)).status).toBe(401);
   expect((await scim(base, second, 'GET', path)).status).toBe(200);
@@ -38,7 +38,7 @@ test('the main job is done without script', async ({ page }) => {
   await expect(record(page, 'registered federation', 'Beta Entra').first()).toBeVisible();
   await expect(record(page, 'revoked key', 'beta-entra-1').first()).toBeVisible();
   await page.getByRole('combobox', { name: 'What' }).selectOption('key.issued');
-  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.getByRole('button', { name: 'Apply filter' }).click();
   await expect(record(page, 'issued key', 'beta-entra-1').first()).toBeVisible();
 
   await page.getByRole('button', { name: 'Sign out' }).click();

@@ -15,7 +15,7 @@ use axum::{
 };
 use base64::Engine as _;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderName, HeaderValue,
     header::{
         CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, STRICT_TRANSPORT_SECURITY,
         X_CONTENT_TYPE_OPTIONS,
@@ -99,8 +99,3 @@ const FIXED: [(&str, &str); 3] = [
 
 /// The value that lets everybody keep an answer for ever: its address changes with its content.
 pub const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-
-/// Whether an answer says that nobody may keep it.
-pub fn is_no_store(headers: &HeaderMap) -> bool {
-    headers.get(CACHE_CONTROL).is_some_and(|value| value == "no-store")
-}

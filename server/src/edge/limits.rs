@@ -40,7 +40,7 @@ const BODY_PACE: u64 = 1024;
 /// What every body may take, whatever its size.
 const BODY_START: Duration = Duration::from_secs(30);
 
-/// Requests that are answered at the same time; more than that only wait for each other.
+/// Requests of either kind that are answered at the same time; more than that only wait for each other.
 const CONCURRENT: usize = 1024;
 
 /// The limits on requests.
@@ -48,19 +48,24 @@ const CONCURRENT: usize = 1024;
 pub struct RequestLimits {
     body_bytes: usize,
     body_start: Duration,
+    /// Places of identity providers, apart from everybody else's: whoever holds a key cannot keep
+    /// the one away who is about to revoke it.
+    scim_places: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
 impl RequestLimits {
     /// `body_bytes`: the largest body.
     pub fn new(body_bytes: usize) -> Self {
-        Self { body_bytes, body_start: BODY_START, places: Arc::new(Semaphore::new(CONCURRENT)) }
+        let places = || Arc::new(Semaphore::new(CONCURRENT));
+        Self { body_bytes, body_start: BODY_START, scim_places: places(), places: places() }
     }
 
     /// Other limits on the time of a body and on the number of requests.
     #[must_use]
     pub fn with(self, body_start: Duration, concurrent: usize) -> Self {
-        Self { body_start, places: Arc::new(Semaphore::new(concurrent)), ..self }
+        let places = || Arc::new(Semaphore::new(concurrent));
+        Self { body_start, scim_places: places(), places: places(), ..self }
     }
 }
 
@@ -84,7 +89,8 @@ pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: 
     }
     // Probes are answered even then: a busy process is not a dead one.
     let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
-    let _place = match limits.places.try_acquire() {
+    let places = if reader.is_scim { &limits.scim_places } else { &limits.places };
+    let _place = match places.try_acquire() {
         Ok(place) => Some(place),
         Err(_) if is_probe => None,
         Err(_) => {

@@ -9,7 +9,7 @@
 //! (Fetch 3.2). `null` is therefore accepted together with `Sec-Fetch-Site: same-origin`, which a
 //! sandboxed or foreign page cannot have.
 //!
-//! Routes that a key or a client secret opens, and no cookie, are left out: SCIM and OAuth.
+//! Routes that a key opens, and no cookie, are left out: SCIM.
 
 use axum::{
     extract::{Request, State},
@@ -70,7 +70,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// Whether a route is opened by something that a browser does not send by itself.
 fn is_exempt(path: &str) -> bool {
-    RouteClass::of(path) == RouteClass::Scim || path.starts_with("/oauth/")
+    RouteClass::of(path) == RouteClass::Scim
 }
 
 /// Refuses changes that were not begun on a page of ours.

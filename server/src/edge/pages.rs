@@ -124,6 +124,8 @@ async fn sign_in(State(pages): State<Pages>, session: Session, mut request: Requ
     pages.render_with(request, told, || {}).await
 }
 
-async fn server_function(request: Request<Body>) -> Response {
+async fn server_function(mut request: Request<Body>) -> Response {
+    // To somebody who asks for HTML, Leptos would answer with a redirect to wherever they came from.
+    request.headers_mut().remove(http::header::REFERER);
     leptos_axum::handle_server_fns_with_context(provide_admin, request).await.into_response()
 }

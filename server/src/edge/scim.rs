@@ -38,7 +38,7 @@ pub fn routes(keyward: Arc<Keyward>) -> Router {
 async fn answer_path(State(keyward): State<Arc<Keyward>>, request: Request) -> Response {
     // What is no UTF-8 names nothing, and is refused like any other path that names nothing.
     let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
-    let path = path.trim_start_matches("/scim").trim_start_matches('/');
+    let path = path.strip_prefix("/scim").unwrap_or_default().trim_start_matches('/');
     // What is not a base belongs to no federation.
     let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
     let is_base = endpoint.is_empty() || endpoint.starts_with('/');

@@ -532,3 +532,13 @@ async fn every_answered_request_is_on_record_with_its_status() {
         house.close().await;
     }
 }
+
+#[tokio::test]
+async fn a_federation_may_be_called_like_its_path() {
+    let house = crate::house::house().await;
+    for slug in ["scim", "scim-prod", "v2"] {
+        let answer = house.client(slug).await.get("/Users").await;
+        assert_eq!(answer.status, 200, "{slug}");
+    }
+    house.close().await;
+}

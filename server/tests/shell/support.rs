@@ -87,7 +87,6 @@ pub fn routes() -> Router {
         .route("/defect", get(defect))
         .route("/change", post(echo).get(async || "a form"))
         .route("/scim/okta/v2/Users", post(echo))
-        .route("/oauth/token", post(echo))
         .route("/swallow", post(swallow))
 }
 

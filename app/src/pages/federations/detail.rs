@@ -40,7 +40,7 @@ pub fn Federation() -> impl IntoView {
             .actions(view! {
                 <LinkButton
                     href=format!("{path}/edit")
-                    label="Edit"
+                    label="Edit federation"
                     icon="pencil"
                     blocked=blocked(view.may_run, archived)
                 />
@@ -116,7 +116,7 @@ fn blocked(may: bool, archived: bool) -> Option<String> {
     if archived {
         Some("It is archived.".to_owned())
     } else {
-        (!may).then(|| "Needs admin, or operator of this federation.".to_owned())
+        (!may).then(|| words::NEEDS_OPERATOR.to_owned())
     }
 }
 
@@ -247,7 +247,7 @@ fn run(view: &FederationView) -> Option<AnyView> {
         ),
     };
     let archive = format!("Archive {}", federation.name);
-    let admin_only = (!view.may_archive).then(|| "Needs the role admin.".to_owned());
+    let admin_only = (!view.may_archive).then(|| words::NEEDS_ADMIN.to_owned());
     let consequence = format!(
         "Its {} open nothing from then on, {provider} gets 401, and this cannot be taken back. Users, groups and records are kept.",
         words::count(view.accepted_keys, "accepted key")

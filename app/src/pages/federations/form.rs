@@ -14,6 +14,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
     },
+    words,
 };
 
 /// The form of a new federation.
@@ -21,10 +22,7 @@ use crate::{
 pub fn NewFederation() -> impl IntoView {
     page(Section::Federations, async {
         if !admin_cx()?.actor().role.may(Right::RegisterFederation, None) {
-            return Err(UiError::new(
-                UiErrorKind::Forbidden,
-                "Registering a federation needs the role admin.",
-            ));
+            return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_ADMIN));
         }
         let form = Form::current();
         let head = Head::new("Register federation")
@@ -60,10 +58,7 @@ pub fn EditFederation() -> impl IntoView {
     page(Section::Federations, async {
         let view = api::federations::open(&param("slug")).await?;
         if !view.may_run {
-            return Err(UiError::new(
-                UiErrorKind::Forbidden,
-                "Editing needs the role admin, or operator of this federation.",
-            ));
+            return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_OPERATOR));
         }
         let federation = view.federation;
         let form = Form::current();

@@ -30,7 +30,7 @@ pub fn Federations() -> impl IntoView {
     page(Section::Federations, async {
         let views = api::federations::list().await?;
         let may_register = admin_cx()?.actor().role.may(Right::RegisterFederation, None);
-        let blocked = (!may_register).then(|| "Needs the role admin.".to_owned());
+        let blocked = (!may_register).then(|| words::NEEDS_ADMIN.to_owned());
         let register = move || {
             let blocked = blocked.clone();
             view! {
@@ -68,12 +68,10 @@ fn table(views: &[FederationView], now: Millis) -> AnyView {
         <section class="card flush" aria-label="Federations">
             <div class="tw" tabindex="0" role="region" aria-label="Table of federations">
                 <table class="t cards">
-                    <caption class="sr">"Federations by name, archived last"</caption>
+                    <caption class="sr">"Federations in order of registration, archived last"</caption>
                     <thead>
                         <tr>
-                            <th scope="col" aria-sort="ascending">
-                                "Federation"
-                            </th>
+                            <th scope="col">"Federation"</th>
                             <th scope="col">"Status"</th>
                             <th scope="col">"Provider"</th>
                             <th scope="col">"Last request"</th>

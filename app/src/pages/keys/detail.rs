@@ -40,7 +40,7 @@ pub fn Key() -> impl IntoView {
                 <a href=format!("/federations/{}", view.federation.slug)>{view.federation.name.clone()}</a>
             })
             .actions(view! {
-                <LinkButton href=format!("{path}/revoke") label="Revoke" icon="ban" blocked=revoke_blocked(view) />
+                <LinkButton href=format!("{path}/revoke") label="Revoke key" icon="ban" blocked=revoke_blocked(view) />
                 <LinkButton
                     href=format!("{path}/rotate")
                     label="Rotate key"
@@ -103,10 +103,10 @@ pub fn Key() -> impl IntoView {
 }
 
 fn revoke_blocked(view: &KeyView) -> Option<String> {
-    if view.key.life.revoked_ms.is_some() || view.state == KeyState::Retired {
+    if !view.state.is_accepted() {
         Some("It has ended.".to_owned())
     } else {
-        (!view.may_manage).then(|| "Needs admin, or operator of this federation.".to_owned())
+        (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned())
     }
 }
 
@@ -115,7 +115,7 @@ fn rotate_blocked(view: &KeyView) -> Option<String> {
         KeyState::Revoked | KeyState::Retired => Some("It has ended. Issue a new key.".to_owned()),
         _ if view.key.successor_id.is_some() => Some("It has a successor.".to_owned()),
         KeyState::Unused | KeyState::InUse | KeyState::Expired | KeyState::Retiring => {
-            (!view.may_manage).then(|| "Needs admin, or operator of this federation.".to_owned())
+            (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned())
         }
     }
 }

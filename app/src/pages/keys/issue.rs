@@ -44,10 +44,7 @@ pub fn IssueKey() -> impl IntoView {
                 if api::federations::list().await?.is_empty() {
                     Ok((head, no_federation()))
                 } else {
-                    Err(UiError::new(
-                        UiErrorKind::Forbidden,
-                        "Issuing keys needs admin, or operator of a federation.",
-                    ))
+                    Err(UiError::new(UiErrorKind::Forbidden, "Needs the role admin or operator."))
                 }
             }
             None => Ok((head.lead("For which federation?"), choose(&views))),

@@ -105,7 +105,7 @@ fn filter(
                     </option>
                 </select>
             </div>
-            <button class="btn">"Apply"</button>
+            <button class="btn">"Apply filter"</button>
             <span class="muted small end">{count}</span>
         </form>
     }

@@ -23,10 +23,10 @@ pub fn RevokeKey() -> impl IntoView {
     page(Section::Keys, async {
         let data = api::keys::page(&param("id")).await?;
         if !data.view.may_manage {
-            return Err(UiError::new(
-                UiErrorKind::Forbidden,
-                "Revoking needs the role admin, or operator of this federation.",
-            ));
+            return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_OPERATOR));
+        }
+        if !data.view.state.is_accepted() {
+            return Err(UiError::new(UiErrorKind::Refused, "This key has ended already."));
         }
         let (now, form, key) = (now_ms(), Form::current(), &data.view.key);
         let path = format!("/keys/{}", key.id);
@@ -61,7 +61,7 @@ pub fn RevokeKey() -> impl IntoView {
                 <div class="actions">
                     <button class="btn danger">{format!("Revoke {} now", key.name)}</button>
                     <a class="btn ghost" href=path.clone()>
-                        "Keep it"
+                        "Keep key"
                     </a>
                 </div>
                 <p class="muted small">

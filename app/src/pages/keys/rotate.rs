@@ -28,10 +28,7 @@ pub fn RotateKey() -> impl IntoView {
     page(Section::Keys, async {
         let view = api::keys::open(&param("id")).await?;
         if !view.may_manage {
-            return Err(UiError::new(
-                UiErrorKind::Forbidden,
-                "Rotating needs the role admin, or operator of this federation.",
-            ));
+            return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_OPERATOR));
         }
         let (now, form, key, policy) = (now_ms(), Form::current(), &view.key, view.federation.policy);
         let path = format!("/keys/{}", key.id);
@@ -41,6 +38,7 @@ pub fn RotateKey() -> impl IntoView {
         let provider = words::provider(view.federation.vendor);
         let old = format!("{} {}", key.name, words::ends_with(&key.last_four));
         let is_accepted = view.state.is_accepted();
+        let verdict = if is_accepted { "Both keys will work." } else { "The new key takes over at once." };
         let fate = if is_accepted {
             view! {
                 <p>
@@ -50,8 +48,7 @@ pub fn RotateKey() -> impl IntoView {
             }
             .into_any()
         } else {
-            view! { <p>{format!("{old} has ended already, so its successor takes over at once.")}</p> }
-                .into_any()
+            view! { <p>{format!("{old} has ended already.")}</p> }.into_any()
         };
         let last = match key.life.last_used_ms {
             Some(at) => format!("{provider} used the old key {}.", relative(at, now)),
@@ -65,7 +62,7 @@ pub fn RotateKey() -> impl IntoView {
                 view.federation.name
             ));
         let body = view! {
-            <Callout shape=Shape::Moving verdict="Both keys will work.">
+            <Callout shape=Shape::Moving verdict>
                 {fate} <p>"The successor ends " <Exact at=new_end /> "."</p> <p class="muted">{last}</p>
             </Callout>
             <form class="card form" method="post" action=format!("{path}/rotate")>

@@ -318,3 +318,48 @@ async fn many_writers_of_one_group_lose_nothing() {
         house.close().await;
     }
 }
+
+#[tokio::test]
+async fn what_was_revoked_or_paused_after_the_gate_changes_nothing_any_more() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (id, secret) = house.key(&federation, "a").await;
+        let passed = house.client(&federation, &secret).await;
+        let late = house.client(&federation, &secret).await;
+        ops::federations::pause(&house.admin(), &federation.slug).await.unwrap();
+        let held = users::create(&passed, &asked("POST", "Users"), user("mia")).await.unwrap_err();
+        assert_eq!(status(&held), 503);
+        ops::federations::resume(&house.admin(), &federation.slug).await.unwrap();
+        ops::keys::revoke(&house.admin(), &id, "leaked").await.unwrap();
+        let refused = users::create(&late, &asked("POST", "Users"), user("mia")).await.unwrap_err();
+        assert_eq!(status(&refused), 401);
+        assert_eq!(ops::federations::open(&house.admin(), &federation.slug).await.unwrap().users, 0);
+        let uses = ops::usage::of_key(&house.admin(), &id, 10).await.unwrap();
+        let decisions: Vec<Decision> = uses.iter().map(|record| record.decision).collect();
+        assert_eq!(decisions, [Decision::Refused, Decision::Denied]);
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_user_changes_the_groups_that_it_leaves() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (_, secret) = house.key(&federation, "a").await;
+        let cx = || house.client(&federation, &secret);
+        let mia = users::create(&cx().await, &asked("POST", "Users"), user("mia")).await.unwrap();
+        let group = resource(
+            ResourceType::Group,
+            json!({ "displayName": "Staff", "members": [{ "value": mia.id }] }),
+        );
+        let made = groups::create(&cx().await, &asked("POST", "Groups"), group).await.unwrap();
+        house.clock.advance(1_000);
+        users::delete(&cx().await, &asked("DELETE", "Users"), mia.id.as_str(), None).await.unwrap();
+        let left = groups::get(&cx().await, &asked("GET", "Groups"), made.id.as_str()).await.unwrap();
+        assert!(left.members.is_empty());
+        assert_eq!((left.version, left.modified_ms), (2, made.modified_ms + 1_000));
+        let page = ops::audit::list(&house.admin(), &Default::default(), None, 1).await.unwrap();
+        assert!(page.records[0].event.detail.contains(r#""groups_left":["Staff"]"#), "{:?}", page.records[0]);
+        house.close().await;
+    }
+}

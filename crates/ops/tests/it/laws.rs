@@ -78,10 +78,14 @@ fn refused() -> Result<(), Error> {
     Err(Error::Unavailable(store::Error::Stale))
 }
 
-async fn directory(house: &House, key: &domain::Secret) -> Vec<(Action, Result<(), Error>)> {
+async fn directory(house: &House, [key, blind]: &[domain::Secret; 2]) -> Vec<(Action, Result<(), Error>)> {
     let slug = domain::federations::Slug::parse("base").unwrap();
     let federation = ops::federations::open(&house.admin(), &slug).await.unwrap().federation;
     let cx = || house.client(&federation, key);
+    let denied = |read: Result<(), Error>| match read {
+        Err(Error::Forbidden(_)) => Ok(()),
+        other => other,
+    };
     let user = |name: &str| resource(ResourceType::User, json!({ "userName": name }));
     let group = |name: &str| resource(ResourceType::Group, json!({ "displayName": name }));
     let all = users::list(&cx().await, &asked("GET", "Users"), None, 1, 10).await;
@@ -116,11 +120,28 @@ async fn directory(house: &House, key: &domain::Secret) -> Vec<(Action, Result<(
             Action::GroupDeleted,
             groups::delete(&cx().await, &asked("DELETE", "Groups"), &group_id, None).await,
         ),
+        (
+            Action::UserRead,
+            denied(
+                users::get(&house.client(&federation, blind).await, &asked("GET", "Users"), &id)
+                    .await
+                    .map(drop),
+            ),
+        ),
+        (
+            Action::GroupRead,
+            denied(
+                groups::get(&house.client(&federation, blind).await, &asked("GET", "Groups"), &id)
+                    .await
+                    .map(drop),
+            ),
+        ),
     ]
 }
 
-/// A federation `base` with the keys `base`, `extra` and `pushing`, a user and a group.
-async fn prepared(house: &House) -> domain::Secret {
+/// A federation `base` with the keys `base`, `extra`, `pushing` and `blind`, a user and a group; the
+/// last two keys.
+async fn prepared(house: &House) -> [domain::Secret; 2] {
     let federation = house.federation("base").await;
     house.key(&federation, "base").await;
     house.scoped(&federation, "extra", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
@@ -130,17 +151,19 @@ async fn prepared(house: &House) -> domain::Secret {
     let group = resource(ResourceType::Group, json!({ "displayName": "first" }));
     users::create(&cx().await, &asked("POST", "Users"), user).await.unwrap();
     groups::create(&cx().await, &asked("POST", "Groups"), group).await.unwrap();
-    secret
+    let (_, blind) =
+        house.scoped(&federation, "blind", Scope::of([(ResourceKind::Users, Verb::Create)])).await;
+    [secret, blind]
 }
 
 #[tokio::test]
 async fn every_change_leaves_its_audit_record() {
     for house in houses().await {
-        let key = prepared(&house).await;
+        let keys = prepared(&house).await;
         let mut seen: BTreeSet<&str> = BTreeSet::from([Action::InstallationCreated.as_str()]);
         let before = house.log().await.len();
         let mut steps = everything(&house).await;
-        steps.extend(directory(&house, &key).await);
+        steps.extend(directory(&house, &keys).await);
         let archived =
             ops::federations::archive(&house.admin(), &domain::federations::Slug::parse("base").unwrap())
                 .await;
@@ -161,12 +184,12 @@ async fn every_change_leaves_its_audit_record() {
 #[tokio::test]
 async fn without_its_audit_record_no_change_happens() {
     for house in houses().await {
-        let key = prepared(&house).await;
+        let keys = prepared(&house).await;
         let slug = domain::federations::Slug::parse("base").unwrap();
         let before = state(&house, &slug).await;
         testing::break_audit(&house.keyward).await;
         let mut steps = everything(&house).await;
-        steps.extend(directory(&house, &key).await);
+        steps.extend(directory(&house, &keys).await);
         let archived = ops::federations::archive(&house.admin(), &slug).await;
         steps.push((Action::FederationArchived, archived.map(drop)));
         assert_eq!(steps.len(), Action::ALL.len() - 1);

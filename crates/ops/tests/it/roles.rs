@@ -160,3 +160,39 @@ async fn the_timeline_pages_without_gap_or_repeat() {
         house.close().await;
     }
 }
+
+#[tokio::test]
+async fn what_may_not_be_seen_is_hidden_and_the_attempt_is_recorded() {
+    for house in houses().await {
+        let federation = house.federation("own").await;
+        let (id, _) = house.key(&federation, "a").await;
+        let stranger = house.person(Role::Operator(vec![Slug::parse("elsewhere").unwrap()]));
+        let before = house.log().await.len();
+        let hidden = ops::keys::revoke(&stranger, &id, "").await.unwrap_err();
+        let missing = domain::KeyId::new(1, [9; 10]);
+        let missing = ops::keys::revoke(&stranger, &missing, "").await.unwrap_err();
+        assert_eq!(hidden.to_string(), missing.to_string());
+        let federation = ops::federations::pause(&stranger, &federation.slug).await.unwrap_err();
+        assert_eq!(federation.to_string(), "there is no such federation");
+        assert_eq!(
+            house.log().await[before..],
+            ["key.revoked refused Federation own", "federation.paused refused Federation own"]
+        );
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_registration_keeps_no_text_that_no_record_should_hold() {
+    for house in houses().await {
+        let key = domain::keys::compose(&domain::KeyId::new(1, [1; 10]), &[1; 32]);
+        let name = format!("a\0b {} {}", key.expose(), "x".repeat(10_000));
+        let new = ops::federations::NewFederation { name, ..new_federation("x") };
+        let refused = ops::federations::register(&house.person(Role::Manager), new).await;
+        assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+        let last = house.log().await.pop().unwrap();
+        assert!(last.starts_with("federation.registered refused ab kwd_… xxx"), "{last}");
+        assert!(last.len() < 150);
+        house.close().await;
+    }
+}

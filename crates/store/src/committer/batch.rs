@@ -1,6 +1,6 @@
 //! One transaction for the units that wait.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, pin::Pin, time::Duration};
 
 use domain::{
     FederationId, KeyId,
@@ -20,13 +20,16 @@ use crate::{
 /// How often a batch that the database refused for the sake of another is run again.
 const ATTEMPTS: u32 = 10;
 
+/// How long a database may take for a batch before its callers are told that it does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Serves units until every sender is gone.
 pub(super) async fn serve(
     target: Target,
     mut queue: mpsc::Receiver<Box<dyn Unit>>,
     ready: oneshot::Sender<Result<(), Error>>,
 ) {
-    let mut writer = Writer { engine: target.engine(), target, link: None, synced: true, full: true };
+    let mut writer = Writer { engine: target.engine(), target, link: None, unsynced: None, full: true };
     let opened = writer.link().await.map(drop);
     let is_open = opened.is_ok();
     if ready.send(opened).is_err() || !is_open {
@@ -34,16 +37,17 @@ pub(super) async fn serve(
     }
     let mut units = Vec::with_capacity(BATCH);
     loop {
-        let received = if writer.synced {
-            queue.recv_many(&mut units, BATCH).await
-        } else {
-            match time::timeout(SYNC_WITHIN, queue.recv_many(&mut units, BATCH)).await {
-                Ok(received) => received,
-                Err(_elapsed) => {
+        let received = match &mut writer.unsynced {
+            None => queue.recv_many(&mut units, BATCH).await,
+            // The first record that waits decides, however many come after it.
+            Some(due) => tokio::select! {
+                biased;
+                () = due => {
                     writer.sync().await;
                     continue;
                 }
-            }
+                received = queue.recv_many(&mut units, BATCH) => received,
+            },
         };
         if received == 0 {
             break;
@@ -51,7 +55,9 @@ pub(super) async fn serve(
         let batch = std::mem::replace(&mut units, Vec::with_capacity(BATCH));
         writer.run(batch).await;
     }
-    writer.sync().await;
+    if writer.unsynced.is_some() {
+        writer.sync().await;
+    }
     if let Some(link) = writer.link.take() {
         link.close().await;
     }
@@ -61,8 +67,8 @@ struct Writer {
     engine: Engine,
     target: Target,
     link: Option<Link>,
-    /// Whether everything that was committed is also synced.
-    synced: bool,
+    /// Ends when the first record that was committed without a sync must be synced.
+    unsynced: Option<Pin<Box<time::Sleep>>>,
     /// SQLite's present `synchronous`.
     full: bool,
 }
@@ -83,15 +89,21 @@ impl Writer {
         let mut attempt = 0;
         let outcome = loop {
             attempt += 1;
-            match self.attempt(&mut units, is_change).await {
+            let tried = time::timeout(PATIENCE, self.attempt(&mut units, is_change)).await;
+            let silent = || Error::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()));
+            match tried.unwrap_or_else(|_| Err(silent())) {
                 Err(Error::Serialization) if attempt < ATTEMPTS => {
-                    time::sleep(std::time::Duration::from_millis(u64::from(attempt * attempt))).await;
+                    time::sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
                 }
                 outcome => break outcome,
             }
         };
         match &outcome {
-            Ok(()) => self.synced = is_change,
+            // A synced commit takes all before it along.
+            Ok(()) if is_change => self.unsynced = None,
+            Ok(()) => {
+                self.unsynced.get_or_insert_with(|| Box::pin(time::sleep(SYNC_WITHIN)));
+            }
             Err(error) => {
                 tracing::error!(%error, units = units.len(), "a batch was not committed");
                 // Whatever state the connection is in, the next batch begins on a new one.
@@ -134,9 +146,6 @@ impl Writer {
 
     /// Forces to disk what was committed without a sync: a synced commit takes all before it along.
     async fn sync(&mut self) {
-        if self.synced {
-            return;
-        }
         let engine = self.engine;
         let synced = async {
             let link = self.link().await?;
@@ -146,13 +155,16 @@ impl Writer {
             installation::count_sync(&mut link.conn()).await
         };
         match synced.await {
-            Ok(()) => self.full = true,
+            Ok(()) => {
+                self.full = true;
+                self.unsynced = None;
+            }
             Err(error) => {
                 tracing::error!(%error, "usage records could not be synced");
                 self.link = None;
+                self.unsynced = Some(Box::pin(time::sleep(SYNC_WITHIN)));
             }
         }
-        self.synced = true;
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn problem(error: &Error) -> Response {
         Error::Scim(error) => error.clone(),
         Error::Unavailable(source) => {
             tracing::error!(error = %source, "a SCIM request was not served");
-            ScimError::new(503, "the service is not available at the moment; nothing was changed")
+            ScimError::new(503, "the service is not available at the moment; come back soon")
         }
         Error::Internal(text) => {
             tracing::error!(error = %text, "a SCIM request failed");
