@@ -10,7 +10,7 @@ use domain::{
     DAY_MS, Invalid, KeyId, Millis, Secret,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
-    federations::{Federation, Slug, check_name, check_text},
+    federations::{Federation, OVERLAP_HOURS, Slug, check_name, check_text},
     keys::{self, Key, KeyState, Life},
     scopes::Scope,
 };
@@ -121,8 +121,10 @@ pub async fn rotate(cx: &Cx<Admin>, key_id: &KeyId, rotate: Rotate) -> Result<Is
         return Ok(issued);
     }
     let mut faults = Vec::new();
-    if !(1..=720).contains(&overlap_hours) {
-        faults.push(Invalid::new("overlap_hours", format!("{overlap_hours} is not 1 to 720 hours")));
+    if !OVERLAP_HOURS.contains(&overlap_hours) {
+        let (least, most) = (OVERLAP_HOURS.start(), OVERLAP_HOURS.end());
+        let text = format!("{overlap_hours} is not {least} to {most} hours");
+        faults.push(Invalid::new("overlap_hours", text));
     }
     if let Err(fault) = check_lifetime(lifetime_days, &federation) {
         faults.push(fault);

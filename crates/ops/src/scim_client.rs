@@ -68,24 +68,24 @@ pub async fn authenticate(
     let hash = stored.as_ref().map_or(NO_HASH, |(stored, _)| stored.hash.as_str());
     let fits = keyward.vault.is_hash_of(presented.text, hash);
     let Some((StoredKey { key, .. }, federation)) = stored.filter(|_| fits) else {
-        return gate.refuse(None, None, "unknown key", not_accepted()).await;
+        return gate.refuse(None, Decision::Refused, "unknown key", not_accepted()).await;
     };
     let of = Some((&federation, key.name.as_str()));
     let state = key.life.state(keyward.clock.now_ms());
     if !state.is_accepted() {
         let reason = format!("key is {}", state.label().to_lowercase());
-        return gate.refuse(of, Some(Decision::Refused), &reason, not_accepted()).await;
+        return gate.refuse(of, Decision::Refused, &reason, not_accepted()).await;
     }
     if federation.status == FederationStatus::Archived {
-        return gate.refuse(of, Some(Decision::Refused), "federation is archived", not_accepted()).await;
+        return gate.refuse(of, Decision::Refused, "federation is archived", not_accepted()).await;
     }
     if federation.slug.as_str() != slug {
         let reason = format!("key of {} presented at {:?}", federation.slug, clean(slug, 100));
-        return gate.refuse(of, Some(Decision::Refused), &reason, Error::NotFound("resource")).await;
+        return gate.refuse(of, Decision::Refused, &reason, Error::NotFound("resource")).await;
     }
     if let Err(refusal) = key.scope.admits_source(request.source) {
         let error = Error::Forbidden(refusal.to_string());
-        return gate.refuse(of, Some(Decision::Denied), &refusal.to_string(), error).await;
+        return gate.refuse(of, Decision::Denied, &refusal.to_string(), error).await;
     }
     let cx = Cx {
         keyward: Arc::clone(keyward),
@@ -111,12 +111,11 @@ impl Gate<'_> {
     async fn refuse<T>(
         &self,
         of: Option<(&Federation, &str)>,
-        decision: Option<Decision>,
+        decision: Decision,
         reason: &str,
         error: Error,
     ) -> Result<T, Error> {
         let federation_id = of.map(|(federation, _)| federation.id.clone());
-        let decision = decision.unwrap_or(Decision::Refused);
         let usage = usage_record(
             self.keyward,
             self.request,

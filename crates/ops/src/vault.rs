@@ -10,6 +10,7 @@ use aws_lc_rs::{
     hkdf, hmac,
 };
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
+use domain::hex;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -157,15 +158,6 @@ fn open(key: &LessSafeKey, aad: &[u8], sealed: &str) -> Result<Zeroizing<Vec<u8>
     let length = key.open_in_place(nonce, Aad::from(aad), &mut bytes).map_err(|_| DoesNotOpen)?.len();
     bytes.truncate(length);
     Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

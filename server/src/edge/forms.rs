@@ -210,10 +210,8 @@ async fn refused(pages: &Pages, posted: Posted, error: &Error, stands_on: Option
     });
     let mut response =
         pages.render(as_get(parts, stands_on), move || provide_context(submitted.clone())).await;
-    // A page that found nothing to show has said so itself.
-    if response.status() == StatusCode::OK {
-        *response.status_mut() = status;
-    }
+    // Whatever the page made of it, the operation was refused for this reason.
+    *response.status_mut() = status;
     response
 }
 

@@ -242,12 +242,7 @@ impl SessionStore for Store {
 }
 
 fn id_hash(id: Id) -> String {
-    Sha256::digest(id.to_string()).iter().fold(String::with_capacity(64), |mut text, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
-        }
-        text
-    })
+    domain::hex(&Sha256::digest(id.to_string()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

@@ -140,7 +140,7 @@ async fn what_the_scope_does_not_grant_is_403_and_on_record() {
         assert_eq!(house.population("okta").await, (1, 1));
         assert_eq!(full.get(&format!("/Users/{id}")).await.header("etag"), "W/\"1\"");
         let refused = house.log().await.into_iter().filter(|line| line.contains(" refused ")).count();
-        assert_eq!(refused, 8, "each refused change and each refused key");
+        assert_eq!(refused, 10, "each refusal of a scope and each refused key");
         house.close().await;
     }
 }

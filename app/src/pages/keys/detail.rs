@@ -103,10 +103,10 @@ pub fn Key() -> impl IntoView {
 }
 
 fn revoke_blocked(view: &KeyView) -> Option<String> {
-    if !view.state.is_accepted() {
-        Some("It has ended.".to_owned())
-    } else {
+    if view.state.is_accepted() {
         (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned())
+    } else {
+        Some("It has ended.".to_owned())
     }
 }
 
