@@ -114,6 +114,10 @@ pub struct ScimClient {
     pub key_id: KeyId,
     /// The key's name.
     pub key_name: String,
+    /// The key's version when it was accepted.
+    pub key_version: i64,
+    /// When the key ends.
+    pub ends_ms: Millis,
     /// What the key may do.
     pub scope: Scope,
 }

@@ -89,7 +89,14 @@ pub async fn authenticate(
     }
     let cx = Cx {
         keyward: Arc::clone(keyward),
-        actor: ScimClient { federation, key_id: key.id, key_name: key.name, scope: key.scope },
+        actor: ScimClient {
+            federation,
+            key_id: key.id,
+            key_name: key.name,
+            key_version: key.version,
+            ends_ms: key.life.ends_ms(),
+            scope: key.scope,
+        },
         request: request.clone(),
     };
     if cx.actor.federation.status == FederationStatus::Paused {
@@ -172,7 +179,13 @@ impl Cx<ScimClient> {
     /// read, which may be long ago. What was revoked, paused or archived since changes nothing any
     /// more.
     pub(crate) async fn still_accepted(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
-        let found = store::keys::with_federation(conn, &self.actor.key_id).await?;
+        let ScimClient { federation, key_id, key_version, ends_ms, .. } = &self.actor;
+        let is_as_seen =
+            store::keys::is_as_seen(conn, &federation.id, key_id, *key_version, federation.version).await?;
+        if is_as_seen && self.now_ms() < *ends_ms {
+            return Ok(());
+        }
+        let found = store::keys::with_federation(conn, key_id).await?;
         let Some((StoredKey { key, .. }, federation)) = found else { return Err(not_accepted()) };
         match federation.status {
             _ if !key.life.state(self.now_ms()).is_accepted() => Err(not_accepted()),

@@ -31,6 +31,8 @@ statements! {
         k.issued_by, k.issued_ms, k.expires_ms, k.retires_ms, k.revoked_ms, k.revoked_by, k.predecessor_id,
         k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, ", joined_columns!(),
         " FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id WHERE k.id = $1");
+    IS_AS_SEEN = "SELECT k.version FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id
+        WHERE k.federation_id = $1 AND k.id = $2 AND k.version = $3 AND f.version = $4";
     OF_FEDERATION = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 ORDER BY id");
     LIST = concat!("SELECT ", columns!(), " FROM provisioning_keys ORDER BY federation_id, id");
     SUCCEED = "UPDATE provisioning_keys SET successor_id = $4, retires_ms = $5, live_name = $6, version = version + 1
@@ -159,6 +161,24 @@ pub async fn with_federation(
     let row: Option<WithFederation> =
         on_db!(conn, db => sqlx::query_as(WITH_FEDERATION).bind(id.as_str()).fetch_optional(db).await)?;
     row.map(|row| Ok((row.key.try_into()?, row.federation.try_into()?))).transpose()
+}
+
+/// Whether a key and its federation still have the versions that were seen: neither was revoked,
+/// rotated, paused, archived or edited since. One number of one row, as it stands before each change.
+pub async fn is_as_seen(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &KeyId,
+    version: i64,
+    federation_version: i64,
+) -> Result<bool, Error> {
+    let found: Option<i64> = on_db!(conn, db => sqlx::query_scalar(IS_AS_SEEN)
+        .bind(federation_id.as_str())
+        .bind(id.as_str())
+        .bind(version)
+        .bind(federation_version)
+        .fetch_optional(db).await)?;
+    Ok(found.is_some())
 }
 
 /// The key with an id, whatever its federation.
