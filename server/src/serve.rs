@@ -34,7 +34,8 @@ use crate::{
     out::http::{OidcHttp, install_crypto},
     tasks::{
         clock::{OsEntropy, SystemClock},
-        signals, upkeep,
+        signals::EndSignals,
+        upkeep,
     },
 };
 
@@ -195,11 +196,11 @@ impl House {
                 stop.clone(),
             ));
         }
+        let ends = EndSignals::listen()
+            .map_err(|error| Exit::failed(format!("signals cannot be listened to: {error}")))?;
         tokio::spawn(async move {
-            match signals::asked_to_end().await {
-                Ok(name) => tracing::info!(signal = name, "stopping"),
-                Err(error) => tracing::error!(%error, "signals cannot be listened to; stopping"),
-            }
+            let name = ends.asked().await;
+            tracing::info!(signal = name, "stopping");
             readiness.drain();
             signal.stop();
         });

@@ -1,21 +1,48 @@
 //! Signals of the operating system that end the program.
 
-/// Completes when the process is asked to end: SIGTERM or Ctrl-C.
-///
-/// # Errors
-/// The signal cannot be listened to.
-pub async fn asked_to_end() -> std::io::Result<&'static str> {
+/// The signals that ask the process to end: SIGTERM and SIGINT on Unix, Ctrl-C elsewhere.
+pub struct EndSignals {
     #[cfg(unix)]
-    {
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl EndSignals {
+    /// From here on no such signal ends the process by itself: it waits for [`EndSignals::asked`].
+    ///
+    /// # Errors
+    /// The signals cannot be listened to.
+    #[cfg(unix)]
+    pub fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = terminate.recv() => Ok("SIGTERM"),
-            result = tokio::signal::ctrl_c() => result.map(|()| "SIGINT"),
-        }
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
+
+    /// See above; here listening begins with the first wait.
+    ///
+    /// # Errors
+    /// Never.
     #[cfg(not(unix))]
-    {
-        tokio::signal::ctrl_c().await.map(|()| "Ctrl-C")
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Completes when the process was asked to end, with the name of the signal.
+    pub async fn asked(self) -> &'static str {
+        #[cfg(unix)]
+        {
+            let Self { mut terminate, mut interrupt } = self;
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            // When Ctrl-C cannot be listened to, ending is the safe reading.
+            let _ = tokio::signal::ctrl_c().await;
+            "Ctrl-C"
+        }
     }
 }
