@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use domain::{
     Invalid,
-    federations::Slug,
+    federations::{ScimSettings, Slug},
     scopes::{ResourceKind, Scope, Verb, parse_networks},
 };
 use ops::{
@@ -125,6 +125,18 @@ pub fn new_federation(values: &Values) -> Result<NewFederation, Vec<Invalid>> {
     if faults.is_empty() { Ok(new) } else { Err(faults) }
 }
 
+/// The switches of the SCIM endpoint, by the word of their checkbox; none when the form did not
+/// show them.
+fn scim_settings(values: &Values) -> Option<ScimSettings> {
+    let is_on = |word: &str| values.all("scim").iter().any(|value| value == word);
+    (values.text("scim_shown") == "yes").then(|| ScimSettings {
+        strict: is_on("strict"),
+        etag: is_on("etag"),
+        unique_group_names: is_on("unique-group-names"),
+        oauth_secrets: is_on("oauth-secrets"),
+    })
+}
+
 /// Reads `/federations/{slug}/edit`.
 ///
 /// # Errors
@@ -140,6 +152,7 @@ pub fn edit_federation(values: &Values) -> Result<EditFederation, Vec<Invalid>> 
         max_age_days: values.whole_number("max_age_days", &mut faults),
         overlap_hours: values.whole_number("overlap_hours", &mut faults),
         warn_days: values.whole_number("warn_days", &mut faults),
+        scim: scim_settings(values),
     };
     if faults.is_empty() { Ok(edit) } else { Err(faults) }
 }

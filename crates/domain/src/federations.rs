@@ -29,6 +29,10 @@ pub struct Federation {
     pub notes: String,
     /// How long its keys may live.
     pub policy: RotationPolicy,
+    /// Where its users and groups are kept.
+    pub target: FederationTarget,
+    /// How its SCIM endpoint behaves.
+    pub scim: ScimSettings,
     /// Counts its changes; an edit names the version that it saw.
     pub version: i64,
     /// When it was registered.
@@ -207,6 +211,55 @@ impl FederationStatus {
     /// Reads the word of [`FederationStatus::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Live, Self::Paused, Self::Archived].into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// Where the users and groups of a federation are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FederationTarget {
+    /// In the directory inside Keyward.
+    #[default]
+    Embedded,
+    /// In another SCIM service, which requests are forwarded to.
+    Upstream,
+}
+
+impl FederationTarget {
+    /// The word in forms, API and database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Upstream => "upstream",
+        }
+    }
+
+    /// Reads the word of [`FederationTarget::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Embedded, Self::Upstream].into_iter().find(|target| target.as_str() == text)
+    }
+}
+
+/// How the SCIM endpoint of a federation behaves where providers differ.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, none excludes another")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScimSettings {
+    /// Refuse what no RFC allows, instead of understanding what providers really send.
+    pub strict: bool,
+    /// Say in ServiceProviderConfig that entity tags are supported. They are served always; some
+    /// clients send an If-Match of their own making when they read it.
+    pub etag: bool,
+    /// Two groups may not have the same name, ignoring case.
+    pub unique_group_names: bool,
+    /// OAuth clients may prove themselves by a secret as well as by a signed assertion.
+    pub oauth_secrets: bool,
+}
+
+impl Default for ScimSettings {
+    /// Lenient, with entity tags, group names unique, no client secrets.
+    fn default() -> Self {
+        Self { strict: false, etag: true, unique_group_names: true, oauth_secrets: false }
     }
 }
 

@@ -63,6 +63,9 @@ pub struct UsageRecord {
     pub source: Option<String>,
     /// User agent, at most 200 characters, control characters removed.
     pub user_agent: Option<String>,
+    /// What was understood of it although no standard says so, in words of the SCIM edge.
+    #[serde(default)]
+    pub tolerated: Vec<String>,
 }
 
 /// Makes a user agent fit to be kept: at most 200 characters, no control characters.

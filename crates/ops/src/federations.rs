@@ -7,7 +7,8 @@ use domain::{
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
     federations::{
-        Federation, FederationStatus, RotationPolicy, Slug, Vendor, check_name, check_text, parse_owners,
+        Federation, FederationStatus, FederationTarget, RotationPolicy, ScimSettings, Slug, Vendor,
+        check_name, check_text, parse_owners,
     },
     keys::Key,
 };
@@ -56,6 +57,8 @@ pub struct EditFederation {
     pub overlap_hours: i64,
     /// How long before its end a key warns, in days.
     pub warn_days: i64,
+    /// How its SCIM endpoint behaves; as it is when nothing is said.
+    pub scim: Option<ScimSettings>,
 }
 
 /// A federation and what is known around it.
@@ -149,6 +152,8 @@ pub async fn register(cx: &Cx<Admin>, new: NewFederation) -> Result<Federation, 
         owners: checked.owners,
         notes: checked.notes,
         policy: checked.policy,
+        target: FederationTarget::Embedded,
+        scim: ScimSettings::default(),
         version: 1,
         created_ms: now_ms,
         updated_ms: now_ms,
@@ -223,6 +228,7 @@ pub async fn edit(cx: &Cx<Admin>, slug: &Slug, edit: EditFederation) -> Result<F
         owners: checked.owners,
         notes: checked.notes,
         policy: checked.policy,
+        scim: edit.scim.unwrap_or(before.scim),
         ..before.clone()
     };
     let mut changes = serde_json::Map::new();
@@ -236,6 +242,7 @@ pub async fn edit(cx: &Cx<Admin>, slug: &Slug, edit: EditFederation) -> Result<F
     compare("owners", json!(before.owners), json!(after.owners));
     compare("notes", json!(before.notes), json!(after.notes));
     compare("policy", json!(before.policy), json!(after.policy));
+    compare("scim", json!(before.scim), json!(after.scim));
     if changes.is_empty() {
         return Ok(before);
     }

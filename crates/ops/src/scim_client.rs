@@ -33,6 +33,8 @@ pub struct Asked {
     pub resource_type: String,
     /// The resource that the path names.
     pub resource_id: Option<String>,
+    /// What was understood of it although no standard says so.
+    pub tolerated: Vec<String>,
 }
 
 fn not_accepted() -> Error {
@@ -334,6 +336,7 @@ fn usage_record(
         duration_us: keyward.clock.monotonic_us() - request.arrived_us,
         source: request.source.map(|address| address.to_string()),
         user_agent: request.user_agent.clone(),
+        tolerated: asked.tolerated.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     FederationId,
-    federations::{Federation, FederationStatus, RotationPolicy, Slug, Vendor},
+    federations::{Federation, FederationStatus, FederationTarget, RotationPolicy, Slug, Vendor},
 };
 use sqlx::FromRow;
 
@@ -12,15 +12,16 @@ use crate::{Conn, Error, db::on_db, statements::statements};
 
 macro_rules! columns {
     () => {
-        "id, slug, name, vendor, status, owners, notes, max_age_days, overlap_hours, warn_days, version, created_ms, updated_ms"
+        "id, slug, name, vendor, status, owners, notes, max_age_days, overlap_hours, warn_days, version, created_ms, updated_ms,
+        target, scim"
     };
 }
 
 statements! {
     INSERT = concat!("INSERT INTO federations (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
     UPDATE = "UPDATE federations SET name = $3, vendor = $4, status = $5, owners = $6, notes = $7,
-        max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, version = version + 1
+        max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, target = $12, scim = $13, version = version + 1
         WHERE id = $1 AND version = $2";
     BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
     LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
@@ -45,6 +46,8 @@ struct Row {
     version: i64,
     created_ms: i64,
     updated_ms: i64,
+    target: String,
+    scim: String,
 }
 
 /// The columns of a federation `f` beside another table's.
@@ -53,7 +56,8 @@ macro_rules! joined_columns {
         "f.id AS f_id, f.slug AS f_slug, f.name AS f_name, f.vendor AS f_vendor, f.status AS f_status,
         f.owners AS f_owners, f.notes AS f_notes, f.max_age_days AS f_max_age_days,
         f.overlap_hours AS f_overlap_hours, f.warn_days AS f_warn_days, f.version AS f_version,
-        f.created_ms AS f_created_ms, f.updated_ms AS f_updated_ms"
+        f.created_ms AS f_created_ms, f.updated_ms AS f_updated_ms,
+        f.target AS f_target, f.scim AS f_scim"
     };
 }
 pub(crate) use joined_columns;
@@ -75,6 +79,8 @@ pub(crate) struct JoinedRow {
     f_version: i64,
     f_created_ms: i64,
     f_updated_ms: i64,
+    f_target: String,
+    f_scim: String,
 }
 
 impl TryFrom<JoinedRow> for Federation {
@@ -95,6 +101,8 @@ impl TryFrom<JoinedRow> for Federation {
             version: row.f_version,
             created_ms: row.f_created_ms,
             updated_ms: row.f_updated_ms,
+            target: row.f_target,
+            scim: row.f_scim,
         })
     }
 }
@@ -115,6 +123,8 @@ impl TryFrom<Row> for Federation {
                 overlap_hours: row.overlap_hours,
                 warn_days: row.warn_days,
             },
+            target: FederationTarget::parse(&row.target).ok_or_else(|| corrupt("target"))?,
+            scim: serde_json::from_str(&row.scim).map_err(|_| corrupt("scim"))?,
             name: row.name,
             notes: row.notes,
             version: row.version,
@@ -128,12 +138,16 @@ fn owners_text(federation: &Federation) -> String {
     serde_json::json!(federation.owners).to_string()
 }
 
+fn scim_text(federation: &Federation) -> String {
+    serde_json::json!(federation.scim).to_string()
+}
+
 /// Adds a federation.
 ///
 /// # Errors
 /// [`Error::Conflict`] when its slug is taken.
 pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
-    let owners = owners_text(federation);
+    let (owners, scim) = (owners_text(federation), scim_text(federation));
     let inserted = on_db!(conn, db => sqlx::query(INSERT)
         .bind(federation.id.as_str())
         .bind(federation.slug.as_str())
@@ -148,6 +162,8 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
         .bind(federation.version)
         .bind(federation.created_ms)
         .bind(federation.updated_ms)
+        .bind(federation.target.as_str())
+        .bind(&scim)
         .execute(db).await.map(drop));
     inserted.map_err(|error| {
         Error::from(error).or_conflict(|| {
@@ -161,7 +177,7 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
 /// # Errors
 /// [`Error::Stale`] when it has another version by now.
 pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
-    let owners = owners_text(federation);
+    let (owners, scim) = (owners_text(federation), scim_text(federation));
     let rows = on_db!(conn, db => sqlx::query(UPDATE)
         .bind(federation.id.as_str())
         .bind(federation.version)
@@ -174,6 +190,8 @@ pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
         .bind(federation.policy.overlap_hours)
         .bind(federation.policy.warn_days)
         .bind(federation.updated_ms)
+        .bind(federation.target.as_str())
+        .bind(&scim)
         .execute(db).await.map(|done| done.rows_affected()))?;
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }

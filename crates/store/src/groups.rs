@@ -45,9 +45,9 @@ const GROUPS_OF: [&str; 2] = [
 ];
 
 statements! {
-    INSERT = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, external_id, body, made_by,
-        version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)";
-    UPDATE = "UPDATE scim_groups SET display_name = $4, display_name_lower = $5, external_id = $6, body = $7,
+    INSERT = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, display_name_unique,
+        external_id, body, made_by, version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, 1, $8, $8)";
+    UPDATE = "UPDATE scim_groups SET display_name = $4, display_name_lower = $5, display_name_unique = $5, external_id = $6, body = $7,
         modified_ms = $8, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3 RETURNING version";
     DELETE = "DELETE FROM scim_groups WHERE federation_id = $1 AND id = $2 AND version = $3";

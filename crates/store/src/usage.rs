@@ -71,6 +71,7 @@ impl TryFrom<Row> for UsageRecord {
             duration_us: row.duration_us,
             source: row.source,
             user_agent: row.user_agent,
+            tolerated: Vec::new(),
         })
     }
 }

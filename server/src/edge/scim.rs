@@ -126,6 +126,7 @@ impl Endpoint {
             method: method.as_str().chars().take(20).collect(),
             resource_type: resource_type.trim_start_matches('/').to_owned(),
             resource_id,
+            tolerated: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use domain::{
     admins::Right,
-    federations::{Federation, RotationPolicy, Vendor},
+    federations::{Federation, RotationPolicy, ScimSettings, Vendor},
 };
 use leptos::prelude::*;
 
@@ -73,6 +73,7 @@ pub fn EditFederation() -> impl IntoView {
                 <input type="hidden" name="version" value=form.value("version", &federation.version.to_string()) />
                 {form.input(field("name", "Name").default(&federation.name), "text")}
                 {fields(&form, Some(&federation))}
+                {switches(&form, federation.scim)}
                 <div class="actions">
                     <button class="btn primary">"Save changes"</button>
                     <a class="btn ghost" href=path.clone()>
@@ -120,6 +121,53 @@ fn fields(form: &Form, federation: Option<&Federation>) -> AnyView {
             </span>
         </fieldset>
         {form.area(field("notes", "Notes").default(notes).optional(), 3)}
+    }
+    .into_any()
+}
+
+/// How the SCIM endpoint behaves.
+fn switches(form: &Form, scim: ScimSettings) -> AnyView {
+    let switch = |word: &'static str, is_on: bool, label: &'static str, hint: &'static str| {
+        let checked = form.is_ticked("scim", word, is_on);
+        view! {
+            <label class="opt">
+                <input type="checkbox" name="scim" value=word checked=checked />
+                <span>
+                    <strong>{label}</strong>
+                    <span class="hint">{hint}</span>
+                </span>
+            </label>
+        }
+    };
+    view! {
+        <fieldset class="field">
+            <legend>"SCIM endpoint"</legend>
+            <input type="hidden" name="scim_shown" value="yes" />
+            {switch(
+                "strict",
+                scim.strict,
+                "Strict: refuse what no RFC allows",
+                "Off, what providers really send is understood, and each key's page says what that was.",
+            )}
+            {switch(
+                "unique-group-names",
+                scim.unique_group_names,
+                "Group names are unique",
+                "A second group of the same name is refused with 409. Entra's validator expects it.",
+            )}
+            {switch(
+                "etag",
+                scim.etag,
+                "Say that ETags are supported",
+                "They are sent always. Turn it off for a client that sends an If-Match of its own making.",
+            )}
+            {switch(
+                "oauth-secrets",
+                scim.oauth_secrets,
+                "OAuth clients may use a secret",
+                "Off, a client proves itself with a signed assertion only (private_key_jwt).",
+            )}
+        </fieldset>
     }
     .into_any()
 }

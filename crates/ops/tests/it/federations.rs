@@ -18,6 +18,7 @@ fn change(version: i64, name: &str) -> EditFederation {
         max_age_days: 30,
         overlap_hours: 24,
         warn_days: 7,
+        scim: None,
     }
 }
 

@@ -51,6 +51,7 @@ async fn everything(house: &House) -> Vec<(Action, Result<(), Error>)> {
         max_age_days: 90,
         overlap_hours: 72,
         warn_days: 14,
+        scim: None,
     };
     done.push((Action::FederationEdited, ops::federations::edit(&cx, &slug, edit).await.map(drop)));
     done.push((Action::FederationPaused, ops::federations::pause(&cx, &slug).await.map(drop)));

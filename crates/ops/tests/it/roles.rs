@@ -41,6 +41,7 @@ async fn answers(house: &House, role: Role, own: &Slug, serial: &str) -> Vec<Ans
         max_age_days: 90,
         overlap_hours: 72,
         warn_days: 14,
+        scim: None,
     };
     vec![
         answer(ops::federations::open(&cx, own).await),

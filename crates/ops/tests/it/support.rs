@@ -62,7 +62,12 @@ pub fn new_key(slug: &Slug, name: &str, scope: Scope) -> NewKey {
 }
 
 pub fn asked(method: &str, resource_type: &str) -> Asked {
-    Asked { method: method.to_owned(), resource_type: resource_type.to_owned(), resource_id: None }
+    Asked {
+        method: method.to_owned(),
+        resource_type: resource_type.to_owned(),
+        resource_id: None,
+        tolerated: Vec::new(),
+    }
 }
 
 pub fn resource(kind: ResourceType, value: serde_json::Value) -> Resource {

@@ -44,6 +44,7 @@ fn usage(number: u8) -> UsageRecord {
         duration_us: 1,
         source: None,
         user_agent: None,
+        tolerated: Vec::new(),
     }
 }
 

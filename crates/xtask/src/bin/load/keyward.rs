@@ -36,6 +36,11 @@ pub struct Keyward {
 impl Keyward {
     /// Makes the folder, the master key, the configuration, the database and the key.
     pub async fn prepare(binary: &Path, name: &str) -> Outcome<Self> {
+        Self::prepare_on(binary, name, None).await
+    }
+
+    /// As [`Keyward::prepare`], on an empty database of the caller's.
+    pub async fn prepare_on(binary: &Path, name: &str, database: Option<&str>) -> Outcome<Self> {
         let folder = std::env::temp_dir().join(format!("keyward-{name}-{}", std::process::id()));
         let data = folder.join("data");
         std::fs::create_dir_all(&data)?;
@@ -45,15 +50,19 @@ impl Keyward {
         // The digest is as random as what it is of, and knows how to write itself in hexadecimal.
         let master_key = Sha256::digest(chance);
         let hex = format!("{master_key:x}");
+        let address = database.map_or_else(String::new, |url| format!("database_url = \"{url}\"\n"));
         let settings = format!(
-            "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n\n\
+            "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n{address}\n\
              [oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"keyward\"\n\n\
              [roles]\nadmin = [\"nobody\"]\n\n[log]\nlevel = \"warn\"\n\n\
              [limits]\nconnections = 4096\nconnections_per_address = 4096\n",
             data = data.display(),
         );
         std::fs::write(folder.join("keyward.toml"), settings)?;
-        let target = store::Target::sqlite(data.join("keyward.db"));
+        let target = match database {
+            Some(url) => store::Target::parse(url)?,
+            None => store::Target::sqlite(data.join("keyward.db")),
+        };
         let key = first_key(target, &MasterKey::new(master_key.into())).await?;
         let base = "/scim/bench/v2".to_owned();
         Ok(Self { binary: binary.into(), folder, running: None, port, base, key, master_key: hex })

@@ -6,6 +6,7 @@ mod bare;
 mod bench;
 mod chaos;
 mod client;
+mod hold;
 mod keyward;
 mod meter;
 mod report;
@@ -23,7 +24,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 #[derive(Parser)]
 #[command(
     name = "keyward-load",
-    about = "Loads of cargo xtask bench and cargo xtask chaos; call them through these"
+    about = "Loads of cargo xtask bench, chaos and test; call them through these"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -45,6 +46,8 @@ enum Verb {
     Bench(bench::Args),
     /// Kill with signal 9 while users are provisioned, and look for what is missing
     Chaos(chaos::Args),
+    /// Start a Keyward with one key, say where it is, and stop it when standard input ends
+    Hold(hold::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Bare { port, body } => runtime.block_on(bare::serve(port, &body)),
         Verb::Bench(args) => runtime.block_on(bench::bench(args)),
         Verb::Chaos(args) => runtime.block_on(chaos::chaos(args)),
+        Verb::Hold(args) => runtime.block_on(hold::hold(args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

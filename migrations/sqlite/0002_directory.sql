@@ -1,0 +1,55 @@
+-- SCIM in full: settings and target of a federation, extensions of its schemas, what is indexed
+-- beside the resources, and what was tolerated of each key.
+
+ALTER TABLE federations ADD COLUMN scim TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE federations ADD COLUMN target TEXT NOT NULL DEFAULT 'embedded' CHECK (target IN ('embedded', 'upstream'));
+
+-- Schemas that an admin registered; the body is RFC 7643 7's form of one.
+CREATE TABLE scim_extensions (
+    federation_id TEXT   NOT NULL REFERENCES federations (id),
+    urn_lower     TEXT   NOT NULL,
+    resource_type TEXT   NOT NULL CHECK (resource_type IN ('User', 'Group')),
+    body          TEXT   NOT NULL,
+    created_ms    BIGINT NOT NULL,
+    PRIMARY KEY (federation_id, urn_lower)
+);
+
+-- What was understood although no standard says so, by key and word.
+CREATE TABLE key_tolerances (
+    federation_id TEXT   NOT NULL,
+    key_id        TEXT   NOT NULL,
+    word          TEXT   NOT NULL,
+    count         BIGINT NOT NULL,
+    first_ms      BIGINT NOT NULL,
+    last_ms       BIGINT NOT NULL,
+    PRIMARY KEY (federation_id, key_id, word)
+);
+
+-- Group names are unique by policy: where they are not, the id follows the name.
+ALTER TABLE scim_groups ADD COLUMN display_name_unique TEXT NOT NULL DEFAULT '';
+UPDATE scim_groups SET display_name_unique = display_name_lower;
+DROP INDEX scim_groups_display_name;
+CREATE UNIQUE INDEX scim_groups_unique_name ON scim_groups (federation_id, display_name_unique);
+CREATE INDEX scim_groups_display_name ON scim_groups (federation_id, display_name_lower);
+
+CREATE INDEX scim_users_modified ON scim_users (federation_id, modified_ms);
+CREATE INDEX scim_groups_modified ON scim_groups (federation_id, modified_ms);
+
+-- Folded values of attributes that are looked up and have no column: emails.value, and the
+-- employeeNumber of the enterprise extension.
+CREATE TABLE scim_user_values (
+    federation_id TEXT NOT NULL,
+    attribute     TEXT NOT NULL,
+    value         TEXT NOT NULL,
+    user_id       TEXT NOT NULL,
+    PRIMARY KEY (federation_id, attribute, value, user_id),
+    FOREIGN KEY (federation_id, user_id) REFERENCES scim_users (federation_id, id)
+);
+CREATE INDEX scim_user_values_user ON scim_user_values (federation_id, user_id);
+INSERT INTO scim_user_values (federation_id, attribute, value, user_id)
+SELECT DISTINCT u.federation_id, 'emails.value', lower(json_extract(e.value, '$.value')), u.id
+FROM scim_users u, json_each(u.body, '$.emails') e WHERE json_extract(e.value, '$.value') IS NOT NULL;
+INSERT INTO scim_user_values (federation_id, attribute, value, user_id)
+SELECT u.federation_id, 'employeeNumber', lower(json_extract(u.body, '$."urn:ietf:params:scim:schemas:extension:enterprise:2.0:User".employeeNumber')), u.id
+FROM scim_users u
+WHERE json_extract(u.body, '$."urn:ietf:params:scim:schemas:extension:enterprise:2.0:User".employeeNumber') IS NOT NULL;
