@@ -6,7 +6,10 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -140,9 +143,18 @@ impl Place {
     }
 }
 
-/// An address on which nobody listens at this moment.
+/// An address on which nobody listens at this moment, and that no other test of this run is given:
+/// below the ports that the kernel hands out by itself, and apart for each process.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (std::process::id() * 31 + turn) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A server that runs.
@@ -192,9 +204,11 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for the end of its log.
     pub async fn ended(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        while self.lines.recv().await.is_some() {}
+        status
     }
 
     /// Asks it to end and asserts that it does so in order.
