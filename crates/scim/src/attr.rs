@@ -1,12 +1,17 @@
 //! Attribute paths: `userName`, `name.givenName`, `urn:…:enterprise:2.0:User:manager.value`.
 //!
 //! A path is syntax until a resource type gives it a meaning ([`AttrPath::resolve`]). Names and URNs
-//! are case-insensitive (RFC 7643 2.1). A new schema needs nothing here: its URN is found through
-//! [`SCHEMAS`].
+//! are case-insensitive (RFC 7643 2.1). A new schema needs nothing here: a URN ends at its last colon,
+//! and which schema it is says the [`Type`].
 
 use std::fmt;
 
-use crate::schema::{self, Attribute, ResourceType, SCHEMAS, Schema};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::{
+    schema::{self, Attribute, ResourceType, SCHEMAS, Schema},
+    schemas::Type,
+};
 
 /// The name of an attribute or of a sub-attribute, in the spelling that was given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,19 +26,35 @@ pub struct AttrPath {
 
 /// What a path means for a resource type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resolved {
+pub struct Resolved<'a> {
     /// The extension that the attribute belongs to; none for core and common attributes.
-    pub extension: Option<&'static Schema>,
+    pub extension: Option<&'a Schema>,
     /// The attribute.
-    pub attribute: &'static Attribute,
+    pub attribute: &'a Attribute,
     /// The sub-attribute, if the path names one.
-    pub sub: Option<&'static Attribute>,
+    pub sub: Option<&'a Attribute>,
 }
 
-impl Resolved {
+impl<'a> Resolved<'a> {
     /// The attribute at the end of the path.
-    pub fn leaf(&self) -> &'static Attribute {
+    pub fn leaf(&self) -> &'a Attribute {
         self.sub.unwrap_or(self.attribute)
+    }
+
+    /// The path in the spelling of the schemas: core attributes without a URN, extension attributes with
+    /// theirs.
+    pub fn canonical(&self) -> String {
+        let mut text = String::new();
+        if let Some(extension) = self.extension {
+            text.push_str(&extension.id);
+            text.push(':');
+        }
+        text.push_str(&self.attribute.name);
+        if let Some(sub) = self.sub {
+            text.push('.');
+            text.push_str(&sub.name);
+        }
+        text
     }
 }
 
@@ -74,14 +95,15 @@ impl AttrPath {
     }
 
     /// The attribute that the path names in a resource of this type; none when there is no such one.
-    pub fn resolve(&self, kind: ResourceType) -> Option<Resolved> {
+    pub fn resolve<'a>(&self, of: impl Into<Type<'a>>) -> Option<Resolved<'a>> {
+        let of = of.into();
         let (extension, attribute) = match &self.schema {
-            Some(urn) if !kind.schema().is(urn) => {
-                let extension = kind.extensions().iter().find(|extension| extension.is(urn))?;
-                (Some(*extension), extension.attribute(&self.name)?)
+            Some(urn) if !of.schema().is(urn) => {
+                let extension = of.extension(urn)?;
+                (Some(extension), extension.attribute(&self.name)?)
             }
             Some(_) | None => {
-                (None, schema::common_attribute(&self.name).or_else(|| kind.schema().attribute(&self.name))?)
+                (None, schema::common_attribute(&self.name).or_else(|| of.schema().attribute(&self.name))?)
             }
         };
         let sub = match &self.sub {
@@ -93,19 +115,8 @@ impl AttrPath {
 
     /// The path in the spelling of the schemas: `EMAILS.Value` becomes `emails.value`; core attributes
     /// without a URN, extension attributes with theirs.
-    pub fn canonical(&self, kind: ResourceType) -> Option<String> {
-        let resolved = self.resolve(kind)?;
-        let mut text = String::new();
-        if let Some(extension) = resolved.extension {
-            text.push_str(extension.id);
-            text.push(':');
-        }
-        text.push_str(resolved.attribute.name);
-        if let Some(sub) = resolved.sub {
-            text.push('.');
-            text.push_str(sub.name);
-        }
-        Some(text)
+    pub fn canonical<'a>(&self, of: impl Into<Type<'a>>) -> Option<String> {
+        self.resolve(of).map(|resolved| resolved.canonical())
     }
 }
 
@@ -139,13 +150,13 @@ fn split_schema(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// The schema whose URN the text is, in any case.
+/// The schema of the standard whose URN the text is, in any case.
 pub(crate) fn known_schema(text: &str) -> Option<&'static Schema> {
     SCHEMAS.into_iter().find(|schema| schema.is(text))
 }
 
 /// RFC 7643 2.1: `ALPHA *(nameChar)`; `$ref` is the exception that the standard makes itself.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let rest = text.strip_prefix('$').unwrap_or(text);
     rest.starts_with(|c: char| c.is_ascii_alphabetic())
         && rest.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
@@ -154,10 +165,25 @@ fn is_name(text: &str) -> bool {
 /// The folding of every comparison that is not case-exact. A store that keeps a folded twin of a
 /// column must fold with this.
 ///
-/// Each character is folded alone, so that a part of a text folds as it does within the whole: `co`,
-/// `sw` and `ew` depend on it.
+/// Text is compared in Unicode's form C and in lower case, in the spirit of the profile
+/// `UsernameCaseMapped` of PRECIS (RFC 8265 3.3), which RFC 7644 5 names: "é" is one name whether it was
+/// written as one character or as two. What is chosen beyond the RFC:
+/// - Lower-casing goes character by character, without the context of a word ("ΟΔΟΣ" and "οδος" are one).
+///   It comes first and form C after it, because lower-casing can leave that form. A character that has no
+///   single lower-case form ("İ") becomes what Unicode says.
+/// - Nothing is refused: full width and half width stay apart, and what PRECIS forbids in a name is kept,
+///   because a directory that answers for a provider may not lose what the provider calls a user.
+/// - Case-exact attributes (`id`, `externalId`, `meta.version`) are compared as they are. They are opaque
+///   to us: two that differ in a byte are two.
+///
+/// A part of a text folds as it does within the whole wherever the cut is not before a combining
+/// character, so `co`, `sw` and `ew` see whole characters: "e" does not start "é".
 pub fn fold_case(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Composing first lets "I" with a dot above be the same as "İ" before both are lowered.
+    text.chars().nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
 #[cfg(test)]
@@ -197,6 +223,51 @@ mod tests {
             for (index, _) in text.char_indices() {
                 let (head, tail) = text.split_at(index);
                 assert_eq!(format!("{}{}", fold_case(head), fold_case(tail)), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn one_name_is_one_however_it_is_composed() {
+        for (a, b) in [
+            ("Jos\u{e9}", "JOSE\u{301}"),
+            ("\u{212b}ngstr\u{f6}m", "a\u{30a}ngstro\u{308}m"),
+            ("J\u{30c}", "\u{1f0}"),
+            ("\u{1100}\u{1161}", "\u{ac00}"),
+            ("I\u{307}", "\u{130}"),
+            ("\u{212a}elvin", "kelvin"),
+        ] {
+            assert_eq!(fold_case(a), fold_case(b), "{a} {b}");
+        }
+        assert_ne!(fold_case("e"), fold_case("\u{e9}"));
+        // Compatibility characters stay apart.
+        assert_ne!(fold_case("\u{ff41}"), fold_case("a"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn folding_is_done_once(text in ".{0,12}") {
+            let folded = fold_case(&text);
+            proptest::prop_assert_eq!(fold_case(&folded), folded);
+        }
+
+        #[test]
+        fn canonically_equal_texts_fold_alike(text in ".{0,12}") {
+            let folded = fold_case(&text);
+            proptest::prop_assert_eq!(fold_case(&text.nfd().collect::<String>()), folded.clone());
+            proptest::prop_assert_eq!(fold_case(&text.nfc().collect::<String>()), folded);
+        }
+
+        #[test]
+        fn a_cut_between_characters_is_a_cut_between_folded_ones(head in ".{0,6}", tail in ".{0,6}") {
+            use unicode_normalization::{IsNormalized, is_nfc_quick, char::canonical_combining_class};
+            let begins_anew = tail.chars().next().is_none_or(|first| {
+                canonical_combining_class(first) == 0
+                    && is_nfc_quick(std::iter::once(first)) == IsNormalized::Yes
+            });
+            if begins_anew {
+                let whole = fold_case(&format!("{head}{tail}"));
+                proptest::prop_assert_eq!(format!("{}{}", fold_case(&head), fold_case(&tail)), whole);
             }
         }
     }

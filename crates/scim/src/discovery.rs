@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     list::{DEFAULT_COUNT, ListResponse, MAX_COUNT},
     patch::MAX_OPERATIONS,
-    schema::{Attribute, Kind, ResourceType, SCHEMAS, Schema},
+    schema::{Attribute, Kind, ResourceType, Schema},
+    schemas::{Schemas, Type},
 };
 
 const SCHEMA_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
@@ -76,22 +77,42 @@ fn list(resources: Vec<Value>) -> Value {
 
 /// `/Schemas`. `base` is the absolute base of the federation, without a slash at its end.
 pub fn schemas(base: &str) -> Value {
-    list(SCHEMAS.iter().map(|schema| schema_json(base, schema)).collect())
+    schemas_of(Schemas::standard(), base)
+}
+
+/// `/Schemas` of a federation with extensions of its own.
+pub fn schemas_of(schemas: &Schemas, base: &str) -> Value {
+    list(schemas.all().map(|schema| schema_json(base, schema)).collect())
 }
 
 /// `/Schemas/{urn}`; none when there is no such schema.
 pub fn schema(base: &str, urn: &str) -> Option<Value> {
-    SCHEMAS.iter().find(|schema| schema.is(urn)).map(|schema| schema_json(base, schema))
+    schema_of(Schemas::standard(), base, urn)
+}
+
+/// `/Schemas/{urn}` of a federation with extensions of its own; none when there is no such schema.
+pub fn schema_of(schemas: &Schemas, base: &str, urn: &str) -> Option<Value> {
+    schemas.named(urn).map(|schema| schema_json(base, schema))
 }
 
 /// `/ResourceTypes`.
 pub fn resource_types(base: &str) -> Value {
-    list(ResourceType::ALL.iter().map(|kind| resource_type_json(base, *kind)).collect())
+    resource_types_of(Schemas::standard(), base)
+}
+
+/// `/ResourceTypes` of a federation with extensions of its own.
+pub fn resource_types_of(schemas: &Schemas, base: &str) -> Value {
+    list(schemas.types().map(|of| resource_type_json(base, of)).collect())
 }
 
 /// `/ResourceTypes/{id}`; none when there is no such type.
 pub fn resource_type(base: &str, id: &str) -> Option<Value> {
-    ResourceType::from_name(id).map(|kind| resource_type_json(base, kind))
+    resource_type_of(Schemas::standard(), base, id)
+}
+
+/// `/ResourceTypes/{id}` of a federation with extensions of its own; none when there is no such type.
+pub fn resource_type_of(schemas: &Schemas, base: &str, id: &str) -> Option<Value> {
+    ResourceType::from_name(id).map(|kind| resource_type_json(base, schemas.of(kind)))
 }
 
 /// `/ServiceProviderConfig`.
@@ -146,19 +167,18 @@ pub fn service_provider_config(base: &str, features: &Features) -> Value {
     config
 }
 
-fn resource_type_json(base: &str, kind: ResourceType) -> Value {
-    let extensions: Vec<_> = kind
-        .extensions()
-        .iter()
-        .map(|extension| json!({ "schema": extension.id, "required": false }))
-        .collect();
+fn resource_type_json(base: &str, of: Type<'_>) -> Value {
+    let Type { kind, .. } = of;
+    // A resource may do without any of them, even where an attribute of one is required.
+    let extensions: Vec<_> =
+        of.extensions().map(|extension| json!({ "schema": extension.id, "required": false })).collect();
     json!({
         "schemas": [RESOURCE_TYPE_URN],
         "id": kind.name(),
         "name": kind.name(),
         "endpoint": kind.endpoint(),
         "description": kind.description(),
-        "schema": kind.schema().id,
+        "schema": of.schema().id,
         "schemaExtensions": extensions,
         "meta": {
             "resourceType": "ResourceType",
@@ -168,16 +188,25 @@ fn resource_type_json(base: &str, kind: ResourceType) -> Value {
 }
 
 fn schema_json(base: &str, schema: &Schema) -> Value {
+    let mut form = schema_form(schema);
+    if let Some(object) = form.as_object_mut() {
+        let meta = json!({
+            "resourceType": "Schema",
+            "location": format!("{base}/Schemas/{}", schema.id),
+        });
+        object.insert("meta".to_owned(), meta);
+    }
+    form
+}
+
+/// A schema in the form of RFC 7643 7, without what depends on where it is served.
+pub(crate) fn schema_form(schema: &Schema) -> Value {
     json!({
         "schemas": [SCHEMA_URN],
         "id": schema.id,
         "name": schema.name,
         "description": schema.description,
         "attributes": schema.attributes.iter().map(attribute_json).collect::<Vec<_>>(),
-        "meta": {
-            "resourceType": "Schema",
-            "location": format!("{base}/Schemas/{}", schema.id),
-        },
     })
 }
 
@@ -186,10 +215,10 @@ fn schema_json(base: &str, schema: &Schema) -> Value {
 fn attribute_json(attribute: &Attribute) -> Value {
     let mut object = Map::new();
     let mut set = |name: &str, value: Value| object.insert(name.to_owned(), value);
-    set("name", Value::from(attribute.name));
+    set("name", Value::from(attribute.name.as_ref()));
     set("type", Value::from(attribute.kind.as_str()));
     set("multiValued", Value::from(attribute.multi_valued));
-    set("description", Value::from(attribute.description));
+    set("description", Value::from(attribute.description.as_ref()));
     set("required", Value::from(attribute.required));
     set("mutability", Value::from(attribute.mutability.as_str()));
     set("returned", Value::from(attribute.returned.as_str()));
@@ -198,10 +227,10 @@ fn attribute_json(attribute: &Attribute) -> Value {
         set("uniqueness", Value::from(attribute.uniqueness.as_str()));
     }
     if !attribute.canonical_values.is_empty() {
-        set("canonicalValues", Value::from(attribute.canonical_values));
+        set("canonicalValues", attribute.canonical_values.iter().collect());
     }
     if !attribute.reference_types.is_empty() {
-        set("referenceTypes", Value::from(attribute.reference_types));
+        set("referenceTypes", attribute.reference_types.iter().collect());
     }
     if !attribute.sub_attributes.is_empty() {
         set("subAttributes", attribute.sub_attributes.iter().map(attribute_json).collect());

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 /// The URN of an error body.
 pub const ERROR_URN: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
-/// The keyword that says what kind of mistake a request made (RFC 7644 3.12, table 9).
+/// The keyword that says what kind of mistake a request made (RFC 7644 3.12, table 9; RFC 9865 2.1,
+/// table 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ScimType {
     /// The filter is malformed, or compares what cannot be compared.
@@ -34,6 +35,12 @@ pub enum ScimType {
     InvalidVers,
     /// The URI carries what policy keeps out of URIs.
     Sensitive,
+    /// The cursor is none of ours, or belongs to another query (RFC 9865 2.1).
+    InvalidCursor,
+    /// The cursor has timed out (RFC 9865 2.1).
+    ExpiredCursor,
+    /// The size of a page is out of range, or changed between two pages (RFC 9865 2.1).
+    InvalidCount,
 }
 
 impl ScimType {
@@ -50,6 +57,9 @@ impl ScimType {
             Self::InvalidValue => "invalidValue",
             Self::InvalidVers => "invalidVers",
             Self::Sensitive => "sensitive",
+            Self::InvalidCursor => "invalidCursor",
+            Self::ExpiredCursor => "expiredCursor",
+            Self::InvalidCount => "invalidCount",
         }
     }
 }
@@ -100,6 +110,12 @@ constructors! {
     invalid_value = 400, Some(ScimType::InvalidValue);
     /// 400 `invalidVers`.
     invalid_vers = 400, Some(ScimType::InvalidVers);
+    /// 400 `invalidCursor`.
+    invalid_cursor = 400, Some(ScimType::InvalidCursor);
+    /// 400 `expiredCursor`.
+    expired_cursor = 400, Some(ScimType::ExpiredCursor);
+    /// 400 `invalidCount`.
+    invalid_count = 400, Some(ScimType::InvalidCount);
     /// 403 `sensitive`.
     sensitive = 403, Some(ScimType::Sensitive);
     /// 409 `uniqueness`.

@@ -9,15 +9,19 @@
 mod eval;
 mod lexer;
 mod parser;
+pub mod plan;
 
 use std::fmt;
 
 use serde_json::{Number, Value};
 
-use crate::{attr::AttrPath, error::ScimError, schema::ResourceType};
+use crate::{attr::AttrPath, error::ScimError, schemas::Type, tolerance::Reading};
 
-pub use self::eval::matches;
-pub(crate) use self::eval::{check_element, matches_element, parse_instant};
+pub(crate) use self::eval::{check_element, matches_element};
+pub use self::{
+    eval::matches,
+    plan::{Equality, Prefix, Range, Term},
+};
 
 /// How long a filter may be, in bytes.
 pub const MAX_BYTES: usize = 8 * 1024;
@@ -146,15 +150,23 @@ impl Filter {
     /// `invalidFilter` when the syntax is not that of RFC 7644 3.4.2.2, or a limit ([`MAX_BYTES`],
     /// [`MAX_DEPTH`], [`MAX_TERMS`]) is exceeded; the detail names the place or the limit.
     pub fn parse(text: &str) -> Result<Self, ScimError> {
-        parser::parse(text, true)
+        Self::read(text, &mut Reading::lenient())
+    }
+
+    /// As [`Filter::parse`], and notes what is tolerated.
+    ///
+    /// # Errors
+    /// As [`Filter::parse`], and in strict mode for what the grammar does not have.
+    pub fn read(text: &str, reading: &mut Reading) -> Result<Self, ScimError> {
+        parser::parse(text, true, reading)
     }
 
     /// Reads what stands inside the brackets of a value path, where no second pair may stand.
     ///
     /// # Errors
-    /// As [`Filter::parse`].
-    pub(crate) fn parse_inner(text: &str) -> Result<Self, ScimError> {
-        parser::parse(text, false)
+    /// As [`Filter::read`].
+    pub(crate) fn read_inner(text: &str, reading: &mut Reading) -> Result<Self, ScimError> {
+        parser::parse(text, false, reading)
     }
 
     /// Checks that every comparison is one that the attributes of a resource type allow.
@@ -165,8 +177,16 @@ impl Filter {
     /// # Errors
     /// `invalidFilter` for an order on booleans or certificates, a value of another type, an object
     /// without a value of its own, and the password.
-    pub fn check(&self, kind: ResourceType) -> Result<(), ScimError> {
-        eval::check(self, kind)
+    pub fn check<'a>(&self, of: impl Into<Type<'a>>) -> Result<(), ScimError> {
+        self.check_with(of, &mut Reading::lenient())
+    }
+
+    /// As [`Filter::check`], and notes what is tolerated.
+    ///
+    /// # Errors
+    /// As [`Filter::check`], and in strict mode for a value that is not written as its type is.
+    pub fn check_with<'a>(&self, of: impl Into<Type<'a>>, reading: &mut Reading) -> Result<(), ScimError> {
+        eval::check(self, of.into(), reading)
     }
 
     /// The comparisons, when the filter is one `eq` or a conjunction of nothing but `eq`: what most

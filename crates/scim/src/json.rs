@@ -1,11 +1,19 @@
 //! Reading JSON bodies within limits.
 //!
 //! The depth is measured on the bytes before anything is built, so that a hostile body costs one pass.
-//! A new limit is one more constant and its check in [`parse`].
+//! A name that stands twice in an object is refused: readers differ in which of the two they believe
+//! (RFC 8259 4), and one that signs or filters may have believed the other. A new limit is one more
+//! constant and its check in [`parse`].
 
-use serde_json::{Map, Value};
+use std::fmt;
 
-use crate::error::ScimError;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::{
+    error::ScimError,
+    tolerance::{Reading, Tolerance},
+};
 
 /// How deeply arrays and objects of a body may nest.
 pub const MAX_DEPTH: usize = 64;
@@ -15,14 +23,95 @@ pub const MAX_DEPTH: usize = 64;
 /// # Errors
 /// `invalidSyntax` when it is not JSON, not an object, or nested deeper than [`MAX_DEPTH`].
 pub(crate) fn parse(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
+    read(body, &mut Reading::lenient())
+}
+
+/// As [`parse`], and notes what is tolerated.
+///
+/// # Errors
+/// As [`parse`], and in strict mode for a byte order mark.
+pub(crate) fn read(body: &[u8], reading: &mut Reading) -> Result<Map<String, Value>, ScimError> {
     // Some .NET clients begin the body with a byte order mark.
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let body = match body.strip_prefix(b"\xEF\xBB\xBF") {
+        Some(body) => {
+            reading.note(Tolerance::ByteOrderMark, "the body")?;
+            body
+        }
+        None => body,
+    };
     if depth_of_bytes(body) > MAX_DEPTH {
         return Err(too_deep());
     }
-    let value = serde_json::from_slice(body)
+    let Unique(value) = serde_json::from_slice(body)
         .map_err(|err| ScimError::invalid_syntax(format!("the body is not JSON: {err}")))?;
     as_object(value)
+}
+
+/// A value whose objects hold every name once. The recursion is as deep as the bytes, which were
+/// measured before.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Unique)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unique(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Unique(value))) = members.next_entry::<String, Unique>()? {
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format!("'{name}' stands twice in an object")));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
 }
 
 /// Takes a value that must be an object within the limits.
@@ -123,6 +212,26 @@ mod tests {
         for body in ["", "[]", "null", "1", "\"a\"", "{", "{\"a\":}", "{} {}"] {
             let err = parse(body.as_bytes()).expect_err(body);
             assert_eq!(err.scim_type, Some(crate::ScimType::InvalidSyntax), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused() {
+        for body in [r#"{"a":1,"a":1}"#, r#"{"a":[{"b":1,"c":2,"\u0062":3}]}"#] {
+            let err = parse(body.as_bytes()).expect_err(body);
+            assert_eq!(err.scim_type, Some(crate::ScimType::InvalidSyntax), "{body}");
+            assert!(err.detail.contains("stands twice"), "{err}");
+        }
+        assert!(parse(br#"{"a":{"b":1},"b":{"b":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn every_value_is_read_as_serde_json_reads_it() {
+        let body = r#"{"a":[null,true,-1,18446744073709551615,0.5,1e3,-0,"\ud83d\ude00",{},[],"x"]}"#;
+        let expect: Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(parse(body.as_bytes()).map(Value::Object), Ok(expect));
+        for body in [r#"{"a":1e400}"#, r#"{"a":"\ud83d"}"#, r#"{"a":01}"#, "{\"a\":\"\u{1}\"}"] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
         }
     }
 

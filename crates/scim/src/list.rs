@@ -2,19 +2,30 @@
 //!
 //! Unknown parameters are ignored: Entra adds some of its own to every request. A new parameter is one
 //! more field of [`ListQuery`] and its arm in `Parameters::set`.
+//!
+//! **Cursors (RFC 9865).** `startIndex` and `cursor` each ask for a way of paging; the RFC does not say
+//! what both together mean. Here the cursor wins, because it is a place that this server gave, and strict
+//! mode refuses the pair. With a cursor, a `count` above [`MAX_COUNT`] is `invalidCount` (RFC 9865 2.1,
+//! table 3); without one it is lowered (RFC 7644 3.4.2.4). What a cursor means, and whether it is still
+//! good, is the caller's to say, by [`ScimError::invalid_cursor`], [`ScimError::expired_cursor`] and
+//! [`ScimError::invalid_count`].
+
+mod parameters;
 
 use std::cmp::Ordering;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     attr::{AttrPath, fold_case},
     coerce::is_primary,
     error::ScimError,
-    filter::{Filter, parse_instant},
-    json,
+    filter::Filter,
+    instant,
     schema::{Kind, ResourceType},
+    schemas::{Schemas, Type},
     select::Selection,
+    tolerance::Reading,
 };
 
 /// How many resources a page holds when nothing is said.
@@ -25,6 +36,9 @@ pub const MAX_COUNT: u64 = 1_000;
 
 /// The URN of a list.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+
+/// The URN of a search.
+pub const SEARCH_URN: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
 /// What a client asks of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,8 +93,9 @@ impl Sort {
     /// Which of two resources comes first (RFC 7644 3.4.2.3): by the primary value of a multi-valued
     /// attribute or else its first, with the case rule of the attribute; what has no value comes last
     /// when ascending, first when descending.
-    pub fn compare(&self, kind: ResourceType, a: &Value, b: &Value) -> Ordering {
-        let ordering = match (self.key(kind, a), self.key(kind, b)) {
+    pub fn compare<'a>(&self, of: impl Into<Type<'a>>, a: &Value, b: &Value) -> Ordering {
+        let of = of.into();
+        let ordering = match (self.key(of, a), self.key(of, b)) {
             (Some(a), Some(b)) => a.cmp(&b),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
@@ -92,13 +107,13 @@ impl Sort {
         }
     }
 
-    fn key(&self, kind: ResourceType, resource: &Value) -> Option<SortKey> {
-        let resolved = self.by.resolve(kind)?;
+    fn key(&self, of: Type<'_>, resource: &Value) -> Option<SortKey> {
+        let resolved = self.by.resolve(of)?;
         let holder = match resolved.extension {
-            Some(extension) => resource.get(extension.id)?,
+            Some(extension) => resource.get(extension.id.as_ref())?,
             None => resource,
         };
-        let value = holder.get(resolved.attribute.name)?;
+        let value = holder.get(resolved.attribute.name.as_ref())?;
         let value = match value {
             Value::Array(items) => items.iter().find(|item| is_primary(item)).or_else(|| items.first())?,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => value,
@@ -108,16 +123,16 @@ impl Sort {
             None if resolved.attribute.kind == Kind::Complex => resolved.attribute.sub_attribute("value")?,
             None => resolved.attribute,
         };
-        let value = if value.is_object() { value.get(leaf.name)? } else { value };
+        let value = if value.is_object() { value.get(leaf.name.as_ref())? } else { value };
         match value {
             Value::Bool(value) => Some(SortKey::Boolean(*value)),
             Value::String(text) if leaf.kind == Kind::DateTime => {
-                parse_instant(text).map(|instant| SortKey::Instant(instant.unix_timestamp_nanos()))
+                instant::parse(text).map(|instant| SortKey::Instant(instant.unix_timestamp_nanos()))
             }
             Value::String(text) if leaf.case_exact => Some(SortKey::Text(text.clone())),
             Value::String(text) => Some(SortKey::Text(fold_case(text))),
-            // No schema of ours has numbers to sort by.
-            Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Number(number) => number.as_f64().map(SortKey::number),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
     }
 }
@@ -125,173 +140,19 @@ impl Sort {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum SortKey {
     Boolean(bool),
+    /// The bits of a number, so that their order is its order.
+    Number(i64),
     Instant(i128),
     Text(String),
 }
 
-/// The parameters as they were given, from a URI or a search body.
-#[derive(Default)]
-struct Parameters {
-    filter: Option<String>,
-    start_index: Option<String>,
-    count: Option<String>,
-    cursor: Option<String>,
-    sort_by: Option<String>,
-    sort_order: Option<String>,
-    attributes: Option<String>,
-    excluded: Option<String>,
-}
-
-impl Parameters {
-    /// Takes one parameter; the first one of a name counts.
-    fn set(&mut self, name: &str, value: String) {
-        let slot = match name.to_ascii_lowercase().as_str() {
-            "filter" => &mut self.filter,
-            "startindex" => &mut self.start_index,
-            "count" => &mut self.count,
-            "cursor" => &mut self.cursor,
-            "sortby" => &mut self.sort_by,
-            "sortorder" => &mut self.sort_order,
-            "attributes" => &mut self.attributes,
-            "excludedattributes" => &mut self.excluded,
-            _ => return,
-        };
-        slot.get_or_insert(value);
+impl SortKey {
+    /// IEEE 754 orders its numbers by their bits, but for the sign (as `f64::total_cmp` does). Both
+    /// zeroes are one.
+    fn number(number: f64) -> Self {
+        let bits = (number + 0.0).to_bits().cast_signed();
+        Self::Number(bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed())
     }
-
-    fn from_query(raw: &str) -> Result<Self, ScimError> {
-        let mut parameters = Self::default();
-        for pair in raw.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode(name).unwrap_or_default();
-            match decode(value) {
-                Some(value) => parameters.set(&name, value),
-                None => {
-                    return Err(ScimError::invalid_value(format!(
-                        "{name}: the query is not percent-encoded UTF-8"
-                    )));
-                }
-            }
-        }
-        Ok(parameters)
-    }
-
-    fn from_body(body: Map<String, Value>) -> Result<Self, ScimError> {
-        let mut parameters = Self::default();
-        for (name, value) in body {
-            let text = match value {
-                Value::Null => continue,
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                Value::Array(items) => {
-                    let names = items.into_iter().map(|item| match item {
-                        Value::String(text) => Ok(text),
-                        Value::Null
-                        | Value::Bool(_)
-                        | Value::Number(_)
-                        | Value::Array(_)
-                        | Value::Object(_) => Err(ScimError::invalid_value(format!(
-                            "{name}: expected strings, not {}",
-                            json::noun(&item)
-                        ))),
-                    });
-                    names.collect::<Result<Vec<_>, _>>()?.join(",")
-                }
-                Value::Bool(_) | Value::Object(_) => {
-                    return Err(ScimError::invalid_value(format!(
-                        "{name}: expected a string, a number or a list, not {}",
-                        json::noun(&value)
-                    )));
-                }
-            };
-            parameters.set(&name, text);
-        }
-        Ok(parameters)
-    }
-
-    fn selection(&self) -> Result<Selection, ScimError> {
-        Selection::parse(self.attributes.as_deref(), self.excluded.as_deref())
-    }
-
-    fn into_query(self, kind: Option<ResourceType>) -> Result<ListQuery, ScimError> {
-        let selection = self.selection()?;
-        let filter = match self.filter.as_deref().map(str::trim) {
-            Some(text) if !text.is_empty() => Some(Filter::parse(text)?),
-            Some(_) | None => None,
-        };
-        if let (Some(filter), Some(kind)) = (&filter, kind) {
-            filter.check(kind)?;
-        }
-        let order = match self.sort_order.as_deref() {
-            Some(text) if text.eq_ignore_ascii_case("descending") => SortOrder::Descending,
-            Some(text) if text.is_empty() || text.eq_ignore_ascii_case("ascending") => SortOrder::Ascending,
-            None => SortOrder::Ascending,
-            Some(text) => {
-                return Err(ScimError::invalid_value(format!(
-                    "sortOrder: expected ascending or descending, not '{text}'"
-                )));
-            }
-        };
-        let sort = match self.sort_by.as_deref() {
-            Some(text) if !text.is_empty() => Some(Sort {
-                by: AttrPath::parse(text).ok_or_else(|| {
-                    ScimError::invalid_value(format!("sortBy: '{text}' is not an attribute"))
-                })?,
-                order,
-            }),
-            Some(_) | None => None,
-        };
-        Ok(ListQuery {
-            filter,
-            // RFC 7644 3.4.2.4: below 1 is 1, below 0 is 0.
-            start_index: number("startIndex", self.start_index.as_deref())?.unwrap_or(1).max(1),
-            count: number("count", self.count.as_deref())?.unwrap_or(DEFAULT_COUNT).min(MAX_COUNT),
-            cursor: self.cursor,
-            sort,
-            selection,
-        })
-    }
-}
-
-/// A whole number; below 0 is 0, and what is too large for us is as large as can be.
-fn number(name: &str, text: Option<&str>) -> Result<Option<u64>, ScimError> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let digits = text.trim_start_matches('-');
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) || text.len() - digits.len() > 1
-    {
-        return Err(ScimError::invalid_value(format!("{name}: expected a whole number, not '{text}'")));
-    }
-    if text.starts_with('-') {
-        return Ok(Some(0));
-    }
-    // The databases count in 63 bits.
-    Ok(Some(digits.parse().unwrap_or(u64::MAX).min(i64::MAX.unsigned_abs())))
-}
-
-/// Percent-decoding with `+` for a space, as forms have it and canaille sends it; none when the result
-/// is not UTF-8.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => match (ahead.next().and_then(hex), ahead.next().and_then(hex)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = ahead;
-                }
-                (Some(_) | None, _) => bytes.push(b'%'),
-            },
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 impl ListQuery {
@@ -299,17 +160,64 @@ impl ListQuery {
     ///
     /// # Errors
     /// `invalidFilter` for a filter that cannot be evaluated on this type; `invalidValue` for a number
-    /// that is none, both attribute lists at once, or a query that is not UTF-8.
-    pub fn parse(kind: ResourceType, raw_query: &str) -> Result<Self, ScimError> {
-        Parameters::from_query(raw_query)?.into_query(Some(kind))
+    /// that is none, both attribute lists at once, or a query that is not UTF-8; `invalidCursor` and
+    /// `invalidCount` (RFC 9865 2.1) for a cursor that no server gave and a count that it cannot have.
+    pub fn parse<'a>(of: impl Into<Type<'a>>, raw_query: &str) -> Result<Self, ScimError> {
+        Self::read(of, raw_query, &mut Reading::lenient())
     }
 
-    /// Reads the body of `POST …/.search` (RFC 7644 3.4.3).
+    /// As [`ListQuery::parse`], and notes what is tolerated.
+    ///
+    /// # Errors
+    /// As [`ListQuery::parse`], and in strict mode for each [`Tolerance`](crate::Tolerance).
+    pub fn read<'a>(
+        of: impl Into<Type<'a>>,
+        raw_query: &str,
+        reading: &mut Reading,
+    ) -> Result<Self, ScimError> {
+        parameters::from_query(raw_query, reading)?.into_query(&[of.into()], reading)
+    }
+
+    /// Reads the query of the base itself, which asks for resources of every type (RFC 7644 3.4.2.1): an
+    /// attribute that a type does not have has no value there.
+    ///
+    /// # Errors
+    /// As [`ListQuery::read`].
+    pub fn read_root(schemas: &Schemas, raw_query: &str, reading: &mut Reading) -> Result<Self, ScimError> {
+        let types: Vec<_> = schemas.types().collect();
+        parameters::from_query(raw_query, reading)?.into_query(&types, reading)
+    }
+
+    /// Reads the body of `POST …/.search` (RFC 7644 3.4.3); without a type, of the base itself.
     ///
     /// # Errors
     /// As [`ListQuery::parse`], and `invalidSyntax` for a body that is no object.
     pub fn from_search(kind: Option<ResourceType>, body: &[u8]) -> Result<Self, ScimError> {
-        Parameters::from_body(json::parse(body)?)?.into_query(kind)
+        Self::read_search(kind.map(Type::from), body, &mut Reading::lenient())
+    }
+
+    /// As [`ListQuery::from_search`], and notes what is tolerated.
+    ///
+    /// # Errors
+    /// As [`ListQuery::from_search`], and in strict mode for each [`Tolerance`](crate::Tolerance).
+    pub fn read_search(of: Option<Type<'_>>, body: &[u8], reading: &mut Reading) -> Result<Self, ScimError> {
+        match of {
+            Some(of) => parameters::from_body(body, reading)?.into_query(&[of], reading),
+            None => Self::read_root_search(Schemas::standard(), body, reading),
+        }
+    }
+
+    /// As [`ListQuery::read_root`], from the body of `POST /.search`.
+    ///
+    /// # Errors
+    /// As [`ListQuery::read_search`].
+    pub fn read_root_search(
+        schemas: &Schemas,
+        body: &[u8],
+        reading: &mut Reading,
+    ) -> Result<Self, ScimError> {
+        let types: Vec<_> = schemas.types().collect();
+        parameters::from_body(body, reading)?.into_query(&types, reading)
     }
 }
 
@@ -318,7 +226,15 @@ impl ListQuery {
 /// # Errors
 /// `invalidValue` when both are given or the query is not UTF-8.
 pub fn query_selection(raw_query: &str) -> Result<Selection, ScimError> {
-    Parameters::from_query(raw_query)?.selection()
+    read_selection(raw_query, &mut Reading::lenient())
+}
+
+/// As [`query_selection`], and notes what is tolerated.
+///
+/// # Errors
+/// As [`query_selection`], and in strict mode for a filter in a list.
+pub fn read_selection(raw_query: &str, reading: &mut Reading) -> Result<Selection, ScimError> {
+    parameters::from_query(raw_query, reading)?.selection(reading)
 }
 
 /// A page of resources.

@@ -1,7 +1,8 @@
 //! Paths of PATCH operations (RFC 7644 3.5.2, figure 7).
 //!
 //! `attr`, `attr.sub`, `attr[filter]`, `attr[filter].sub`, each with or without a URN, and the URN of a
-//! schema alone, which stands for everything in it.
+//! schema alone, which stands for everything in it. Which URNs are schemas says the
+//! [`Type`](crate::Type) that the path is used on.
 
 use std::fmt;
 
@@ -10,13 +11,15 @@ use crate::{
     error::ScimError,
     filter::{Filter, MAX_BYTES},
     schema::Schema,
+    schemas::Type,
+    tolerance::Reading,
 };
 
 /// Where a PATCH operation works.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PatchPath {
-    /// All attributes of a schema.
-    Schema(&'static Schema),
+    /// All attributes of the schema with this URN.
+    Schema(String),
     /// An attribute, a sub-attribute, or the values that a filter selects.
     Attribute {
         /// The attribute, and the sub-attribute after the dot or after the bracket.
@@ -33,17 +36,29 @@ impl PatchPath {
     /// `invalidPath` when it is none of the forms above; `invalidFilter` when what stands in the
     /// brackets is no filter.
     pub fn parse(text: &str) -> Result<Self, ScimError> {
+        Self::read(text, &mut Reading::lenient())
+    }
+
+    /// As [`PatchPath::parse`], and notes what is tolerated.
+    ///
+    /// # Errors
+    /// As [`PatchPath::parse`], and in strict mode for what a filter does not have.
+    pub fn read(text: &str, reading: &mut Reading) -> Result<Self, ScimError> {
         let text = text.trim();
         if text.len() > MAX_BYTES {
             return Err(ScimError::invalid_path(format!("path: longer than {MAX_BYTES} bytes")));
         }
         if let Some(schema) = known_schema(text) {
-            return Ok(Self::Schema(schema));
+            return Ok(Self::Schema(schema.id.to_string()));
         }
         let malformed = || ScimError::invalid_path(format!("path: '{text}' is not a path"));
         let Some((name, rest)) = text.split_once('[') else {
-            let attr = AttrPath::parse(text).ok_or_else(malformed)?;
-            return Ok(Self::Attribute { attr, filter: None });
+            return match AttrPath::parse(text) {
+                Some(attr) => Ok(Self::Attribute { attr, filter: None }),
+                // A URN whose last part is no name, such as `urn:example:hr:2.0`.
+                None if is_urn(text) => Ok(Self::Schema(text.to_owned())),
+                None => Err(malformed()),
+            };
         };
         let (inner, rest) = split_at_bracket(rest).ok_or_else(malformed)?;
         let mut attr = AttrPath::parse(name).filter(|attr| attr.sub.is_none()).ok_or_else(malformed)?;
@@ -54,8 +69,28 @@ impl PatchPath {
             }
             attr.sub = Some(sub.name);
         }
-        Ok(Self::Attribute { attr, filter: Some(Filter::parse_inner(inner)?) })
+        Ok(Self::Attribute { attr, filter: Some(Filter::read_inner(inner, reading)?) })
     }
+}
+
+impl PatchPath {
+    /// The schema that the path stands for as a whole. A URN reads as an attribute as long as nobody
+    /// says that it is the URN of a schema.
+    pub(crate) fn schema<'a>(&self, of: Type<'a>) -> Option<&'a Schema> {
+        match self {
+            Self::Schema(urn) => of.named(urn),
+            Self::Attribute { attr, filter: None } if attr.schema.is_some() => of.named(&attr.to_string()),
+            Self::Attribute { .. } => None,
+        }
+    }
+}
+
+fn is_urn(text: &str) -> bool {
+    text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:"))
+        && !text.ends_with(':')
+        && text.split(':').count() > 2
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"[]()".contains(&byte))
+        && text.rsplit(':').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Cuts at the first closing bracket that is not inside a string.
@@ -76,7 +111,7 @@ fn split_at_bracket(text: &str) -> Option<(&str, &str)> {
 impl fmt::Display for PatchPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema(schema) => f.write_str(schema.id),
+            Self::Schema(urn) => f.write_str(urn),
             Self::Attribute { attr, filter: None } => write!(f, "{attr}"),
             Self::Attribute { attr, filter: Some(filter) } => {
                 let whole = AttrPath { sub: None, ..attr.clone() };

@@ -10,6 +10,7 @@ use crate::{
     member::{GroupRef, Member, into_value},
     resource::Resource,
     schema::{ENTERPRISE_USER, ResourceType},
+    schemas::Type,
     select::Selection,
 };
 
@@ -39,14 +40,35 @@ pub struct Related<'a> {
 
 /// The body of an answer.
 pub fn render(resource: &Resource, meta: &Meta<'_>, related: &Related<'_>, selection: &Selection) -> Value {
-    let kind = resource.kind();
+    render_with(resource.kind(), resource, meta, related, selection)
+}
+
+/// The body of an answer, as the schemas of a federation let it out. What belongs to a schema that the
+/// federation does not have any more stays inside.
+pub fn render_with<'a>(
+    of: impl Into<Type<'a>>,
+    resource: &Resource,
+    meta: &Meta<'_>,
+    related: &Related<'_>,
+    selection: &Selection,
+) -> Value {
+    let of = of.into();
+    let kind = of.kind;
     let base = base_of(meta.location, kind, meta.id);
     let mut body = Map::new();
+    let mut is_forgotten = false;
     for (name, value) in resource.attributes() {
+        if name.contains(':') && of.extension(name).is_none() {
+            is_forgotten = true;
+            continue;
+        }
         // Large groups are mostly asked for without their members: do not copy what is thrown away.
-        if name != "members" || selection.wants(kind, "members") {
+        if name != "members" || selection.wants(of, "members") {
             body.insert(name.clone(), value.clone());
         }
+    }
+    if let (true, Some(Value::Array(urns))) = (is_forgotten, body.get_mut("schemas")) {
+        urns.retain(|urn| urn.as_str().is_some_and(|urn| of.named(urn).is_some()));
     }
     body.insert("id".to_owned(), Value::from(meta.id));
     body.insert(
@@ -61,19 +83,19 @@ pub fn render(resource: &Resource, meta: &Meta<'_>, related: &Related<'_>, selec
     );
     match kind {
         ResourceType::User => {
-            if !related.groups.is_empty() && selection.wants(kind, "groups") {
+            if !related.groups.is_empty() && selection.wants(of, "groups") {
                 let groups = related.groups.iter().map(|group| group_value(group, base)).collect();
                 body.insert("groups".to_owned(), groups);
             }
             refer_manager(&mut body, base);
         }
         ResourceType::Group => {
-            if selection.wants(kind, "members") {
+            if selection.wants(of, "members") {
                 add_members(&mut body, related.members, base);
             }
         }
     }
-    selection.apply(kind, Value::Object(body))
+    selection.apply(of, Value::Object(body))
 }
 
 /// The base of the federation, cut from the location of one of its resources.
@@ -117,7 +139,8 @@ fn add_members(body: &mut Map<String, Value>, kept_beside: &[Member], base: Opti
 }
 
 fn refer_manager(body: &mut Map<String, Value>, base: Option<&str>) {
-    let manager = body.get_mut(ENTERPRISE_USER.id).and_then(|extension| extension.get_mut("manager"));
+    let manager =
+        body.get_mut(ENTERPRISE_USER.id.as_ref()).and_then(|extension| extension.get_mut("manager"));
     if let (Some(Value::Object(manager)), Some(base)) = (manager, base)
         && !manager.contains_key("$ref")
         && let Some(id) = manager.get("value").and_then(Value::as_str)

@@ -2,14 +2,16 @@
 //!
 //! Everything else in the crate asks these tables and knows no attribute by name, but for the few
 //! that the protocol itself singles out. A new attribute is one more row in the table of its schema;
-//! a new extension is one more file beside `enterprise.rs` and its name in
-//! [`ResourceType::extensions`]; a new resource type is one more variant of [`ResourceType`].
+//! a new extension of the standard is one more file beside `enterprise.rs` and its name in
+//! [`ResourceType::extensions`]; a new resource type is one more variant of [`ResourceType`]. What an
+//! admin registers at run time is an [`Extension`](crate::Extension) in a set of
+//! [`Schemas`](crate::Schemas).
 
 mod enterprise;
 mod group;
 mod user;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +62,7 @@ impl ResourceType {
         }
     }
 
-    /// The schemas that a resource of this type may add to the core one.
+    /// The schemas of the standard that a resource of this type may add to the core one.
     pub const fn extensions(self) -> &'static [&'static Schema] {
         match self {
             Self::User => USER_EXTENSIONS,
@@ -89,21 +91,35 @@ impl fmt::Display for ResourceType {
 }
 
 /// A schema: a URN and its attributes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
     /// The URN.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// The name for people.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// A sentence for people.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// The attributes in the order of the standard.
-    pub attributes: &'static [Attribute],
+    pub attributes: Cow<'static, [Attribute]>,
 }
 
 impl Schema {
+    const fn standard(
+        id: &'static str,
+        name: &'static str,
+        description: &'static str,
+        attributes: &'static [Attribute],
+    ) -> Self {
+        Self {
+            id: Cow::Borrowed(id),
+            name: Cow::Borrowed(name),
+            description: Cow::Borrowed(description),
+            attributes: Cow::Borrowed(attributes),
+        }
+    }
+
     /// The attribute with this name in any case (RFC 7643 2.1).
-    pub fn attribute(&self, name: &str) -> Option<&'static Attribute> {
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
     }
 
@@ -115,7 +131,7 @@ impl Schema {
 
 static USER_EXTENSIONS: &[&Schema] = &[&ENTERPRISE_USER];
 
-/// Every schema that is served, core ones first.
+/// Every schema of the standard that is served, core ones first.
 pub static SCHEMAS: [&Schema; 3] = [&USER, &GROUP, &ENTERPRISE_USER];
 
 /// The data type of an attribute (RFC 7643 2.3).
@@ -140,6 +156,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::String,
+        Self::Boolean,
+        Self::Decimal,
+        Self::Integer,
+        Self::DateTime,
+        Self::Reference,
+        Self::Binary,
+        Self::Complex,
+    ];
+
     /// The word in `/Schemas`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -183,6 +211,9 @@ pub enum Mutability {
 }
 
 impl Mutability {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::ReadOnly, Self::ReadWrite, Self::Immutable, Self::WriteOnly];
+
     /// The word in `/Schemas`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -208,6 +239,9 @@ pub enum Returned {
 }
 
 impl Returned {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Always, Self::Never, Self::Default, Self::Request];
+
     /// The word in `/Schemas`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -231,6 +265,9 @@ pub enum Uniqueness {
 }
 
 impl Uniqueness {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::None, Self::Server, Self::Global];
+
     /// The word in `/Schemas`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -242,12 +279,12 @@ impl Uniqueness {
 }
 
 /// An attribute and its characteristics (RFC 7643 7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// The name in its canonical spelling.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// A sentence for people.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// The data type.
     pub kind: Kind,
     /// Whether the value is an array.
@@ -263,16 +300,52 @@ pub struct Attribute {
     /// How far it must be unique.
     pub uniqueness: Uniqueness,
     /// The values that the standard suggests. They are suggestions: others are accepted.
-    pub canonical_values: &'static [&'static str],
+    pub canonical_values: Words,
     /// What a reference may point at.
-    pub reference_types: &'static [&'static str],
+    pub reference_types: Words,
     /// The sub-attributes of a complex attribute.
-    pub sub_attributes: &'static [Attribute],
+    pub sub_attributes: Cow<'static, [Attribute]>,
 }
+
+/// A list of words of a schema: those of the standard are in the binary, those of an extension are not.
+#[derive(Debug, Clone)]
+pub enum Words {
+    /// Of the standard.
+    Standard(&'static [&'static str]),
+    /// Of an extension.
+    Own(Vec<String>),
+}
+
+impl Words {
+    /// No words.
+    pub const NONE: Self = Self::Standard(&[]);
+
+    /// The words in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let (standard, own) = match self {
+            Self::Standard(words) => (*words, &[][..]),
+            Self::Own(words) => (&[][..], words.as_slice()),
+        };
+        standard.iter().copied().chain(own.iter().map(String::as_str))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+impl PartialEq for Words {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Words {}
 
 impl Attribute {
     /// The sub-attribute with this name in any case.
-    pub fn sub_attribute(&self, name: &str) -> Option<&'static Self> {
+    pub fn sub_attribute(&self, name: &str) -> Option<&Self> {
         self.sub_attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
     }
 
@@ -284,7 +357,8 @@ impl Attribute {
 
 /// The builders of the tables: a kind, then what differs from the usual.
 impl Attribute {
-    const fn new(name: &'static str, kind: Kind, description: &'static str) -> Self {
+    /// An attribute with the characteristics that RFC 7643 2.2 presumes.
+    pub(crate) const fn new(name: Cow<'static, str>, kind: Kind, description: Cow<'static, str>) -> Self {
         Self {
             name,
             description,
@@ -295,26 +369,30 @@ impl Attribute {
             mutability: Mutability::ReadWrite,
             returned: Returned::Default,
             uniqueness: Uniqueness::None,
-            canonical_values: &[],
-            reference_types: &[],
-            sub_attributes: &[],
+            canonical_values: Words::NONE,
+            reference_types: Words::NONE,
+            sub_attributes: Cow::Borrowed(&[]),
         }
     }
 
+    const fn standard(name: &'static str, kind: Kind, description: &'static str) -> Self {
+        Self::new(Cow::Borrowed(name), kind, Cow::Borrowed(description))
+    }
+
     const fn string(name: &'static str, description: &'static str) -> Self {
-        Self::new(name, Kind::String, description)
+        Self::standard(name, Kind::String, description)
     }
 
     const fn boolean(name: &'static str, description: &'static str) -> Self {
-        Self::new(name, Kind::Boolean, description)
+        Self::standard(name, Kind::Boolean, description)
     }
 
     const fn date_time(name: &'static str, description: &'static str) -> Self {
-        Self::new(name, Kind::DateTime, description)
+        Self::standard(name, Kind::DateTime, description)
     }
 
     const fn binary(name: &'static str, description: &'static str) -> Self {
-        Self::new(name, Kind::Binary, description)
+        Self::standard(name, Kind::Binary, description)
     }
 
     const fn reference(
@@ -322,14 +400,15 @@ impl Attribute {
         reference_types: &'static [&'static str],
         description: &'static str,
     ) -> Self {
-        let mut attribute = Self::new(name, Kind::Reference, description);
-        attribute.reference_types = reference_types;
+        let mut attribute = Self::standard(name, Kind::Reference, description);
+        // What is there before has nothing to drop, but a constant function may not say so.
+        std::mem::forget(std::mem::replace(&mut attribute.reference_types, Words::Standard(reference_types)));
         attribute
     }
 
     const fn complex(name: &'static str, sub_attributes: &'static [Self], description: &'static str) -> Self {
-        let mut attribute = Self::new(name, Kind::Complex, description);
-        attribute.sub_attributes = sub_attributes;
+        let mut attribute = Self::standard(name, Kind::Complex, description);
+        std::mem::forget(std::mem::replace(&mut attribute.sub_attributes, Cow::Borrowed(sub_attributes)));
         attribute
     }
 
@@ -368,13 +447,15 @@ impl Attribute {
     }
 
     const fn canonical(mut self, values: &'static [&'static str]) -> Self {
-        self.canonical_values = values;
+        std::mem::forget(std::mem::replace(&mut self.canonical_values, Words::Standard(values)));
         self
     }
 }
 
 /// The attributes that every resource has and no schema lists (RFC 7643 3.1).
-pub static COMMON: &[Attribute] = &[
+pub static COMMON: &[Attribute] = COMMON_ATTRIBUTES;
+
+const COMMON_ATTRIBUTES: &[Attribute] = &[
     Attribute::reference("schemas", &["uri"], "The URNs of the schemas that the resource uses.")
         .multi_valued()
         .read_only()
@@ -410,7 +491,7 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_case() {
-        assert_eq!(USER.attribute("USERNAME").map(|a| a.name), Some("userName"));
+        assert_eq!(USER.attribute("USERNAME").map(|a| a.name.as_ref()), Some("userName"));
         assert_eq!(ResourceType::from_endpoint("users/"), Some(ResourceType::User));
         assert_eq!(ResourceType::from_name("group"), Some(ResourceType::Group));
         assert_eq!(ResourceType::from_endpoint("Devices"), None);
@@ -418,7 +499,7 @@ mod tests {
 
     #[test]
     fn user_has_the_attributes_of_the_standard() {
-        let names: Vec<_> = USER.attributes.iter().map(|a| a.name).collect();
+        let names: Vec<_> = USER.attributes.iter().map(|a| a.name.as_ref()).collect();
         assert_eq!(
             names,
             [
@@ -449,7 +530,7 @@ mod tests {
 
     #[test]
     fn complex_attributes_and_only_they_have_sub_attributes() {
-        for attribute in SCHEMAS.iter().flat_map(|schema| schema.attributes).chain(COMMON) {
+        for attribute in SCHEMAS.iter().flat_map(|schema| schema.attributes.iter()).chain(COMMON) {
             assert_eq!(
                 attribute.kind == Kind::Complex,
                 !attribute.sub_attributes.is_empty(),

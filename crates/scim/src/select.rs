@@ -6,9 +6,12 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    attr::{AttrPath, known_schema},
+    attr::AttrPath,
     error::ScimError,
-    schema::{Attribute, COMMON, ResourceType, Returned, Schema},
+    extension::Extension,
+    schema::{Attribute, COMMON, Returned, Schema},
+    schemas::Type,
+    tolerance::{Reading, Tolerance},
 };
 
 /// What a client wants to see.
@@ -24,15 +27,11 @@ pub enum Selection {
 }
 
 /// What one name of a list means for a resource type.
-enum Target {
+enum Target<'a> {
     /// The whole of a schema.
-    Schema(&'static Schema),
+    Schema(&'a Schema),
     /// An attribute, or one of its sub-attributes.
-    Attribute {
-        extension: Option<&'static Schema>,
-        attribute: &'static Attribute,
-        sub: Option<&'static Attribute>,
-    },
+    Attribute { extension: Option<&'a Schema>, attribute: &'a Attribute, sub: Option<&'a Attribute> },
 }
 
 impl Selection {
@@ -41,6 +40,23 @@ impl Selection {
     /// # Errors
     /// `invalidValue` when both are given (RFC 7644 3.9).
     pub fn parse(attributes: Option<&str>, excluded: Option<&str>) -> Result<Self, ScimError> {
+        Self::read(attributes, excluded, &mut Reading::lenient())
+    }
+
+    /// As [`Selection::parse`], and notes what is tolerated.
+    ///
+    /// # Errors
+    /// As [`Selection::parse`], and in strict mode for a filter in a list.
+    pub fn read(
+        attributes: Option<&str>,
+        excluded: Option<&str>,
+        reading: &mut Reading,
+    ) -> Result<Self, ScimError> {
+        for (name, list) in [("attributes", attributes), ("excludedAttributes", excluded)] {
+            if list.is_some_and(|list| list.contains('[')) {
+                reading.note(Tolerance::FilterInAttributes, name)?;
+            }
+        }
         Self::from_lists(attributes.map(split).unwrap_or_default(), excluded.map(split).unwrap_or_default())
     }
 
@@ -62,30 +78,73 @@ impl Selection {
     /// Whether some of an attribute is wanted, so that a caller can spare itself the work.
     ///
     /// `name` is canonical, such as `members`.
-    pub fn wants(&self, kind: ResourceType, name: &str) -> bool {
-        let is_it = |target: &Target| match target {
-            Target::Schema(schema) => {
-                std::ptr::eq(*schema, kind.schema()) && schema.attribute(name).is_some()
-            }
+    pub fn wants<'a>(&self, of: impl Into<Type<'a>>, name: &str) -> bool {
+        let of = of.into();
+        let is_it = |target: &Target<'_>| match target {
+            Target::Schema(schema) => schema.is(&of.schema().id) && schema.attribute(name).is_some(),
             Target::Attribute { extension, attribute, .. } => extension.is_none() && attribute.name == name,
         };
         match self {
             Self::Default => true,
-            Self::Only(names) => targets(kind, names).any(|target| is_it(&target)),
-            Self::Except(names) => !targets(kind, names)
+            Self::Only(names) => targets(of, names).any(|target| is_it(&target)),
+            Self::Except(names) => !targets(of, names)
                 .any(|target| is_it(&target) && !matches!(target, Target::Attribute { sub: Some(_), .. })),
         }
     }
 
-    /// Cuts a body down to what is wanted.
-    pub fn apply(&self, kind: ResourceType, body: Value) -> Value {
+    /// Cuts a body down to what is wanted, and to what its schemas let out.
+    pub fn apply<'a>(&self, of: impl Into<Type<'a>>, body: Value) -> Value {
+        let of = of.into();
         let Value::Object(body) = body else { return body };
-        Value::Object(match self {
+        let mut body = match self {
             Self::Default => body,
-            Self::Only(names) => without_empty(only(kind, names, body)),
-            Self::Except(names) => without_empty(except(kind, names, body)),
-        })
+            Self::Only(names) => only(of, names, body),
+            Self::Except(names) => except(of, names, body),
+        };
+        let has_rules = withhold(of, self, &mut body);
+        let is_cut = has_rules || *self != Self::Default;
+        Value::Object(if is_cut { without_empty(body) } else { body })
     }
+}
+
+/// Takes out of the extensions what is never returned, and what is returned on request only and was not
+/// asked for by its name. Answers whether any extension has such rules.
+fn withhold(of: Type<'_>, selection: &Selection, body: &mut Map<String, Value>) -> bool {
+    let asked: Vec<Target<'_>> = match selection {
+        Selection::Only(names) => targets(of, names).collect(),
+        Selection::Default | Selection::Except(_) => Vec::new(),
+    };
+    let mut has_rules = false;
+    for extension in of.own_extensions().filter(|extension| extension.has_rules_of_return()) {
+        let schema = extension.schema();
+        let Some(Value::Object(parts)) = body.get_mut(schema.id.as_ref()) else { continue };
+        has_rules = true;
+        let is_asked = |attribute: &Attribute, sub: Option<&Attribute>| {
+            asked.iter().any(|target| match target {
+                Target::Schema(_) => false,
+                Target::Attribute { extension: from, attribute: named, sub: named_sub } => {
+                    from.is_some_and(|from| from.is(&schema.id))
+                        && *named == attribute
+                        && (sub.is_none() || *named_sub == sub)
+                }
+            })
+        };
+        let stays = |attribute: &Attribute, sub: Option<&Attribute>| match sub.unwrap_or(attribute).returned {
+            Returned::Always | Returned::Default => true,
+            Returned::Never => false,
+            Returned::Request => is_asked(attribute, sub),
+        };
+        for attribute in schema.attributes.iter() {
+            if !stays(attribute, None) {
+                parts.remove(attribute.name.as_ref());
+                continue;
+            }
+            for sub in attribute.sub_attributes.iter().filter(|sub| !stays(attribute, Some(sub))) {
+                cut(parts, attribute, Some(sub));
+            }
+        }
+    }
+    has_rules
 }
 
 /// Drops what the cut left empty: an object without parts is unassigned (RFC 7643 2.5).
@@ -125,12 +184,12 @@ fn split(list: &str) -> Vec<String> {
     names.into_iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
-fn targets(kind: ResourceType, names: &[String]) -> impl Iterator<Item = Target> + '_ {
-    names.iter().filter_map(move |name| target(kind, name))
+fn targets<'a>(of: Type<'a>, names: &[String]) -> impl Iterator<Item = Target<'a>> {
+    names.iter().filter_map(move |name| target(of, name))
 }
 
-fn target(kind: ResourceType, name: &str) -> Option<Target> {
-    if let Some(schema) = known_schema(name) {
+fn target<'a>(of: Type<'a>, name: &str) -> Option<Target<'a>> {
+    if let Some(schema) = of.named(name) {
         return Some(Target::Schema(schema));
     }
     // A filter in the list selects the attribute as a whole: RFC 7644 3.10 knows no filter here.
@@ -140,7 +199,7 @@ fn target(kind: ResourceType, name: &str) -> Option<Target> {
         }
         (Some(_) | None, _) => name.to_owned(),
     };
-    let resolved = AttrPath::parse(&name)?.resolve(kind)?;
+    let resolved = AttrPath::parse(&name)?.resolve(of)?;
     Some(Target::Attribute {
         extension: resolved.extension,
         attribute: resolved.attribute,
@@ -152,34 +211,38 @@ fn is_always_returned(name: &str) -> bool {
     COMMON.iter().any(|attribute| attribute.returned == Returned::Always && attribute.name == name)
 }
 
-fn only(kind: ResourceType, names: &[String], body: Map<String, Value>) -> Map<String, Value> {
+/// The attributes of extensions that stand in every answer.
+fn always_returned(of: Type<'_>) -> impl Iterator<Item = (&Schema, &Attribute)> {
+    of.own_extensions().filter(|extension| extension.has_rules_of_return()).map(Extension::schema).flat_map(
+        |schema| {
+            let always = schema.attributes.iter().filter(|attribute| attribute.returned == Returned::Always);
+            always.map(move |attribute| (schema, attribute))
+        },
+    )
+}
+
+fn only(of: Type<'_>, names: &[String], body: Map<String, Value>) -> Map<String, Value> {
     let mut kept: Map<String, Value> = Map::new();
-    for target in targets(kind, names) {
+    for target in targets(of, names) {
         match target {
-            Target::Schema(schema) if std::ptr::eq(schema, kind.schema()) => {
-                for attribute in schema.attributes {
+            Target::Schema(schema) if schema.is(&of.schema().id) => {
+                for attribute in schema.attributes.iter() {
                     copy(&body, &mut kept, attribute, None);
                 }
             }
             Target::Schema(extension) => {
-                if let Some(value) = body.get(extension.id) {
-                    kept.insert(extension.id.to_owned(), value.clone());
+                if let Some(value) = body.get(extension.id.as_ref()) {
+                    kept.insert(extension.id.to_string(), value.clone());
                 }
             }
             Target::Attribute { extension: None, attribute, sub } => copy(&body, &mut kept, attribute, sub),
             Target::Attribute { extension: Some(extension), attribute, sub } => {
-                if let Some(Value::Object(from)) = body.get(extension.id) {
-                    let mut parts = match kept.remove(extension.id) {
-                        Some(Value::Object(parts)) => parts,
-                        Some(_) | None => Map::new(),
-                    };
-                    copy(from, &mut parts, attribute, sub);
-                    if !parts.is_empty() {
-                        kept.insert(extension.id.to_owned(), Value::Object(parts));
-                    }
-                }
+                copy_of_extension(&body, &mut kept, extension, attribute, sub);
             }
         }
+    }
+    for (extension, attribute) in always_returned(of) {
+        copy_of_extension(&body, &mut kept, extension, attribute, None);
     }
     for (name, value) in body {
         if is_always_returned(&name) {
@@ -189,6 +252,24 @@ fn only(kind: ResourceType, names: &[String], body: Map<String, Value>) -> Map<S
     kept
 }
 
+fn copy_of_extension(
+    body: &Map<String, Value>,
+    kept: &mut Map<String, Value>,
+    extension: &Schema,
+    attribute: &Attribute,
+    sub: Option<&Attribute>,
+) {
+    let Some(Value::Object(from)) = body.get(extension.id.as_ref()) else { return };
+    let mut parts = match kept.remove(extension.id.as_ref()) {
+        Some(Value::Object(parts)) => parts,
+        Some(_) | None => Map::new(),
+    };
+    copy(from, &mut parts, attribute, sub);
+    if !parts.is_empty() {
+        kept.insert(extension.id.to_string(), Value::Object(parts));
+    }
+}
+
 /// Copies an attribute, or one sub-attribute of it, beside what is copied already.
 fn copy(
     from: &Map<String, Value>,
@@ -196,50 +277,57 @@ fn copy(
     attribute: &Attribute,
     sub: Option<&Attribute>,
 ) {
-    let Some(value) = from.get(attribute.name) else { return };
+    let Some(value) = from.get(attribute.name.as_ref()) else { return };
     let Some(sub) = sub else {
-        to.insert(attribute.name.to_owned(), value.clone());
+        to.insert(attribute.name.to_string(), value.clone());
         return;
     };
     match value {
         Value::Array(elements) => {
             // One slot for each element, so that several sub-attributes of one element meet again.
             let slots = to
-                .entry(attribute.name)
+                .entry(attribute.name.as_ref())
                 .or_insert_with(|| elements.iter().map(|_| Value::Object(Map::new())).collect());
             for (slot, element) in slots.as_array_mut().into_iter().flatten().zip(elements) {
-                if let (Some(slot), Some(part)) = (slot.as_object_mut(), element.get(sub.name)) {
-                    slot.insert(sub.name.to_owned(), part.clone());
+                if let (Some(slot), Some(part)) = (slot.as_object_mut(), element.get(sub.name.as_ref())) {
+                    slot.insert(sub.name.to_string(), part.clone());
                 }
             }
         }
         Value::Object(parts) => {
-            if let Some(part) = parts.get(sub.name)
+            if let Some(part) = parts.get(sub.name.as_ref())
                 && let Value::Object(slot) =
-                    to.entry(attribute.name).or_insert_with(|| Value::Object(Map::new()))
+                    to.entry(attribute.name.as_ref()).or_insert_with(|| Value::Object(Map::new()))
             {
-                slot.insert(sub.name.to_owned(), part.clone());
+                slot.insert(sub.name.to_string(), part.clone());
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-fn except(kind: ResourceType, names: &[String], mut body: Map<String, Value>) -> Map<String, Value> {
-    for target in targets(kind, names) {
+fn except(of: Type<'_>, names: &[String], mut body: Map<String, Value>) -> Map<String, Value> {
+    for target in targets(of, names) {
         match target {
-            Target::Schema(schema) if std::ptr::eq(schema, kind.schema()) => {
-                for attribute in schema.attributes {
-                    body.remove(attribute.name);
+            Target::Schema(schema) if schema.is(&of.schema().id) => {
+                for attribute in schema.attributes.iter() {
+                    body.remove(attribute.name.as_ref());
                 }
             }
             Target::Schema(extension) => {
-                body.remove(extension.id);
+                if let Some(Value::Object(parts)) = body.get_mut(extension.id.as_ref()) {
+                    parts.retain(|name, _| {
+                        extension
+                            .attribute(name)
+                            .is_some_and(|attribute| attribute.returned == Returned::Always)
+                    });
+                }
             }
-            Target::Attribute { attribute, .. } if attribute.returned == Returned::Always => {}
+            Target::Attribute { attribute, sub, .. }
+                if sub.unwrap_or(attribute).returned == Returned::Always => {}
             Target::Attribute { extension: None, attribute, sub } => cut(&mut body, attribute, sub),
             Target::Attribute { extension: Some(extension), attribute, sub } => {
-                if let Some(Value::Object(parts)) = body.get_mut(extension.id) {
+                if let Some(Value::Object(parts)) = body.get_mut(extension.id.as_ref()) {
                     cut(parts, attribute, sub);
                 }
             }
@@ -250,17 +338,17 @@ fn except(kind: ResourceType, names: &[String], mut body: Map<String, Value>) ->
 
 fn cut(body: &mut Map<String, Value>, attribute: &Attribute, sub: Option<&Attribute>) {
     let Some(sub) = sub else {
-        body.remove(attribute.name);
+        body.remove(attribute.name.as_ref());
         return;
     };
-    match body.get_mut(attribute.name) {
+    match body.get_mut(attribute.name.as_ref()) {
         Some(Value::Array(elements)) => {
             for element in elements.iter_mut().filter_map(Value::as_object_mut) {
-                element.remove(sub.name);
+                element.remove(sub.name.as_ref());
             }
         }
         Some(Value::Object(parts)) => {
-            parts.remove(sub.name);
+            parts.remove(sub.name.as_ref());
         }
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => {}
     }

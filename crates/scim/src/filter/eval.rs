@@ -8,14 +8,17 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use serde_json::{Number, Value};
+use time::OffsetDateTime;
 
 use crate::{
     attr::{AttrPath, Resolved, fold_case},
     coerce,
     error::ScimError,
-    schema::{Attribute, Kind, ResourceType, Returned},
+    instant,
+    schema::{Attribute, Kind, Returned},
+    schemas::Type,
+    tolerance::{Reading, Tolerance},
 };
 
 use super::{CompareOp, CompareValue, Filter};
@@ -27,42 +30,46 @@ use super::{CompareOp, CompareValue, Filter};
 ///
 /// # Errors
 /// `invalidFilter` as [`Filter::check`], for the comparisons that were looked at.
-pub fn matches(filter: &Filter, kind: ResourceType, resource: &Value) -> Result<bool, ScimError> {
-    evaluate(filter, Scope::Resource(kind), Some(resource))
+pub fn matches<'a>(filter: &Filter, of: impl Into<Type<'a>>, resource: &Value) -> Result<bool, ScimError> {
+    evaluate(filter, Scope::Resource(of.into()), Some(resource))
 }
 
 /// Whether one value of a multi-valued attribute meets a filter on its sub-attributes.
 pub(crate) fn matches_element(
     filter: &Filter,
-    attribute: &'static Attribute,
+    attribute: &Attribute,
     element: &Value,
 ) -> Result<bool, ScimError> {
     evaluate(filter, Scope::Element(attribute), Some(element))
 }
 
-/// As [`Filter::check`].
-pub(super) fn check(filter: &Filter, kind: ResourceType) -> Result<(), ScimError> {
-    check_in(filter, Scope::Resource(kind))
+/// As [`Filter::check_with`].
+pub(super) fn check(filter: &Filter, of: Type<'_>, reading: &mut Reading) -> Result<(), ScimError> {
+    check_in(filter, Scope::Resource(of), reading)
 }
 
-/// As [`Filter::check`], for a filter on the sub-attributes of an attribute.
-pub(crate) fn check_element(filter: &Filter, attribute: &'static Attribute) -> Result<(), ScimError> {
-    check_in(filter, Scope::Element(attribute))
+/// As [`Filter::check_with`], for a filter on the sub-attributes of an attribute.
+pub(crate) fn check_element(
+    filter: &Filter,
+    attribute: &Attribute,
+    reading: &mut Reading,
+) -> Result<(), ScimError> {
+    check_in(filter, Scope::Element(attribute), reading)
 }
 
 /// What the names of a filter are looked up in.
 #[derive(Clone, Copy)]
-enum Scope {
+pub(super) enum Scope<'a> {
     /// A resource.
-    Resource(ResourceType),
+    Resource(Type<'a>),
     /// One value of this attribute.
-    Element(&'static Attribute),
+    Element(&'a Attribute),
 }
 
-impl Scope {
-    fn resolve(self, path: &AttrPath) -> Option<Resolved> {
+impl<'a> Scope<'a> {
+    pub(super) fn resolve(self, path: &AttrPath) -> Option<Resolved<'a>> {
         match self {
-            Self::Resource(kind) => path.resolve(kind),
+            Self::Resource(of) => path.resolve(of),
             Self::Element(attribute) => {
                 if path.schema.is_some() || path.sub.is_some() {
                     return None;
@@ -74,26 +81,55 @@ impl Scope {
     }
 }
 
-fn check_in(filter: &Filter, scope: Scope) -> Result<(), ScimError> {
+fn check_in(filter: &Filter, scope: Scope<'_>, reading: &mut Reading) -> Result<(), ScimError> {
     match filter {
         Filter::Compare { path, op, value } => match scope.resolve(path) {
             Some(resolved) => {
                 let leaf = comparable(&resolved, path)?;
-                Operand::new(leaf, *op, value, path).map(drop)
+                Operand::new(leaf, *op, value, path)?;
+                note_operand(leaf, value, path, reading)
             }
             None => Ok(()),
         },
         Filter::Present(path) => scope.resolve(path).map_or(Ok(()), |resolved| readable(&resolved, path)),
-        Filter::And(parts) | Filter::Or(parts) => parts.iter().try_for_each(|part| check_in(part, scope)),
-        Filter::Not(inner) => check_in(inner, scope),
+        Filter::And(parts) | Filter::Or(parts) => {
+            parts.iter().try_for_each(|part| check_in(part, scope, reading))
+        }
+        Filter::Not(inner) => check_in(inner, scope, reading),
         Filter::Value { path, filter } => match scope.resolve(path) {
-            Some(resolved) => check_in(filter, Scope::Element(resolved.attribute)),
+            Some(resolved) => check_in(filter, Scope::Element(resolved.attribute), reading),
             None => Ok(()),
         },
     }
 }
 
-fn evaluate(filter: &Filter, scope: Scope, holder: Option<&Value>) -> Result<bool, ScimError> {
+/// Notes a value that is not written as its type is.
+fn note_operand(
+    leaf: &Attribute,
+    value: &CompareValue,
+    path: &AttrPath,
+    reading: &mut Reading,
+) -> Result<(), ScimError> {
+    let place = || format!("filter: '{path}'");
+    match value {
+        CompareValue::String(_) if leaf.kind == Kind::Boolean => {
+            reading.note(Tolerance::StringBoolean, &place())
+        }
+        CompareValue::String(text) if leaf.kind == Kind::DateTime && instant::parse(text).is_some() => {
+            instant::note(text, &place(), reading)
+        }
+        CompareValue::Boolean(_) | CompareValue::Number(_)
+            if !matches!(leaf.kind, Kind::Boolean | Kind::Integer | Kind::Decimal) =>
+        {
+            reading.note(Tolerance::UnquotedFilterValue, &place())
+        }
+        CompareValue::String(_) | CompareValue::Boolean(_) | CompareValue::Number(_) | CompareValue::Null => {
+            Ok(())
+        }
+    }
+}
+
+fn evaluate(filter: &Filter, scope: Scope<'_>, holder: Option<&Value>) -> Result<bool, ScimError> {
     match filter {
         Filter::Compare { path, op, value } => compare(path, *op, value, scope, holder),
         Filter::Present(path) => {
@@ -134,7 +170,7 @@ fn compare(
     path: &AttrPath,
     op: CompareOp,
     value: &CompareValue,
-    scope: Scope,
+    scope: Scope<'_>,
     holder: Option<&Value>,
 ) -> Result<bool, ScimError> {
     let is_absence = match (op, value) {
@@ -169,7 +205,7 @@ fn compare(
 }
 
 /// The attribute whose values are compared.
-fn comparable(resolved: &Resolved, path: &AttrPath) -> Result<&'static Attribute, ScimError> {
+pub(super) fn comparable<'a>(resolved: &Resolved<'a>, path: &AttrPath) -> Result<&'a Attribute, ScimError> {
     readable(resolved, path)?;
     let leaf = resolved.leaf();
     if leaf.kind != Kind::Complex {
@@ -181,7 +217,7 @@ fn comparable(resolved: &Resolved, path: &AttrPath) -> Result<&'static Attribute
 }
 
 /// RFC 7643 9.2: what is never returned must not be found out by asking either.
-fn readable(resolved: &Resolved, path: &AttrPath) -> Result<(), ScimError> {
+fn readable(resolved: &Resolved<'_>, path: &AttrPath) -> Result<(), ScimError> {
     if resolved.leaf().returned == Returned::Never {
         return Err(ScimError::invalid_filter(format!("filter: '{path}' cannot be filtered")));
     }
@@ -189,16 +225,16 @@ fn readable(resolved: &Resolved, path: &AttrPath) -> Result<(), ScimError> {
 }
 
 /// Every value at the end of the path, nulls left out.
-fn values<'a>(
-    resolved: &Resolved,
-    sub: Option<&'static Attribute>,
-    holder: Option<&'a Value>,
-) -> impl Iterator<Item = &'a Value> + use<'a> {
+fn values<'a, 'v>(
+    resolved: &Resolved<'a>,
+    sub: Option<&'a Attribute>,
+    holder: Option<&'v Value>,
+) -> impl Iterator<Item = &'v Value> + use<'a, 'v> {
     let holder = match resolved.extension {
-        Some(extension) => holder.and_then(|holder| holder.get(extension.id)),
+        Some(extension) => holder.and_then(|holder| holder.get(extension.id.as_ref())),
         None => holder,
     };
-    let value = holder.and_then(|holder| holder.get(resolved.attribute.name));
+    let value = holder.and_then(|holder| holder.get(resolved.attribute.name.as_ref()));
     let (list, one) = match value {
         Some(Value::Array(items)) => (items.as_slice(), None),
         Some(value) => (&[][..], Some(value)),
@@ -207,7 +243,7 @@ fn values<'a>(
     list.iter()
         .chain(one)
         .filter_map(move |value| match sub {
-            Some(sub) => value.get(sub.name),
+            Some(sub) => value.get(sub.name.as_ref()),
             None => Some(value),
         })
         .filter(|value| !value.is_null())
@@ -224,7 +260,7 @@ fn is_present(value: &Value) -> bool {
 }
 
 /// The right side of a comparison in the type of the attribute.
-enum Operand {
+pub(super) enum Operand {
     /// Text that is compared as it is.
     Exact(String),
     /// Text that is folded, and so are the values.
@@ -232,7 +268,7 @@ enum Operand {
     /// A boolean.
     Boolean(bool),
     /// A number.
-    Number(f64),
+    Number(Number),
     /// An instant.
     Instant(OffsetDateTime),
     /// Nothing.
@@ -240,7 +276,7 @@ enum Operand {
 }
 
 impl Operand {
-    fn new(
+    pub(super) fn new(
         leaf: &Attribute,
         op: CompareOp,
         value: &CompareValue,
@@ -278,13 +314,13 @@ impl Operand {
             },
             Kind::Integer | Kind::Decimal if !is_equality && !is_order => refuse_op(),
             Kind::Integer | Kind::Decimal => match value {
-                CompareValue::Number(number) => number.as_f64().map(Self::Number).ok_or_else(refuse_value),
+                CompareValue::Number(number) => Ok(Self::Number(number.clone())),
                 CompareValue::String(_) | CompareValue::Boolean(_) | CompareValue::Null => {
                     Err(refuse_value())
                 }
             },
             Kind::DateTime if is_equality || is_order => {
-                value.as_str().and_then(parse_instant).map(Self::Instant).ok_or_else(refuse_value)
+                value.as_str().and_then(instant::parse).map(Self::Instant).ok_or_else(refuse_value)
             }
             // Table 3 again: no order on binaries.
             Kind::Binary if is_order => refuse_op(),
@@ -306,13 +342,24 @@ impl Operand {
             Self::Exact(text) => value.as_str().is_some_and(|value| compare_text(op, value, text)),
             Self::Folded(text) => value.as_str().is_some_and(|value| compare_text(op, &folded(value), text)),
             Self::Boolean(operand) => value.as_bool().is_some_and(|value| order(op, &value, operand)),
-            Self::Number(operand) => value.as_f64().is_some_and(|value| order(op, &value, operand)),
+            Self::Number(operand) => value.as_number().is_some_and(|value| order_numbers(op, value, operand)),
             Self::Instant(operand) => {
-                value.as_str().and_then(parse_instant).is_some_and(|value| order(op, &value, operand))
+                value.as_str().and_then(instant::parse).is_some_and(|value| order(op, &value, operand))
             }
             // Nulls are left out before: every value that is here differs from null.
             Self::Null => op == CompareOp::Ne,
         }
+    }
+}
+
+/// Whole numbers are compared as such: a fraction of 64 bits cannot tell large ones apart.
+fn order_numbers(op: CompareOp, value: &Number, operand: &Number) -> bool {
+    match (value.as_i128(), operand.as_i128()) {
+        (Some(value), Some(operand)) => order(op, &value, &operand),
+        (Some(_) | None, _) => match (value.as_f64(), operand.as_f64()) {
+            (Some(value), Some(operand)) => order(op, &value, &operand),
+            (Some(_) | None, _) => false,
+        },
     }
 }
 
@@ -345,14 +392,4 @@ fn order<T: PartialOrd + ?Sized>(op: CompareOp, value: &T, operand: &T) -> bool 
         CompareOp::Le => value <= operand,
         CompareOp::Co | CompareOp::Sw | CompareOp::Ew => false,
     }
-}
-
-/// An instant as XML Schema writes it: any number of fraction digits, UTC when no zone is given. A
-/// space before the zone is the `+` of a query that was not encoded.
-pub(crate) fn parse_instant(text: &str) -> Option<OffsetDateTime> {
-    let text = text.trim().replace(' ', "+");
-    OffsetDateTime::parse(&text, &Rfc3339)
-        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339))
-        .or_else(|_| OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339))
-        .ok()
 }

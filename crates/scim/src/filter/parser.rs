@@ -3,7 +3,11 @@
 //! Every open parenthesis and bracket is a [`Frame`] on a stack of our own, so that no input reaches
 //! the stack of the thread and the depth is a number that is checked.
 
-use crate::{attr::AttrPath, error::ScimError};
+use crate::{
+    attr::AttrPath,
+    error::ScimError,
+    tolerance::{Reading, Tolerance},
+};
 
 use super::{
     CompareOp, CompareValue, Filter, MAX_BYTES, MAX_DEPTH, MAX_TERMS,
@@ -68,20 +72,21 @@ fn one_or(mut parts: Vec<Filter>, join: fn(Vec<Filter>) -> Filter) -> Option<Fil
     if parts.len() > 1 { Some(join(parts)) } else { parts.pop() }
 }
 
-struct Parser<'a> {
+struct Parser<'a, 'r> {
     lexer: Lexer<'a>,
+    reading: &'r mut Reading,
     frames: Vec<Frame>,
     terms: usize,
     allows_brackets: bool,
 }
 
 /// Reads a filter; `allows_brackets` is false inside the brackets of a value path.
-pub(super) fn parse(text: &str, allows_brackets: bool) -> Result<Filter, ScimError> {
+pub(super) fn parse(text: &str, allows_brackets: bool, reading: &mut Reading) -> Result<Filter, ScimError> {
     if text.len() > MAX_BYTES {
         return Err(ScimError::invalid_filter(format!("filter: longer than {MAX_BYTES} bytes")));
     }
     let frames = vec![Frame::new(Level::Root)];
-    let mut parser = Parser { lexer: Lexer::new(text), frames, terms: 0, allows_brackets };
+    let mut parser = Parser { lexer: Lexer::new(text), reading, frames, terms: 0, allows_brackets };
     let mut wants_operand = true;
     loop {
         let position = parser.lexer.position();
@@ -102,7 +107,7 @@ pub(super) fn parse(text: &str, allows_brackets: bool) -> Result<Filter, ScimErr
         .ok_or_else(|| ScimError::invalid_filter("filter: a parenthesis or bracket is not closed"))
 }
 
-impl<'a> Parser<'a> {
+impl<'a> Parser<'a, '_> {
     /// Takes the first token of a part; answers whether another part is expected next.
     fn operand(&mut self, token: &Token<'a>, position: usize) -> Result<bool, ScimError> {
         match token {
@@ -169,7 +174,7 @@ impl<'a> Parser<'a> {
         let position = self.lexer.position();
         let value = match self.lexer.next()? {
             Some(Token::String(text)) => CompareValue::String(text),
-            Some(Token::Word(word)) => literal(word, position)?,
+            Some(Token::Word(word)) => literal(word, position, self.reading)?,
             Some(token @ (Token::Open | Token::Close | Token::OpenBracket | Token::CloseBracket)) => {
                 return Err(unexpected(&token, position, "a value"));
             }
@@ -229,6 +234,7 @@ impl<'a> Parser<'a> {
         if !self.lexer.at_dot() {
             return Ok(Filter::Value { path, filter: Box::new(filter) });
         }
+        self.reading.note(Tolerance::ValuePathComparison, "filter")?;
         let position = self.lexer.position();
         let word = match self.lexer.next()? {
             Some(Token::Word(word)) => word.trim_start_matches('.'),
@@ -265,11 +271,18 @@ impl<'a> Parser<'a> {
 }
 
 /// A value without quotes: Entra's reference code leaves them out around words and instants.
-fn literal(word: &str, position: usize) -> Result<CompareValue, ScimError> {
+fn literal(word: &str, position: usize, reading: &mut Reading) -> Result<CompareValue, ScimError> {
+    // The literals of JSON are written small (RFC 8259 3).
     if word.eq_ignore_ascii_case("null") {
+        if word != "null" {
+            reading.note(Tolerance::UnquotedFilterValue, "filter")?;
+        }
         return Ok(CompareValue::Null);
     }
     if let Some(value) = crate::coerce::boolean(word) {
+        if !matches!(word, "true" | "false") {
+            reading.note(Tolerance::UnquotedFilterValue, "filter")?;
+        }
         return Ok(CompareValue::Boolean(value));
     }
     if let Ok(number) = serde_json::from_str(word) {
@@ -278,6 +291,7 @@ fn literal(word: &str, position: usize) -> Result<CompareValue, ScimError> {
     if ["and", "or", "not"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword)) || word.contains('\0') {
         return Err(ScimError::invalid_filter(format!("filter: '{word}' at byte {position} is not a value")));
     }
+    reading.note(Tolerance::UnquotedFilterValue, "filter")?;
     Ok(CompareValue::String(word.to_owned()))
 }
 

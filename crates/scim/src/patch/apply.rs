@@ -5,16 +5,18 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    attr::{AttrPath, Resolved, known_schema},
+    attr::{AttrPath, Resolved},
     error::ScimError,
     filter::{CompareOp, CompareValue, Filter, check_element},
     json::noun,
     path::PatchPath,
     resource::{Resource, is_writable},
-    schema::{Kind, Mutability, ResourceType, Schema},
+    schema::{Kind, Mutability, Schema},
+    schemas::Type,
+    tolerance::{Reading, Tolerance},
 };
 
 use super::{Op, Patched, Verb, at, values};
@@ -28,121 +30,193 @@ type Attributes = Map<String, Value>;
 /// change of what is immutable and for the removal of what is required; `noTarget` for a replacement
 /// whose filter selects nothing; `invalidFilter` for a filter that cannot be evaluated; `invalidValue`
 /// for a value of the wrong type. The detail begins with the operation.
-pub fn apply(kind: ResourceType, resource: &Resource, operations: &[Op]) -> Result<Patched, ScimError> {
+pub fn apply<'a>(
+    of: impl Into<Type<'a>>,
+    resource: &Resource,
+    operations: &[Op],
+) -> Result<Patched, ScimError> {
+    apply_with(of, resource, operations, &mut Reading::lenient())
+}
+
+/// As [`apply`], and notes what is tolerated.
+///
+/// # Errors
+/// As [`apply`], and in strict mode for each [`Tolerance`].
+pub fn apply_with<'a>(
+    of: impl Into<Type<'a>>,
+    resource: &Resource,
+    operations: &[Op],
+    reading: &mut Reading,
+) -> Result<Patched, ScimError> {
+    let of = of.into();
     let mut attributes: Attributes =
         resource.attributes().map(|(name, value)| (name.clone(), value.clone())).collect();
-    for (index, operation) in merge_runs(operations) {
-        apply_one(kind, &mut attributes, &operation).map_err(|err| at(index, err))?;
+    for (index, operation) in merge_runs(operations, reading)? {
+        apply_one(of, &mut attributes, &operation, reading).map_err(|err| at(index, err))?;
     }
-    let patched = Resource::finish(kind, attributes)?;
+    let patched = Resource::finish(of, attributes)?;
     let changed = patched != *resource;
     Ok(Patched { resource: patched, changed })
 }
 
-fn apply_one(kind: ResourceType, attributes: &mut Attributes, operation: &Op) -> Result<(), ScimError> {
+fn apply_one(
+    of: Type<'_>,
+    attributes: &mut Attributes,
+    operation: &Op,
+    reading: &mut Reading,
+) -> Result<(), ScimError> {
     let value = operation.value.clone();
-    match &operation.path {
-        None => {
-            let value = value.unwrap_or(Value::Null);
-            let Value::Object(object) = value else {
-                let noun = noun(&value);
-                return Err(ScimError::invalid_value(format!(
-                    "value: expected an object without a path, not {noun}"
-                )));
-            };
-            apply_object(kind, attributes, operation.verb, object)
-        }
-        Some(PatchPath::Schema(schema)) => apply_schema(kind, attributes, operation.verb, schema, value),
-        Some(PatchPath::Attribute { attr, filter }) => {
-            let resolved = attr.resolve(kind).ok_or_else(|| {
-                ScimError::invalid_path(format!("path: '{attr}' is not an attribute of {kind}"))
-            })?;
-            if is_schemas(&resolved) && operation.verb != Verb::Remove {
-                // `schemas` follows from the attributes; clients that add an extension say it as well.
-                return Ok(());
-            }
-            for attribute in [Some(resolved.attribute), resolved.sub].into_iter().flatten() {
-                if attribute.mutability == Mutability::ReadOnly {
-                    return Err(ScimError::mutability(format!("path: '{attr}' is readOnly")));
-                }
-            }
-            apply_attribute(attributes, operation.verb, &resolved, filter.as_ref(), value)
+    let Some(path) = &operation.path else {
+        let value = value.unwrap_or(Value::Null);
+        let Value::Object(object) = value else {
+            let noun = noun(&value);
+            return Err(ScimError::invalid_value(format!(
+                "value: expected an object without a path, not {noun}"
+            )));
+        };
+        return apply_object(of, attributes, operation.verb, object, reading);
+    };
+    if let Some(schema) = path.schema(of) {
+        return apply_schema(of, attributes, operation.verb, schema, value, reading);
+    }
+    let PatchPath::Attribute { attr, filter } = path else {
+        return Err(ScimError::invalid_path(format!("path: '{path}' is not a schema of {}", of.kind)));
+    };
+    let resolved = attr.resolve(of).ok_or_else(|| {
+        ScimError::invalid_path(format!("path: '{attr}' is not an attribute of {}", of.kind))
+    })?;
+    if is_schemas(&resolved) && operation.verb != Verb::Remove {
+        // `schemas` follows from the attributes; clients that add an extension say it as well.
+        return reading.note(Tolerance::SchemasInPatch, "path");
+    }
+    for attribute in [Some(resolved.attribute), resolved.sub].into_iter().flatten() {
+        if attribute.mutability == Mutability::ReadOnly {
+            return Err(ScimError::mutability(format!("path: '{attr}' is readOnly")));
         }
     }
+    apply_attribute(attributes, operation.verb, &resolved, filter.as_ref(), value, reading)
 }
 
-fn is_schemas(resolved: &Resolved) -> bool {
+fn is_schemas(resolved: &Resolved<'_>) -> bool {
     resolved.extension.is_none() && resolved.attribute.name == "schemas"
 }
 
 /// A value without a path: each member is an operation of its own (RFC 7644 3.5.2.1). Entra writes
 /// dotted names and names with a URN.
 fn apply_object(
-    kind: ResourceType,
+    of: Type<'_>,
     attributes: &mut Attributes,
     verb: Verb,
     object: Map<String, Value>,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
     for (name, value) in object {
-        match PatchPath::parse(&name) {
-            Ok(PatchPath::Schema(schema)) if is_schema_of(kind, schema) => {
-                apply_schema(kind, attributes, verb, schema, Some(value))?;
-            }
-            Ok(PatchPath::Attribute { attr, filter }) => {
-                // Okta repeats the `id`; authentik sends the whole group back.
-                if let Some(resolved) = attr.resolve(kind)
-                    && is_writable(resolved.attribute)
-                    && resolved.sub.is_none_or(is_writable)
-                {
-                    apply_attribute(attributes, verb, &resolved, filter.as_ref(), Some(value))?;
-                }
-            }
+        let path = match PatchPath::read(&name, reading) {
+            Ok(path) => path,
             // A filter that cannot be read is meant for something that we know: dropping it is a loss.
             Err(err) if name.contains('[') => return Err(err),
-            Ok(PatchPath::Schema(_)) | Err(_) => {}
+            Err(_) => {
+                reading.note(Tolerance::UnknownAttribute, &name)?;
+                continue;
+            }
+        };
+        if let Some(schema) = path.schema(of) {
+            if schema.is(&of.schema().id) {
+                reading.note(Tolerance::UrnName, &name)?;
+            }
+            apply_schema(of, attributes, verb, schema, Some(value), reading)?;
+            continue;
         }
+        let named = match &path {
+            PatchPath::Attribute { attr, filter } => {
+                attr.resolve(of).map(|resolved| (attr, filter.as_ref(), resolved))
+            }
+            PatchPath::Schema(_) => None,
+        };
+        let Some((attr, filter, resolved)) = named else {
+            reading.note(Tolerance::UnknownAttribute, &name)?;
+            continue;
+        };
+        if attr.schema.is_some() {
+            reading.note(Tolerance::UrnName, &name)?;
+        }
+        if attr.sub.is_some() || filter.is_some() {
+            reading.note(Tolerance::DottedName, &name)?;
+        }
+        apply_named(attributes, verb, &resolved, filter, value, reading)?;
     }
     Ok(())
 }
 
-fn is_schema_of(kind: ResourceType, schema: &Schema) -> bool {
-    kind.schema().is(schema.id) || kind.extensions().iter().any(|extension| extension.is(schema.id))
+/// An attribute that a value names. What is read-only there is not an order to change it: Okta repeats
+/// the `id`; authentik sends the whole group back.
+fn apply_named(
+    attributes: &mut Attributes,
+    verb: Verb,
+    resolved: &Resolved<'_>,
+    filter: Option<&Filter>,
+    value: Value,
+    reading: &mut Reading,
+) -> Result<(), ScimError> {
+    let is_read_only = [Some(resolved.attribute), resolved.sub]
+        .into_iter()
+        .flatten()
+        .any(|attribute| attribute.mutability == Mutability::ReadOnly);
+    if is_read_only {
+        if is_schemas(resolved) {
+            // A whole resource says its schemas too.
+            return Ok(());
+        }
+        let is_id = resolved.extension.is_none() && resolved.attribute.name == "id";
+        let tolerance = if is_id { Tolerance::IdInPatch } else { Tolerance::ReadOnlyInPatch };
+        return reading.note(tolerance, &resolved.canonical());
+    }
+    apply_attribute(attributes, verb, resolved, filter, Some(value), reading)
 }
 
 /// The URN of a schema as a path or a name.
 fn apply_schema(
-    kind: ResourceType,
+    of: Type<'_>,
     attributes: &mut Attributes,
     verb: Verb,
-    schema: &'static Schema,
+    schema: &Schema,
     value: Option<Value>,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
-    if !is_schema_of(kind, schema) {
-        return Err(ScimError::invalid_path(format!("path: '{}' is not a schema of {kind}", schema.id)));
-    }
-    let is_core = kind.schema().is(schema.id);
+    let is_core = schema.is(&of.schema().id);
     match (verb, value) {
         (Verb::Remove, _) | (Verb::Replace, Some(Value::Null)) if is_core => {
             Err(ScimError::mutability(format!("path: '{}' cannot be removed as a whole", schema.id)))
         }
         (Verb::Remove, _) | (Verb::Replace, Some(Value::Null)) => {
-            attributes.remove(schema.id);
+            let holds_immutable = attributes
+                .get(schema.id.as_ref())
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, _)| schema.attribute(name))
+                .find(|attribute| attribute.mutability == Mutability::Immutable);
+            if let Some(attribute) = holds_immutable {
+                return Err(ScimError::mutability(format!("{}:{}: immutable", schema.id, attribute.name)));
+            }
+            attributes.remove(schema.id.as_ref());
             Ok(())
         }
         (Verb::Add, Some(Value::Null)) => Ok(()),
         (Verb::Add | Verb::Replace, Some(Value::Object(object))) => {
-            let prefix = known_schema(schema.id).filter(|_| !is_core);
             for (name, value) in object {
                 let attr = AttrPath::parse(&name).map(|attr| AttrPath {
-                    schema: prefix.map_or(attr.schema, |schema| Some(schema.id.to_owned())),
+                    schema: if is_core { attr.schema } else { Some(schema.id.to_string()) },
                     ..attr
                 });
-                if let Some(resolved) = attr.and_then(|attr| attr.resolve(kind))
-                    && is_writable(resolved.attribute)
-                    && resolved.sub.is_none_or(is_writable)
-                {
-                    apply_attribute(attributes, verb, &resolved, None, Some(value))?;
+                let Some(resolved) = attr.as_ref().and_then(|attr| attr.resolve(of)) else {
+                    reading.note(Tolerance::UnknownAttribute, &format!("{}:{name}", schema.id))?;
+                    continue;
+                };
+                if resolved.sub.is_some() {
+                    reading.note(Tolerance::DottedName, &name)?;
                 }
+                apply_named(attributes, verb, &resolved, None, value, reading)?;
             }
             Ok(())
         }
@@ -157,16 +231,17 @@ fn apply_schema(
 fn apply_attribute(
     attributes: &mut Attributes,
     verb: Verb,
-    resolved: &Resolved,
+    resolved: &Resolved<'_>,
     filter: Option<&Filter>,
     value: Option<Value>,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
     let attribute = resolved.attribute;
-    if attribute.mutability == Mutability::WriteOnly {
-        // The password is taken and dropped.
-        return Ok(());
+    let path = &resolved.canonical();
+    if !is_writable(attribute) {
+        // What is only written is taken and dropped: the password.
+        return reading.note(Tolerance::PasswordSent, path);
     }
-    let path = values::path_of(resolved);
     let is_removal = verb == Verb::Remove;
     if is_removal && attribute.required && resolved.sub.is_none() {
         return Err(ScimError::mutability(format!("path: '{path}' is required and cannot be removed")));
@@ -175,22 +250,33 @@ fn apply_attribute(
         if !attribute.multi_valued || attribute.kind != Kind::Complex {
             return Err(ScimError::invalid_path(format!("path: '{path}' has no values to filter")));
         }
-        check_element(filter, attribute)?;
+        check_element(filter, attribute, reading)?;
     }
-    let work = |holder: &mut Attributes| match (filter, resolved.sub) {
-        (Some(filter), sub) => values::filtered(holder, verb, attribute, filter, sub, value, &path),
-        (None, Some(sub)) => values::sub_attribute(holder, verb, attribute, sub, value, &path),
-        (None, None) if attribute.multi_valued => values::all(holder, verb, attribute, value, &path),
-        (None, None) => values::one(holder, verb, attribute, value, &path),
+    let work = values::Work { verb, attribute, path };
+    let mut parts = Map::new();
+    let holder = match resolved.extension {
+        Some(extension) => {
+            if let Some(Value::Object(before)) = attributes.remove(extension.id.as_ref()) {
+                parts = before;
+            }
+            &mut parts
+        }
+        None => &mut *attributes,
     };
-    let Some(extension) = resolved.extension else { return work(attributes) };
-    let mut parts = match attributes.remove(extension.id) {
-        Some(Value::Object(parts)) => parts,
-        Some(_) | None => Map::new(),
-    };
-    work(&mut parts)?;
-    if !parts.is_empty() {
-        attributes.insert(extension.id.to_owned(), Value::Object(parts));
+    // RFC 7643 7: what is immutable is set once.
+    let is_immutable = attribute.mutability == Mutability::Immutable;
+    let before = if is_immutable { holder.get(attribute.name.as_ref()).cloned() } else { None };
+    match (filter, resolved.sub) {
+        (Some(filter), sub) => values::filtered(work, holder, filter, sub, value, reading),
+        (None, Some(sub)) => values::sub_attribute(work, holder, sub, value, reading),
+        (None, None) if attribute.multi_valued => values::all(work, holder, value, reading),
+        (None, None) => values::one(work, holder, value, reading),
+    }?;
+    if before.is_some() && holder.get(attribute.name.as_ref()) != before.as_ref() {
+        return Err(ScimError::mutability(format!("{path}: immutable")));
+    }
+    if let (Some(extension), false) = (resolved.extension, parts.is_empty()) {
+        attributes.insert(extension.id.to_string(), Value::Object(parts));
     }
     Ok(())
 }
@@ -198,7 +284,13 @@ fn apply_attribute(
 /// Joins neighbouring operations that add or remove members: authentik sends one operation for each,
 /// and a walk through a large group for each of a thousand would be slow. Answers each operation with
 /// the index of the first one it stands for.
-fn merge_runs(operations: &[Op]) -> Vec<(usize, Cow<'_, Op>)> {
+///
+/// # Errors
+/// In strict mode for a single value in the place of a list.
+fn merge_runs<'a>(
+    operations: &'a [Op],
+    reading: &mut Reading,
+) -> Result<Vec<(usize, Cow<'a, Op>)>, ScimError> {
     let mut merged: Vec<(usize, Cow<'_, Op>)> = Vec::with_capacity(operations.len());
     let mut is_run = false;
     for (index, operation) in operations.iter().enumerate() {
@@ -207,6 +299,9 @@ fn merge_runs(operations: &[Op]) -> Vec<(usize, Cow<'_, Op>)> {
             is_run = false;
             continue;
         };
+        if matches!(operation.value, Some(Value::Object(_) | Value::String(_))) {
+            reading.note(Tolerance::SingleForList, "members").map_err(|err| at(index, err))?;
+        }
         if is_run
             && let Some((_, Cow::Owned(Op { verb, value: Some(Value::Array(before)), .. }))) =
                 merged.last_mut()
@@ -219,7 +314,7 @@ fn merge_runs(operations: &[Op]) -> Vec<(usize, Cow<'_, Op>)> {
         }
         is_run = true;
     }
-    merged
+    Ok(merged)
 }
 
 fn members_path() -> PatchPath {
@@ -243,7 +338,7 @@ fn member_values(operation: &Op) -> Option<Vec<Value>> {
             Verb::Remove,
             Some(Filter::Compare { path, op: CompareOp::Eq, value: CompareValue::String(id) }),
             None | Some(Value::Null),
-        ) if path.is("value") => Some(vec![Value::String(id.clone())]),
+        ) if path.is("value") => Some(vec![json!({ "value": id })]),
         (Verb::Add | Verb::Remove | Verb::Replace, _, _) => None,
     }
 }

@@ -9,41 +9,37 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use crate::{
-    attr::Resolved,
     coerce::{self, identity, is_blank, is_primary},
     error::ScimError,
     filter::{Filter, matches_element},
     schema::{Attribute, Kind, Mutability},
+    tolerance::{Reading, Tolerance},
 };
 
 use super::Verb;
 
 type Parts = Map<String, Value>;
 
-/// The canonical path, for messages.
-pub(super) fn path_of(resolved: &Resolved) -> String {
-    let mut path = match resolved.extension {
-        Some(extension) => format!("{}:{}", extension.id, resolved.attribute.name),
-        None => resolved.attribute.name.to_owned(),
-    };
-    if let Some(sub) = resolved.sub {
-        path.push('.');
-        path.push_str(sub.name);
-    }
-    path
+/// What is done to which attribute.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) verb: Verb,
+    pub(super) attribute: &'a Attribute,
+    /// The canonical path, for messages.
+    pub(super) path: &'a str,
 }
 
 /// `attr`, single-valued.
 pub(super) fn one(
+    work: Work<'_>,
     holder: &mut Parts,
-    verb: Verb,
-    attribute: &Attribute,
     value: Option<Value>,
-    path: &str,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
+    let Work { verb, attribute, path } = work;
     let value = match (verb, value) {
         (Verb::Remove, _) | (Verb::Replace, None) => {
-            holder.remove(attribute.name);
+            holder.remove(attribute.name.as_ref());
             return Ok(());
         }
         (Verb::Add, None) => return Ok(()),
@@ -53,17 +49,17 @@ pub(super) fn one(
     // before the normal form drops them.
     if let (Kind::Complex, Value::Object(given)) = (attribute.kind, &value) {
         let given = given.clone();
-        return merge(holder, verb, attribute, given, path);
+        return merge(work, holder, given, reading);
     }
-    match coerce::attribute(attribute, value, path)? {
-        Some(Value::Object(given)) => merge(holder, verb, attribute, given, path),
+    match coerce::attribute(attribute, value, path, reading)? {
+        Some(Value::Object(given)) => merge(work, holder, given, reading),
         Some(value) => {
-            holder.insert(attribute.name.to_owned(), value);
+            holder.insert(attribute.name.to_string(), value);
             Ok(())
         }
         None => {
             if verb == Verb::Replace {
-                holder.remove(attribute.name);
+                holder.remove(attribute.name.as_ref());
             }
             Ok(())
         }
@@ -71,60 +67,72 @@ pub(super) fn one(
 }
 
 /// Writes the parts of an object over those of a single-valued attribute.
-fn merge(
-    holder: &mut Parts,
-    verb: Verb,
-    attribute: &Attribute,
-    given: Parts,
-    path: &str,
-) -> Result<(), ScimError> {
+fn merge(work: Work<'_>, holder: &mut Parts, given: Parts, reading: &mut Reading) -> Result<(), ScimError> {
+    let Work { attribute, path, .. } = work;
     let mut parts = take_object(holder, attribute);
     for (name, value) in given {
-        if let Some(sub) = attribute.sub_attribute(&name)
-            && sub.mutability != Mutability::ReadOnly
-        {
-            set(&mut parts, verb, attribute, sub, Some(value), path)?;
+        match attribute.sub_attribute(&name) {
+            Some(sub) if sub.mutability == Mutability::ReadOnly => {}
+            Some(sub) => set(work, &mut parts, sub, Some(value), reading)?,
+            None => reading.note(Tolerance::UnknownAttribute, &format!("{path}.{name}"))?,
         }
     }
-    // Entra's validator clears the manager with `{"value": ""}`.
-    if !is_blank(attribute, &parts) {
-        holder.insert(attribute.name.to_owned(), Value::Object(parts));
+    put_object(work, holder, parts, reading)
+}
+
+/// Puts an object back unless it says nothing: Entra's validator clears the manager with
+/// `{"value": ""}`.
+fn put_object(
+    work: Work<'_>,
+    holder: &mut Parts,
+    parts: Parts,
+    reading: &mut Reading,
+) -> Result<(), ScimError> {
+    if !is_blank(work.attribute, &parts) {
+        holder.insert(work.attribute.name.to_string(), Value::Object(parts));
+        return Ok(());
+    }
+    if work.verb != Verb::Remove && parts.values().any(|part| part.as_str() == Some("")) {
+        reading.note(Tolerance::BlankValue, work.path)?;
     }
     Ok(())
 }
 
 /// Sets or removes one part of an object.
 fn set(
+    work: Work<'_>,
     parts: &mut Parts,
-    verb: Verb,
-    attribute: &Attribute,
     sub: &Attribute,
     value: Option<Value>,
-    path: &str,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
+    let Work { verb, attribute, .. } = work;
+    if sub.mutability == Mutability::WriteOnly {
+        return Ok(());
+    }
+    let path = format!("{}.{}", attribute.name, sub.name);
     let value = match (verb, value) {
         (Verb::Remove, _) | (_, None) => None,
-        (Verb::Add | Verb::Replace, Some(value)) => {
-            coerce::attribute(sub, value, &format!("{path}.{}", sub.name))?
-        }
+        (Verb::Add | Verb::Replace, Some(value)) => coerce::attribute(sub, value, &path, reading)?,
     };
-    let before = parts.get(sub.name);
+    let name = sub.name.as_ref();
+    let before = parts.get(name);
     if verb == Verb::Add && value.is_none() || before == value.as_ref() {
         return Ok(());
     }
     if sub.mutability == Mutability::Immutable && before.is_some() {
-        return Err(ScimError::mutability(format!("{path}.{}: immutable", sub.name)));
+        return Err(ScimError::mutability(format!("{path}: immutable")));
     }
-    if sub.name == "value" && attribute.is_pointer() {
+    if name == "value" && attribute.is_pointer() {
         // The reference belongs to the id that goes.
         parts.remove("$ref");
     }
     match value {
         Some(value) => {
-            parts.insert(sub.name.to_owned(), value);
+            parts.insert(name.to_owned(), value);
         }
         None => {
-            parts.remove(sub.name);
+            parts.remove(name);
         }
     }
     Ok(())
@@ -132,20 +140,20 @@ fn set(
 
 /// `attr`, multi-valued.
 pub(super) fn all(
+    work: Work<'_>,
     holder: &mut Parts,
-    verb: Verb,
-    attribute: &Attribute,
     value: Option<Value>,
-    path: &str,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
+    let Work { verb, attribute, path } = work;
     let value = match (verb, value) {
         (Verb::Remove, None | Some(Value::Null)) => {
-            holder.remove(attribute.name);
+            holder.remove(attribute.name.as_ref());
             return Ok(());
         }
         (_, value) => value.unwrap_or(Value::Null),
     };
-    let given = coerce::elements(attribute, value, path)?;
+    let given = coerce::elements(attribute, value, path, reading)?;
     let mut elements = take_elements(holder, attribute);
     match verb {
         Verb::Add => add(&mut elements, attribute, given),
@@ -229,13 +237,13 @@ fn has_all_parts(element: &Value, listed: &Value) -> bool {
 
 /// `attr.sub`.
 pub(super) fn sub_attribute(
+    work: Work<'_>,
     holder: &mut Parts,
-    verb: Verb,
-    attribute: &Attribute,
     sub: &Attribute,
     value: Option<Value>,
-    path: &str,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
+    let Work { verb, attribute, path } = work;
     if attribute.multi_valued {
         let mut elements = take_elements(holder, attribute);
         if verb != Verb::Remove && elements.len() > 1 {
@@ -244,31 +252,29 @@ pub(super) fn sub_attribute(
             )));
         }
         if verb != Verb::Remove && elements.is_empty() {
+            reading.note(Tolerance::ValuePathUpsert, path)?;
             elements.push(Value::Object(Map::new()));
         }
         let selected = (0..elements.len()).collect();
-        set_on(&mut elements, selected, verb, attribute, sub, value.as_ref())?;
+        set_on(work, &mut elements, selected, sub, value.as_ref(), reading)?;
         put_elements(holder, attribute, elements);
         return Ok(());
     }
     let mut parts = take_object(holder, attribute);
-    set(&mut parts, verb, attribute, sub, value, attribute.name)?;
-    if !is_blank(attribute, &parts) {
-        holder.insert(attribute.name.to_owned(), Value::Object(parts));
-    }
-    Ok(())
+    set(work, &mut parts, sub, value, reading)?;
+    put_object(work, holder, parts, reading)
 }
 
 /// `attr[filter]` and `attr[filter].sub`.
 pub(super) fn filtered(
+    work: Work<'_>,
     holder: &mut Parts,
-    verb: Verb,
-    attribute: &'static Attribute,
     filter: &Filter,
     sub: Option<&Attribute>,
     value: Option<Value>,
-    path: &str,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
+    let Work { verb, attribute, path } = work;
     let mut elements = take_elements(holder, attribute);
     let mut selected = Vec::new();
     for (index, element) in elements.iter().enumerate() {
@@ -279,23 +285,23 @@ pub(super) fn filtered(
     match (verb, sub) {
         (Verb::Remove, None) => remove_at(&mut elements, &selected),
         (Verb::Replace, None) => {
-            let given = coerce::single(attribute, value.unwrap_or(Value::Null), path)?;
+            let given = coerce::single(attribute, value.unwrap_or(Value::Null), path, reading)?;
             replace_at(&mut elements, &selected, attribute, filter, given)?;
         }
         (Verb::Add, None) => {
-            let Some(Value::Object(given)) = coerce::single(attribute, value.unwrap_or(Value::Null), path)?
-            else {
+            let value = value.unwrap_or(Value::Null);
+            let Some(Value::Object(given)) = coerce::single(attribute, value, path, reading)? else {
                 put_elements(holder, attribute, elements);
                 return Ok(());
             };
-            let selected = or_created(&mut elements, selected, attribute, filter)?;
+            let selected = or_created(work, &mut elements, selected, filter, reading)?;
             for (name, value) in given {
                 if let Some(sub) = attribute.sub_attribute(&name) {
-                    set_on(&mut elements, selected.clone(), verb, attribute, sub, Some(&value))?;
+                    set_on(work, &mut elements, selected.clone(), sub, Some(&value), reading)?;
                 }
             }
         }
-        (Verb::Remove, Some(sub)) => set_on(&mut elements, selected, verb, attribute, sub, None)?,
+        (Verb::Remove, Some(sub)) => set_on(work, &mut elements, selected, sub, None, reading)?,
         (Verb::Add | Verb::Replace, Some(sub)) => {
             let is_unassignment = match &value {
                 None | Some(Value::Null) => true,
@@ -306,9 +312,9 @@ pub(super) fn filtered(
             let selected = if selected.is_empty() && is_unassignment {
                 selected
             } else {
-                or_created(&mut elements, selected, attribute, filter)?
+                or_created(work, &mut elements, selected, filter, reading)?
             };
-            set_on(&mut elements, selected, verb, attribute, sub, value.as_ref())?;
+            set_on(work, &mut elements, selected, sub, value.as_ref(), reading)?;
         }
     }
     put_elements(holder, attribute, elements);
@@ -318,16 +324,19 @@ pub(super) fn filtered(
 /// The selected places, or that of a new element of which the filter says what it is: all of its
 /// comparisons are `eq`.
 fn or_created(
+    work: Work<'_>,
     elements: &mut Vec<Value>,
     selected: Vec<usize>,
-    attribute: &Attribute,
     filter: &Filter,
+    reading: &mut Reading,
 ) -> Result<Vec<usize>, ScimError> {
     if !selected.is_empty() {
         return Ok(selected);
     }
+    let attribute = work.attribute;
     let pinned = pinned_parts(attribute, filter)?.filter(|_| !attribute.is_pointer());
     let pinned = pinned.ok_or_else(|| no_target(attribute, filter))?;
+    reading.note(Tolerance::ValuePathUpsert, work.path)?;
     elements.push(Value::Object(pinned));
     Ok(vec![elements.len() - 1])
 }
@@ -342,10 +351,10 @@ fn pinned_parts(attribute: &Attribute, filter: &Filter) -> Result<Option<Parts>,
     let mut parts = Map::new();
     for (path, value) in pairs {
         let Some(sub) = attribute.sub_attribute(&path.name) else { return Ok(None) };
-        if let Some(value) =
-            coerce::attribute(sub, value.to_value(), &format!("{}.{}", attribute.name, sub.name))?
-        {
-            parts.insert(sub.name.to_owned(), value);
+        let place = format!("{}.{}", attribute.name, sub.name);
+        // How the filter writes the value was noted when the filter was checked.
+        if let Some(value) = coerce::attribute(sub, value.to_value(), &place, &mut Reading::lenient())? {
+            parts.insert(sub.name.to_string(), value);
         }
     }
     Ok(Some(parts))
@@ -386,19 +395,23 @@ fn replace_at(
 /// Sets or removes a sub-attribute of the selected elements. An element of which nothing but labels is
 /// left goes.
 fn set_on(
+    work: Work<'_>,
     elements: &mut Vec<Value>,
     selected: Vec<usize>,
-    verb: Verb,
-    attribute: &Attribute,
     sub: &Attribute,
     value: Option<&Value>,
+    reading: &mut Reading,
 ) -> Result<(), ScimError> {
+    let attribute = work.attribute;
     let mut blank = Vec::new();
     let mut new_primary = None;
     for index in selected {
         let Some(Value::Object(parts)) = elements.get_mut(index) else { continue };
-        set(parts, verb, attribute, sub, value.cloned(), attribute.name)?;
+        set(work, parts, sub, value.cloned(), reading)?;
         if is_blank(attribute, parts) {
+            if value.is_some_and(|value| value.as_str() == Some("")) {
+                reading.note(Tolerance::BlankValue, work.path)?;
+            }
             blank.push(index);
         }
         if sub.name == "primary" && parts.get("primary") == Some(&Value::Bool(true)) {
@@ -440,14 +453,14 @@ fn remove_at(elements: &mut Vec<Value>, places: &[usize]) {
 }
 
 fn take_object(holder: &mut Parts, attribute: &Attribute) -> Parts {
-    match holder.remove(attribute.name) {
+    match holder.remove(attribute.name.as_ref()) {
         Some(Value::Object(parts)) => parts,
         Some(_) | None => Map::new(),
     }
 }
 
 fn take_elements(holder: &mut Parts, attribute: &Attribute) -> Vec<Value> {
-    match holder.remove(attribute.name) {
+    match holder.remove(attribute.name.as_ref()) {
         Some(Value::Array(elements)) => elements,
         Some(element @ (Value::Object(_) | Value::String(_))) => vec![element],
         Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => Vec::new(),
@@ -456,6 +469,6 @@ fn take_elements(holder: &mut Parts, attribute: &Attribute) -> Vec<Value> {
 
 fn put_elements(holder: &mut Parts, attribute: &Attribute, elements: Vec<Value>) {
     if !elements.is_empty() {
-        holder.insert(attribute.name.to_owned(), Value::Array(elements));
+        holder.insert(attribute.name.to_string(), Value::Array(elements));
     }
 }

@@ -6,15 +6,13 @@
 use super::{Attribute, Mutability, Schema};
 
 /// `urn:ietf:params:scim:schemas:core:2.0:Group`.
-pub static GROUP: Schema = Schema {
-    id: "urn:ietf:params:scim:schemas:core:2.0:Group",
-    name: "Group",
-    description: "Group",
-    attributes: &[
-        Attribute::string("displayName", "A human-readable name for the Group. REQUIRED.").required(),
-        Attribute::complex("members", MEMBERS, "A list of members of the Group.").multi_valued(),
-    ],
-};
+pub static GROUP: Schema =
+    Schema::standard("urn:ietf:params:scim:schemas:core:2.0:Group", "Group", "Group", ATTRIBUTES);
+
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::string("displayName", "A human-readable name for the Group. REQUIRED.").required(),
+    Attribute::complex("members", MEMBERS, "A list of members of the Group.").multi_valued(),
+];
 
 const MEMBERS: &[Attribute] = &[
     Attribute::string("value", "Identifier of the member of this Group.").mutability(Mutability::Immutable),

@@ -6,94 +6,91 @@
 use super::{Attribute, Mutability, Returned, Schema, Uniqueness};
 
 /// `urn:ietf:params:scim:schemas:core:2.0:User`.
-pub static USER: Schema = Schema {
-    id: "urn:ietf:params:scim:schemas:core:2.0:User",
-    name: "User",
-    description: "User Account",
-    attributes: &[
-        Attribute::string(
-            "userName",
-            "Unique identifier for the User, typically used by the user to directly authenticate to the \
+pub static USER: Schema =
+    Schema::standard("urn:ietf:params:scim:schemas:core:2.0:User", "User", "User Account", ATTRIBUTES);
+
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::string(
+        "userName",
+        "Unique identifier for the User, typically used by the user to directly authenticate to the \
              service provider. Each User MUST include a non-empty userName value.  This identifier MUST be \
              unique across the service provider's entire set of Users. REQUIRED.",
-        )
-        .required()
-        .unique(Uniqueness::Server),
-        Attribute::complex("name", NAME, "The components of the user's real name."),
-        Attribute::string(
-            "displayName",
-            "The name of the User, suitable for display to end-users.  The name SHOULD be the full name of \
+    )
+    .required()
+    .unique(Uniqueness::Server),
+    Attribute::complex("name", NAME, "The components of the user's real name."),
+    Attribute::string(
+        "displayName",
+        "The name of the User, suitable for display to end-users.  The name SHOULD be the full name of \
              the User being described, if known.",
-        ),
-        Attribute::string(
-            "nickName",
-            "The casual way to address the user in real life, e.g., 'Bob' or 'Bobby' instead of 'Robert'.",
-        ),
-        Attribute::reference(
-            "profileUrl",
-            &["external"],
-            "A fully qualified URL pointing to a page representing the User's online profile.",
-        ),
-        Attribute::string("title", "The user's title, such as \"Vice President.\""),
-        Attribute::string(
-            "userType",
-            "Used to identify the relationship between the organization and the user.  Typical values used \
+    ),
+    Attribute::string(
+        "nickName",
+        "The casual way to address the user in real life, e.g., 'Bob' or 'Bobby' instead of 'Robert'.",
+    ),
+    Attribute::reference(
+        "profileUrl",
+        &["external"],
+        "A fully qualified URL pointing to a page representing the User's online profile.",
+    ),
+    Attribute::string("title", "The user's title, such as \"Vice President.\""),
+    Attribute::string(
+        "userType",
+        "Used to identify the relationship between the organization and the user.  Typical values used \
              might be 'Contractor', 'Employee', 'Intern', 'Temp', 'External', and 'Unknown', but any value \
              may be used.",
-        ),
-        Attribute::string(
-            "preferredLanguage",
-            "Indicates the User's preferred written or spoken language.  Generally used for selecting a \
+    ),
+    Attribute::string(
+        "preferredLanguage",
+        "Indicates the User's preferred written or spoken language.  Generally used for selecting a \
              localized user interface; e.g., 'en_US' specifies the language English and country US.",
-        ),
-        Attribute::string(
-            "locale",
-            "Used to indicate the User's default location for purposes of localizing items such as \
+    ),
+    Attribute::string(
+        "locale",
+        "Used to indicate the User's default location for purposes of localizing items such as \
              currency, date time format, or numerical representations.",
-        ),
-        Attribute::string(
-            "timezone",
-            "The User's time zone in the 'Olson' time zone database format, e.g., 'America/Los_Angeles'.",
-        ),
-        Attribute::boolean("active", "A Boolean value indicating the User's administrative status."),
-        // The server drops it at the edge; it stands here so that clients may send it (RFC 7643 4.1.1).
-        Attribute::string(
-            "password",
-            "The User's cleartext password.  It is accepted and dropped: never stored, never returned.",
-        )
-        .mutability(Mutability::WriteOnly)
-        .returned(Returned::Never),
-        Attribute::complex("emails", EMAILS, "Email addresses for the user.").multi_valued(),
-        Attribute::complex("phoneNumbers", PHONE_NUMBERS, "Phone numbers for the User.").multi_valued(),
-        Attribute::complex("ims", IMS, "Instant messaging addresses for the User.").multi_valued(),
-        Attribute::complex("photos", PHOTOS, "URLs of photos of the User.").multi_valued(),
-        Attribute::complex("addresses", ADDRESSES, "A physical mailing address for this User.")
-            .multi_valued(),
-        Attribute::complex(
-            "groups",
-            GROUPS,
-            "A list of groups to which the user belongs, either through direct membership, through nested \
+    ),
+    Attribute::string(
+        "timezone",
+        "The User's time zone in the 'Olson' time zone database format, e.g., 'America/Los_Angeles'.",
+    ),
+    Attribute::boolean("active", "A Boolean value indicating the User's administrative status."),
+    // The server drops it at the edge; it stands here so that clients may send it (RFC 7643 4.1.1).
+    Attribute::string(
+        "password",
+        "The User's cleartext password.  It is accepted and dropped: never stored, never returned.",
+    )
+    .mutability(Mutability::WriteOnly)
+    .returned(Returned::Never),
+    Attribute::complex("emails", EMAILS, "Email addresses for the user.").multi_valued(),
+    Attribute::complex("phoneNumbers", PHONE_NUMBERS, "Phone numbers for the User.").multi_valued(),
+    Attribute::complex("ims", IMS, "Instant messaging addresses for the User.").multi_valued(),
+    Attribute::complex("photos", PHOTOS, "URLs of photos of the User.").multi_valued(),
+    Attribute::complex("addresses", ADDRESSES, "A physical mailing address for this User.").multi_valued(),
+    Attribute::complex(
+        "groups",
+        GROUPS,
+        "A list of groups to which the user belongs, either through direct membership, through nested \
              groups, or dynamically calculated.",
-        )
-        .multi_valued()
-        .read_only(),
-        Attribute::complex(
-            "entitlements",
-            ENTITLEMENTS,
-            "A list of entitlements for the User that represent a thing the User has.",
-        )
-        .multi_valued(),
-        Attribute::complex(
-            "roles",
-            ROLES,
-            "A list of roles for the User that collectively represent who the User is, e.g., 'Student', \
+    )
+    .multi_valued()
+    .read_only(),
+    Attribute::complex(
+        "entitlements",
+        ENTITLEMENTS,
+        "A list of entitlements for the User that represent a thing the User has.",
+    )
+    .multi_valued(),
+    Attribute::complex(
+        "roles",
+        ROLES,
+        "A list of roles for the User that collectively represent who the User is, e.g., 'Student', \
              'Faculty'.",
-        )
+    )
+    .multi_valued(),
+    Attribute::complex("x509Certificates", CERTIFICATES, "A list of certificates issued to the User.")
         .multi_valued(),
-        Attribute::complex("x509Certificates", CERTIFICATES, "A list of certificates issued to the User.")
-            .multi_valued(),
-    ],
-};
+];
 
 const NAME: &[Attribute] = &[
     Attribute::string(

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use scim::{
-    Filter, ListQuery, ListResponse, ResourceType, ScimType, Selection, Sort, SortOrder, query_selection,
+    Filter, ListQuery, ListResponse, Reading, ResourceType, Schemas, ScimType, Selection, Sort, SortOrder,
+    query_selection,
 };
 use serde_json::{Value, json};
 
@@ -88,9 +89,9 @@ fn numbers_are_kept_within_their_range() {
 fn half_escapes_are_taken_as_they_are() {
     let filter = query("filter=title co \"100%\"").filter.expect("a filter");
     assert_eq!(filter.to_string(), r#"title co "100%""#);
-    assert_eq!(query("cursor=%4").cursor.as_deref(), Some("%4"));
-    assert_eq!(query("cursor").cursor.as_deref(), Some(""));
-    assert_eq!(query("cursor=%zz%41").cursor.as_deref(), Some("%zzA"));
+    let only = |names: &[&str]| Selection::Only(names.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(query("attributes=%4").selection, only(&["%4"]));
+    assert_eq!(query("attributes=%zz%41").selection, only(&["%zzA"]));
 }
 
 #[test]
@@ -119,10 +120,53 @@ fn search_body_says_the_same_as_a_query() {
 }
 
 #[test]
-fn a_search_of_the_root_is_not_checked_against_one_type() {
+fn a_search_of_the_root_is_one_of_every_type() {
     let filter = |text: &str| ListQuery::from_search(None, json!({"filter": text}).to_string().as_bytes());
-    assert!(filter("name eq \"x\"").is_ok());
-    assert!(filter("name ~ \"x\"").is_err());
+    // What one type does not have has no value there (RFC 7644 3.4.2.1).
+    for text in ["userName eq \"x\"", "members.value eq \"x\"", "nothing eq \"x\"", "displayName sw \"x\""] {
+        assert!(filter(text).is_ok(), "{text}");
+    }
+    // What a type has must be comparable there.
+    for text in ["name eq \"x\"", "active gt true", "password pr", "name ~ \"x\""] {
+        assert_eq!(filter(text).expect_err(text).scim_type, Some(ScimType::InvalidFilter), "{text}");
+    }
+    let standard = Schemas::standard();
+    let query = ListQuery::read_root(standard, "filter=userName%20eq%20%22x%22", &mut Reading::strict());
+    assert!(query.expect("understood").filter.is_some());
+    assert!(ListQuery::read_root(standard, "filter=active%20gt%20true", &mut Reading::lenient()).is_err());
+}
+
+#[test]
+fn a_cursor_begins_empty_and_holds_what_a_uri_may() {
+    assert_eq!(query("cursor").cursor.as_deref(), Some(""));
+    assert_eq!(query("cursor=&count=10").cursor.as_deref(), Some(""));
+    assert_eq!(query("cursor=aZ09-._~&count=10").cursor.as_deref(), Some("aZ09-._~"));
+    for raw in ["cursor=a%20b", "cursor=a/b", "cursor=%C3%BC", "cursor=a=="] {
+        refuse(raw, ScimType::InvalidCursor);
+    }
+}
+
+#[test]
+fn a_count_with_a_cursor_is_in_range_or_refused() {
+    assert_eq!(query("cursor&count=1000").count, 1000);
+    assert_eq!(query("cursor&count=0").count, 0);
+    assert_eq!(query("cursor&count=-1").count, 0);
+    assert_eq!(query("cursor").count, 200);
+    refuse("cursor&count=1001", ScimType::InvalidCount);
+    refuse("cursor=abc&count=many", ScimType::InvalidCount);
+    // By index a count is lowered (RFC 7644 3.4.2.4).
+    assert_eq!(query("count=1001").count, 1000);
+}
+
+#[test]
+fn a_cursor_wins_over_an_index() {
+    let both = query("cursor=abc&startIndex=5");
+    assert_eq!((both.cursor.as_deref(), both.start_index), (Some("abc"), 1));
+    let mut reading = Reading::strict();
+    let err =
+        ListQuery::read(ResourceType::User, "cursor=abc&startIndex=5", &mut reading).expect_err("strict");
+    assert_eq!(err.scim_type, Some(ScimType::InvalidCursor));
+    refuse("cursor=abc&startIndex=x", ScimType::InvalidValue);
 }
 
 #[test]

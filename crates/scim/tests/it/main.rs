@@ -3,9 +3,27 @@
 #![expect(clippy::needless_pass_by_value, reason = "a case reads best with `json!` as the argument")]
 
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
+mod bulk_reading;
+#[cfg(test)]
+mod characteristics;
+#[cfg(test)]
+mod delta;
+#[cfg(test)]
+mod dialects;
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
+mod extension_form;
+#[cfg(test)]
 mod filter;
+#[cfg(test)]
+mod fuzzed;
 #[cfg(test)]
 mod list;
 #[cfg(test)]
@@ -15,9 +33,17 @@ mod patch;
 #[cfg(test)]
 mod patch_providers;
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
+mod probe;
+#[cfg(test)]
+mod probe_faults;
+#[cfg(test)]
 mod render;
 #[cfg(test)]
 mod resource;
+#[cfg(test)]
+mod strict;
 
 /// The URN of the core schema of a user.
 #[cfg(test)]

@@ -274,9 +274,21 @@ fn schemas_name_the_core_and_what_is_used() {
 }
 
 #[test]
-fn duplicate_keys_are_harmless() {
-    let user = Resource::parse(ResourceType::User, br#"{"userName":"a","userName":"b"}"#).expect("a user");
-    assert_eq!(user.user_name(), Some("b"));
+fn a_name_that_is_there_twice_is_invalid_syntax() {
+    for body in [
+        r#"{"userName":"a","userName":"b"}"#,
+        r#"{"userName":"a","USERNAME":"b"}"#,
+        r#"{"userName":"a","name":{"givenName":"b","givenname":"c"}}"#,
+        r#"{"userName":"a","emails":[{"value":"b","Value":"c"}]}"#,
+    ] {
+        let err = Resource::parse(ResourceType::User, body.as_bytes()).expect_err(body);
+        assert_eq!((err.status, err.scim_type), (400, Some(ScimType::InvalidSyntax)), "{body}");
+        assert!(err.detail.contains("twice"), "{err}");
+    }
+    let extension = json!({"userName": "a", ENT: {"division": "b", "Division": "c"}});
+    assert!(Resource::from_value(ResourceType::User, extension).is_err());
+    let extension = json!({"userName": "a", ENT: {"division": "b"}, ENT.to_uppercase(): {"division": "c"}});
+    assert!(Resource::from_value(ResourceType::User, extension).is_err());
 }
 
 #[test]
