@@ -30,20 +30,23 @@ ALTER TABLE scim_groups ADD COLUMN display_name_unique TEXT COLLATE "C" NOT NULL
 UPDATE scim_groups SET display_name_unique = display_name_lower;
 DROP INDEX scim_groups_display_name;
 CREATE UNIQUE INDEX scim_groups_unique_name ON scim_groups (federation_id, display_name_unique);
-CREATE INDEX scim_groups_display_name ON scim_groups (federation_id, display_name_lower);
+CREATE INDEX scim_groups_display_name ON scim_groups (federation_id, display_name_lower, id);
 
-CREATE INDEX scim_users_modified ON scim_users (federation_id, modified_ms);
-CREATE INDEX scim_groups_modified ON scim_groups (federation_id, modified_ms);
+CREATE INDEX scim_users_modified ON scim_users (federation_id, modified_ms, id);
+CREATE INDEX scim_groups_modified ON scim_groups (federation_id, modified_ms, id);
+-- Most users are active: those who are not are few and asked for.
+CREATE INDEX scim_users_inactive ON scim_users (federation_id, id) WHERE active = 0;
 
 -- Folded values of attributes that are looked up and have no column: emails.value, and the
--- employeeNumber of the enterprise extension.
+-- employeeNumber of the enterprise extension. ('absent', 'active') stands for a user who had that
+-- attribute removed: the column cannot say so.
 CREATE TABLE scim_user_values (
     federation_id TEXT COLLATE "C" NOT NULL,
     attribute     TEXT COLLATE "C" NOT NULL,
     value         TEXT COLLATE "C" NOT NULL,
     user_id       TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (federation_id, attribute, value, user_id),
-    FOREIGN KEY (federation_id, user_id) REFERENCES scim_users (federation_id, id)
+    FOREIGN KEY (federation_id, user_id) REFERENCES scim_users (federation_id, id) ON DELETE CASCADE
 );
 CREATE INDEX scim_user_values_user ON scim_user_values (federation_id, user_id);
 INSERT INTO scim_user_values (federation_id, attribute, value, user_id)
@@ -54,3 +57,5 @@ INSERT INTO scim_user_values (federation_id, attribute, value, user_id)
 SELECT u.federation_id, 'employeeNumber', lower(u.body::jsonb -> 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User' ->> 'employeeNumber'), u.id
 FROM scim_users u
 WHERE u.body::jsonb -> 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User' ->> 'employeeNumber' IS NOT NULL;
+INSERT INTO scim_user_values (federation_id, attribute, value, user_id)
+SELECT u.federation_id, 'absent', 'active', u.id FROM scim_users u WHERE u.body::jsonb ->> 'active' IS NULL;

@@ -36,10 +36,14 @@ macro_rules! list {
     };
 }
 
-/// Rows of one statement: each statement is a trip to the database, on SQLite to its thread.
+/// Rows of one statement: each statement is a trip to the database, on SQLite to its thread. Few
+/// lengths, so that few texts are prepared.
 const ROWS: usize = 8;
 
-/// The beginning of a statement that inserts [`ROWS`] rows at once.
+/// Rows of one statement of a large batch.
+const MANY: usize = 64;
+
+/// The beginning of a statement that inserts [`ROWS`] or [`MANY`] rows at once.
 const INSERT_MANY: &str = concat!("INSERT INTO audit_records (", columns!(), ") ");
 
 statements! {
@@ -54,6 +58,7 @@ statements! {
     LIST_BY_FEDERATION = list!("federation_id = $2 AND");
     LIST_BY_ACTOR = list!("actor_id = $4 AND");
     AFTER = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq > $1 ORDER BY seq LIMIT $2");
+    FEDERATIONS_BETWEEN = "SELECT DISTINCT federation_id FROM audit_records WHERE seq > $1 AND seq <= $2";
     BY_SEQ = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq = $1");
     ACTORS = "SELECT DISTINCT actor_id AS id, actor_name AS name FROM audit_records WHERE actor_kind = 'admin'
         ORDER BY name LIMIT 200";
@@ -123,15 +128,24 @@ impl From<HeadRow> for ChainHead {
     }
 }
 
-/// Appends events to the chain; the committer does, last in its transaction.
-pub(crate) async fn append(conn: &mut Conn<'_>, events: Vec<AuditEvent>) -> Result<(), Error> {
+/// Appends events to the chain; the committer does, last in its transaction. The record before them
+/// and the head that they make; `None` for no events.
+pub(crate) async fn append(
+    conn: &mut Conn<'_>,
+    events: Vec<AuditEvent>,
+) -> Result<Option<(i64, ChainHead)>, Error> {
     if events.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let row: HeadRow = on_db!(conn, db => sqlx::query_as(LOCK_HEAD).fetch_one(db).await)?;
+    let row: HeadRow = on_db!(&mut *conn, db => sqlx::query_as(LOCK_HEAD).fetch_one(db).await)?;
     let mut head = ChainHead::from(row);
+    let before = head.seq;
     let records: Vec<AuditRecord> = events.into_iter().map(|event| head.append(event)).collect();
-    let (chunks, rest) = records.as_chunks::<ROWS>();
+    let (large, rest) = records.as_chunks::<MANY>();
+    for chunk in large {
+        insert_many(conn, chunk).await?;
+    }
+    let (chunks, rest) = rest.as_chunks::<ROWS>();
     for chunk in chunks {
         insert_many(conn, chunk).await?;
     }
@@ -139,10 +153,10 @@ pub(crate) async fn append(conn: &mut Conn<'_>, events: Vec<AuditEvent>) -> Resu
         insert(conn, record).await?;
     }
     on_db!(conn, db => sqlx::query(MOVE_HEAD).bind(head.seq).bind(&head.hash).execute(db).await.map(drop))?;
-    Ok(())
+    Ok(Some((before, head)))
 }
 
-async fn insert_many(conn: &mut Conn<'_>, records: &[AuditRecord; ROWS]) -> Result<(), Error> {
+async fn insert_many(conn: &mut Conn<'_>, records: &[AuditRecord]) -> Result<(), Error> {
     on_db!(conn, db => {
         let mut sql = sqlx::QueryBuilder::new(INSERT_MANY);
         sql.push_values(records, |mut row, AuditRecord { seq, event, prev_hash, hash }| {
@@ -195,6 +209,16 @@ async fn insert(conn: &mut Conn<'_>, record: &AuditRecord) -> Result<(), Error> 
 pub async fn head(conn: &mut Conn<'_>) -> Result<ChainHead, Error> {
     let row: HeadRow = on_db!(conn, db => sqlx::query_as(HEAD).fetch_one(db).await)?;
     Ok(row.into())
+}
+
+/// The federations that the records after one and up to another name; `None` for records that name
+/// none.
+pub(crate) async fn federations_between(
+    conn: &mut Conn<'_>,
+    after: i64,
+    last: i64,
+) -> Result<Vec<Option<String>>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_scalar(FEDERATIONS_BETWEEN).bind(after).bind(last).fetch_all(db).await)?)
 }
 
 /// Which records to list; every field narrows.

@@ -1,10 +1,11 @@
 //! The committer: durable before answered, at the price of one sync for many.
 //!
 //! Every change on a node goes through one committer, which has a thread and a connection of its
-//! own. It takes the units that wait, runs each in its own savepoint inside one transaction,
-//! writes the usage records, appends the audit events to the chain, commits once, and only then
-//! answers them all. A unit that fails is rolled back to its savepoint and takes nobody with it. If
-//! the commit fails, all of its units are told so, and nothing has happened.
+//! own. It takes the units that wait, runs them inside one transaction, writes the usage records,
+//! appends the audit events to the chain, commits once, and only then answers them all. A unit that
+//! fails takes nobody with it: its batch is run again with a savepoint around each unit, and so are
+//! those that follow for a while, because failures seldom come alone. If the commit fails, all of
+//! its units are told so, and nothing has happened.
 //!
 //! A batch with a change is synced before its answers leave. A batch of reads' usage records only
 //! is written before its answers leave and synced within [`SYNC_WITHIN`]; it survives the death of
@@ -12,8 +13,11 @@
 
 mod batch;
 
+#[cfg(feature = "bench")]
+pub(crate) use batch::execute;
+
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -22,7 +26,7 @@ use domain::{audit::AuditEvent, usage::UsageRecord};
 use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Conn, Error, Retry, Target};
+use crate::{Conn, Engine, Error, Retry, Target, cache::Cache, cache::head::Head};
 
 /// The longest time a usage record waits for its sync.
 pub const SYNC_WITHIN: Duration = Duration::from_millis(50);
@@ -69,6 +73,12 @@ enum Ran {
     Done(Box<Records>),
     Failed,
     Again,
+}
+
+/// What the committer shares with the readers.
+struct Shared {
+    cache: Arc<Cache>,
+    head: Option<Arc<Head>>,
 }
 
 /// A unit that waits, whatever its types.
@@ -166,13 +176,23 @@ pub struct Committer {
 
 impl Committer {
     /// Starts the thread and opens its connection.
-    pub(crate) async fn start(target: Target) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        target: Target,
+        cache: Arc<Cache>,
+        head: Option<Arc<Head>>,
+    ) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (ready, opened) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {
-                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                runtime.enable_time();
+                if target.engine() == Engine::Postgres {
+                    // SQLite has a thread of its own and no sockets; without them waiting is cheaper.
+                    runtime.enable_io();
+                }
+                let runtime = match runtime.build() {
                     Ok(runtime) => runtime,
                     Err(error) => {
                         let _ = ready
@@ -180,7 +200,7 @@ impl Committer {
                         return;
                     }
                 };
-                runtime.block_on(batch::serve(target, receiver, ready));
+                runtime.block_on(batch::serve(target, Shared { cache, head }, receiver, ready));
             })
             .map_err(|error| Error::Unavailable(format!("the committer has no thread: {error}")))?;
         opened.await.map_err(|_| Error::Unavailable("the committer ended at its start".to_owned()))??;
@@ -189,8 +209,8 @@ impl Committer {
 
     /// Runs a change; its audit events and usage record are committed with it, or nothing is.
     ///
-    /// The unit may be run more than once (SQLSTATE 40001), and must do nothing but use the
-    /// connection.
+    /// The unit may be run more than once (SQLSTATE 40001, another unit that failed), and must do
+    /// nothing but use the connection.
     ///
     /// # Errors
     /// The unit's own, or [`Error::Unavailable`] when the commit failed: then nothing has happened.

@@ -1,13 +1,18 @@
 //! Opening a database, and connections that are one or the other.
 
 use std::{
-    fs::OpenOptions,
-    io::ErrorKind,
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use domain::FederationId;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Pool, Postgres, SqliteConnection,
     migrate::{MigrateError, Migrator},
@@ -17,7 +22,12 @@ use sqlx::{
 };
 
 use crate::{
-    Committer, Error,
+    Committer, Error, audit,
+    cache::{
+        self, Cache, Proof,
+        head::Head,
+        touch::{Touch, Touched, tables},
+    },
     readers::{Readers, SqliteReader},
 };
 
@@ -26,6 +36,9 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres
 
 /// How long SQLite waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection to Postgres rests before it is asked whether it still lives.
+const RESTED: Duration = Duration::from_secs(5);
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +115,33 @@ pub(crate) enum Link {
 
 impl Link {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
+        Conn { raw: self.raw(), touched: None }
+    }
+
+    /// A connection that keeps account of what is written on it.
+    pub(crate) fn writing<'c>(&'c mut self, cache: &'c Cache, touched: &'c mut Touched) -> Conn<'c> {
+        Conn { raw: self.raw(), touched: Some((cache, touched)) }
+    }
+
+    fn raw(&mut self) -> Raw<'_> {
         match self {
-            Self::Sqlite(connection) => Conn::Sqlite(connection),
-            Self::Postgres(connection) => Conn::Postgres(connection),
+            Self::Sqlite(connection) => Raw::Sqlite(connection),
+            Self::Postgres(connection) => Raw::Postgres(connection),
         }
+    }
+
+    /// Lets SQLite note in `written` which tables it writes on this connection. Postgres has no such
+    /// thing; the functions that write are the same.
+    pub(crate) async fn watch_tables(&mut self, written: Arc<AtomicU32>) -> Result<(), Error> {
+        if let Self::Sqlite(connection) = self {
+            connection.lock_handle().await?.set_update_hook(move |change| {
+                let bit = tables::bit(change.table);
+                if bit != 0 {
+                    written.fetch_or(bit, Ordering::SeqCst);
+                }
+            });
+        }
+        Ok(())
     }
 
     pub(crate) async fn close(self) {
@@ -118,22 +154,69 @@ impl Link {
 }
 
 /// A borrowed connection to either database; every function of a noun takes one.
-pub enum Conn<'c> {
-    /// To SQLite.
+pub struct Conn<'c> {
+    pub(crate) raw: Raw<'c>,
+    touched: Option<(&'c Cache, &'c mut Touched)>,
+}
+
+/// The two databases.
+pub(crate) enum Raw<'c> {
     Sqlite(&'c mut SqliteConnection),
-    /// To Postgres.
     Postgres(&'c mut PgConnection),
+}
+
+impl Conn<'_> {
+    /// Every function that writes what [`Cache`] keeps says here what it touches.
+    pub(crate) fn touch(&mut self, touch: Touch<'_>) {
+        if let Some((cache, touched)) = &mut self.touched {
+            touched.add(cache, touch);
+        }
+    }
+
+    /// Compares what was said to be touched with the tables that the database says were written, as
+    /// bits of [`tables`]. When something was forgotten, everything goes.
+    ///
+    /// # Errors
+    /// Where defects are looked for: in builds with debug assertions the batch is refused.
+    pub(crate) fn check_touched(&mut self, written: u32) -> Result<(), Error> {
+        let Some((_, touched)) = &mut self.touched else { return Ok(()) };
+        let missing = touched.missing(written);
+        if missing == 0 {
+            return Ok(());
+        }
+        touched.everything();
+        tracing::error!(missing, "a change did not say what it touches");
+        if cfg!(debug_assertions) {
+            let names = tables::names(missing);
+            return Err(Error::Unavailable(format!(
+                "a function of `store` writes {names}, of which values are kept, and does not call `Conn::touch`"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether what was proven when a value was given out still holds on this connection, earlier
+    /// units of its batch included. False says that nobody knows without asking: on Postgres another
+    /// node may have changed it.
+    pub fn still_holds(&self, proof: &Proof) -> bool {
+        match (&self.raw, &self.touched) {
+            (Raw::Sqlite(_), Some((cache, touched))) => {
+                cache.holds(proof) && !touched.has_any_of(proof.marks())
+            }
+            (Raw::Sqlite(_), None) | (Raw::Postgres(_), _) => false,
+        }
+    }
 }
 
 /// Runs one body on either database: `on_db!(conn, db => sqlx::query(SQL).execute(db).await)`.
 macro_rules! on_db {
     ($conn:expr, $db:ident => $body:expr) => {
-        match $conn {
-            $crate::Conn::Sqlite(connection) => {
+        match &mut ($conn).raw {
+            $crate::db::Raw::Sqlite(connection) => {
                 let $db = &mut **connection;
                 $body
             }
-            $crate::Conn::Postgres(connection) => {
+            $crate::db::Raw::Postgres(connection) => {
                 let $db = &mut **connection;
                 $body
             }
@@ -153,10 +236,11 @@ pub enum Reader {
 impl Reader {
     /// The connection.
     pub fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(reader) => Conn::Sqlite(reader.connection()),
-            Self::Postgres(connection) => Conn::Postgres(connection),
-        }
+        let raw = match self {
+            Self::Sqlite(reader) => Raw::Sqlite(reader.connection()),
+            Self::Postgres(connection) => Raw::Postgres(connection),
+        };
+        Conn { raw, touched: None }
     }
 }
 
@@ -165,10 +249,16 @@ enum Pools {
     Postgres(Pool<Postgres>),
 }
 
-/// An open database: a pool of readers, and the committer.
+/// An open database: a pool of readers, the committer, and what is kept of what was read.
 pub struct Store {
     readers: Pools,
     committer: Committer,
+    cache: Arc<Cache>,
+    /// On Postgres, where other nodes commit too.
+    head: Option<Arc<Head>>,
+    file: Option<PathBuf>,
+    /// The lock on the file, while it is claimed.
+    claimed: Mutex<Option<File>>,
 }
 
 impl Store {
@@ -177,18 +267,73 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it cannot be opened.
     pub async fn open(target: Target) -> Result<Self, Error> {
-        let committer = Committer::start(target.clone()).await?;
-        let readers = match target {
-            Target::Sqlite(options) => Pools::Sqlite(Box::new(Readers::open(*options).await?)),
-            Target::Postgres(options) => Pools::Postgres(
-                PgPoolOptions::new()
+        let cache = Arc::new(Cache::new(cache::BUDGET));
+        let head = (target.engine() == Engine::Postgres).then(|| Arc::new(Head::new()));
+        let committer = Committer::start(target.clone(), Arc::clone(&cache), head.clone()).await?;
+        let (readers, file) = match target {
+            Target::Sqlite(options) => {
+                let file = options.get_filename().to_path_buf();
+                (Pools::Sqlite(Box::new(Readers::open(*options).await?)), Some(file))
+            }
+            Target::Postgres(options) => {
+                let pool = PgPoolOptions::new()
                     .max_connections(16)
                     .acquire_timeout(Duration::from_secs(10))
+                    // Asking whether it lives is a trip of its own: only what rested long is asked.
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, rest| {
+                        Box::pin(async move {
+                            if rest.idle_for < RESTED {
+                                return Ok(true);
+                            }
+                            connection.ping().await.map(|()| true)
+                        })
+                    })
                     .connect_with(*options)
-                    .await?,
-            ),
+                    .await?;
+                (Pools::Postgres(pool), None)
+            }
         };
-        Ok(Self { readers, committer })
+        Ok(Self { readers, committer, cache, head, file, claimed: Mutex::new(None) })
+    }
+
+    /// Claims the database for this process, and begins to keep what is read. A SQLite file has one
+    /// process that writes, until [`Store::close`]; a Postgres database may have many nodes. False
+    /// when another process has the file.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the lock cannot be made, or Postgres does not answer.
+    pub async fn claim(&self) -> Result<bool, Error> {
+        if let Some(file) = &self.file {
+            let Some(lock) = lock(file)? else { return Ok(false) };
+            *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        }
+        if let Some(head) = &self.head {
+            head.start(&audit::head(&mut self.read().await?.conn()).await?);
+        }
+        self.cache.switch_on();
+        Ok(true)
+    }
+
+    /// What is kept of what was read.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// A kept value that is as new as the database, with its proof; `None` when it has to be read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when Postgres does not say whether other nodes changed something.
+    pub async fn cached<T: Send + Sync + 'static>(
+        &self,
+        kind: cache::Kind,
+        federation_id: Option<&FederationId>,
+        id: &str,
+    ) -> Result<Option<(Arc<T>, Proof)>, Error> {
+        if let Some(head) = &self.head {
+            head.refresh(self).await?;
+        }
+        Ok(self.cache.find(kind, federation_id, id))
     }
 
     /// Takes a reader.
@@ -214,6 +359,8 @@ impl Store {
             Pools::Sqlite(readers) => readers.close().await,
             Pools::Postgres(pool) => pool.close().await,
         }
+        // The next process may have the file.
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -240,17 +387,38 @@ pub async fn migrate(target: &Target) -> Result<usize, Error> {
     }
 }
 
-/// Makes the file of a new database so that only its owner may read it; the files beside it take
-/// its mode.
-fn make_private(path: &Path) -> Result<(), Error> {
+/// Locks a database file by a file beside it, until the lock is dropped or the process has ended;
+/// `None` when another process did.
+fn lock(database: &Path) -> Result<Option<File>, Error> {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-lock");
+    let path = PathBuf::from(name);
+    let file = private().create(true).truncate(false).open(&path);
+    let unavailable = |error: io::Error| Error::Unavailable(format!("{}: {error}", path.display()));
+    let file = file.map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
+/// Opens files for writing that only their owner may read.
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    match options.open(path) {
+    options
+}
+
+/// Makes the file of a new database so that only its owner may read it; the files beside it take
+/// its mode.
+fn make_private(path: &Path) -> Result<(), Error> {
+    match private().create_new(true).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(Error::Unavailable(format!("{}: {error}", path.display()))),

@@ -8,7 +8,7 @@ use domain::{
 };
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{Conn, Error, cache::touch::Touch, db::on_db, statements::statements};
 
 macro_rules! columns {
     () => {
@@ -148,6 +148,7 @@ fn scim_text(federation: &Federation) -> String {
 /// [`Error::Conflict`] when its slug is taken.
 pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
     let (owners, scim) = (owners_text(federation), scim_text(federation));
+    conn.touch(Touch::Federation(&federation.id));
     let inserted = on_db!(conn, db => sqlx::query(INSERT)
         .bind(federation.id.as_str())
         .bind(federation.slug.as_str())
@@ -178,6 +179,7 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
 /// [`Error::Stale`] when it has another version by now.
 pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
     let (owners, scim) = (owners_text(federation), scim_text(federation));
+    conn.touch(Touch::Federation(&federation.id));
     let rows = on_db!(conn, db => sqlx::query(UPDATE)
         .bind(federation.id.as_str())
         .bind(federation.version)

@@ -3,7 +3,14 @@
 use domain::{FederationId, Millis, ResourceId};
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    cache::touch::Touch,
+    db::{Raw, on_db},
+    directory::{self, Term, Window},
+    members,
+    statements::statements,
+};
 
 macro_rules! columns {
     () => {
@@ -11,20 +18,12 @@ macro_rules! columns {
     };
 }
 
-macro_rules! matching {
-    ($index:literal) => {
-        concat!(
-            " FROM scim_groups WHERE federation_id = $1 ",
-            $index,
-            " AND (CAST($2 AS TEXT) IS NULL OR display_name_lower = $2)
-            AND (CAST($3 AS TEXT) IS NULL OR external_id = $3)
-            AND (CAST($4 AS TEXT) IS NULL OR id = $4)"
-        )
-    };
-}
-
 /// The most ids of one statement.
 const IDS: usize = 200;
+
+/// [`BY_ID`] for Postgres, where two nodes may write; SQLite has one writer and no such words.
+const BY_ID_LOCKED: &str =
+    concat!("SELECT ", columns!(), " FROM scim_groups WHERE federation_id = $1 AND id = $2 FOR UPDATE");
 
 /// Beginning and end of a statement that reads the members of some groups; the ids stand between.
 const MEMBERS: [&str; 2] = [
@@ -46,26 +45,25 @@ const GROUPS_OF: [&str; 2] = [
 
 statements! {
     INSERT = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, display_name_unique,
-        external_id, body, made_by, version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, 1, $8, $8)";
-    UPDATE = "UPDATE scim_groups SET display_name = $4, display_name_lower = $5, display_name_unique = $5, external_id = $6, body = $7,
-        modified_ms = $8, version = version + 1
+        external_id, body, made_by, version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $9, $5, $6, $7, 1, $8, $8)";
+    // A name that stays keeps its place, whatever the policy was when it was given.
+    UPDATE = "UPDATE scim_groups SET display_name = $4, display_name_lower = $5,
+        display_name_unique = CASE WHEN display_name_lower = $5 THEN display_name_unique ELSE $9 END,
+        external_id = $6, body = $7, modified_ms = $8, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3 RETURNING version";
+    TOUCH = "UPDATE scim_groups SET version = version + 1, modified_ms = $3
+        WHERE federation_id = $1 AND id = $2 AND (CAST($4 AS BIGINT) IS NULL OR version = $4) RETURNING version";
+    // Groups from a time without the policy have names that the unique index does not see.
+    NAMESAKE = "SELECT id FROM scim_groups WHERE federation_id = $1 AND display_name_lower = $2 AND id <> $3
+        AND NOT EXISTS (SELECT 1 FROM scim_groups own
+            WHERE own.federation_id = $1 AND own.id = $3 AND own.display_name_lower = $2) LIMIT 1";
     DELETE = "DELETE FROM scim_groups WHERE federation_id = $1 AND id = $2 AND version = $3";
     BY_ID = concat!("SELECT ", columns!(), " FROM scim_groups WHERE federation_id = $1 AND id = $2");
-    LIST = concat!("SELECT ", columns!(), matching!(""), " ORDER BY id LIMIT $5 OFFSET $6");
-    LIST_BY_DISPLAY_NAME = concat!("SELECT ", columns!(), matching!("AND display_name_lower = $2"), " ORDER BY id LIMIT $5 OFFSET $6");
-    LIST_BY_EXTERNAL_ID = concat!("SELECT ", columns!(), matching!("AND external_id = $3"), " ORDER BY id LIMIT $5 OFFSET $6");
-    LIST_BY_ID = concat!("SELECT ", columns!(), matching!("AND id = $4"), " ORDER BY id LIMIT $5 OFFSET $6");
-    COUNT = concat!("SELECT COUNT(*)", matching!(""));
-    COUNT_BY_DISPLAY_NAME = concat!("SELECT COUNT(*)", matching!("AND display_name_lower = $2"));
-    COUNT_BY_EXTERNAL_ID = concat!("SELECT COUNT(*)", matching!("AND external_id = $3"));
-    COUNT_BY_ID = concat!("SELECT COUNT(*)", matching!("AND id = $4"));
     TOUCH_GROUPS_OF = "UPDATE scim_groups SET version = version + 1, modified_ms = $3 WHERE federation_id = $1 AND id IN
         (SELECT group_id FROM scim_group_members WHERE federation_id = $1 AND member_id = $2)";
     ADD_MEMBER = "INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind)
         VALUES ($1, $2, $3, $4) ON CONFLICT (federation_id, group_id, member_id) DO NOTHING";
     REMOVE_MEMBER = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 AND member_id = $3";
-    REMOVE_ALL_MEMBERS = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2";
     LEAVE_ALL = "DELETE FROM scim_group_members WHERE federation_id = $1 AND member_id = $2";
 }
 
@@ -140,6 +138,42 @@ pub struct Membership {
     pub display_name: String,
 }
 
+/// Whether two groups of the federation may have one name, ignoring case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// They may not.
+    Unique,
+    /// They may.
+    Shared,
+}
+
+impl Naming {
+    /// What the unique index compares: no name holds the character before the id.
+    fn key_of(self, group: &GroupRow) -> String {
+        let folded = scim::fold_case(&group.display_name);
+        match self {
+            Self::Unique => folded,
+            Self::Shared => format!("{folded}\u{1}{}", group.id),
+        }
+    }
+}
+
+/// Refuses a new name that another group has.
+async fn check_name(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    group: &GroupRow,
+    naming: Naming,
+) -> Result<(), Error> {
+    if naming == Naming::Shared {
+        return Ok(());
+    }
+    let namesake: Option<String> = on_db!(conn, db => sqlx::query_scalar(NAMESAKE)
+        .bind(federation_id.as_str()).bind(scim::fold_case(&group.display_name)).bind(group.id.as_str())
+        .fetch_optional(db).await)?;
+    if namesake.is_some() { Err(Error::Conflict(taken(group)())) } else { Ok(()) }
+}
+
 fn taken(group: &GroupRow) -> impl FnOnce() -> String {
     let display_name = group.display_name.clone();
     move || format!("displayName {display_name:?} is taken in this federation")
@@ -154,7 +188,10 @@ pub async fn insert(
     federation_id: &FederationId,
     group: &GroupRow,
     made_by: &str,
+    naming: Naming,
 ) -> Result<(), Error> {
+    check_name(conn, federation_id, group, naming).await?;
+    conn.touch(Touch::Group(federation_id, group.id.as_str()));
     let inserted = on_db!(conn, db => sqlx::query(INSERT)
         .bind(federation_id.as_str())
         .bind(group.id.as_str())
@@ -164,6 +201,7 @@ pub async fn insert(
         .bind(&group.body)
         .bind(made_by)
         .bind(group.created_ms)
+        .bind(naming.key_of(group))
         .execute(db).await.map(drop));
     inserted.map_err(|error| Error::from(error).or_conflict(taken(group)))
 }
@@ -176,7 +214,10 @@ pub async fn update(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     group: &GroupRow,
+    naming: Naming,
 ) -> Result<i64, Error> {
+    check_name(conn, federation_id, group, naming).await?;
+    conn.touch(Touch::Group(federation_id, group.id.as_str()));
     let version: Result<Option<i64>, sqlx::Error> = on_db!(conn, db => sqlx::query_scalar(UPDATE)
         .bind(federation_id.as_str())
         .bind(group.id.as_str())
@@ -186,8 +227,27 @@ pub async fn update(
         .bind(&group.external_id)
         .bind(&group.body)
         .bind(group.modified_ms)
+        .bind(naming.key_of(group))
         .fetch_optional(db).await);
     version.map_err(|error| Error::from(error).or_conflict(taken(group)))?.ok_or(Error::Stale)
+}
+
+/// Counts a change of a group's members; the new version. `seen` is the version that it must have.
+///
+/// # Errors
+/// [`Error::Stale`] when it has another version, or is gone.
+pub async fn touch(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    group_id: &ResourceId,
+    seen: Option<i64>,
+    at_ms: Millis,
+) -> Result<i64, Error> {
+    conn.touch(Touch::GroupVersion(federation_id, group_id.as_str()));
+    let version: Option<i64> = on_db!(conn, db => sqlx::query_scalar(TOUCH)
+        .bind(federation_id.as_str()).bind(group_id.as_str()).bind(at_ms).bind(seen)
+        .fetch_optional(db).await)?;
+    version.ok_or(Error::Stale)
 }
 
 /// Deletes a group as it was read, its memberships in other groups and its own members.
@@ -200,11 +260,14 @@ pub async fn delete(
     group: &GroupRow,
     at_ms: Millis,
 ) -> Result<(), Error> {
-    leave_all(&mut *conn, federation_id, &group.id, at_ms).await?;
-    on_db!(&mut *conn, db => sqlx::query(REMOVE_ALL_MEMBERS)
-        .bind(federation_id.as_str()).bind(group.id.as_str()).execute(db).await.map(drop))?;
+    conn.touch(Touch::Group(federation_id, group.id.as_str()));
+    conn.touch(Touch::Nesting(federation_id));
+    // The row first: from here on no other node adds to it, or adds it to another.
+    let version = touch(conn, federation_id, &group.id, Some(group.version), at_ms).await?;
+    leave_all(conn, federation_id, &group.id, at_ms).await?;
+    members::remove_all(conn, federation_id, &group.id).await?;
     let rows = on_db!(conn, db => sqlx::query(DELETE)
-        .bind(federation_id.as_str()).bind(group.id.as_str()).bind(group.version)
+        .bind(federation_id.as_str()).bind(group.id.as_str()).bind(version)
         .execute(db).await.map(|done| done.rows_affected()))?;
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }
@@ -220,49 +283,50 @@ pub async fn by_id(
     row.map(GroupRow::try_from).transpose()
 }
 
-/// Which groups to list; every field narrows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GroupSelection {
-    /// `displayName`, folded.
-    pub display_name_lower: Option<String>,
-    /// `externalId`, exact.
-    pub external_id: Option<String>,
-    /// `id`.
-    pub id: Option<String>,
-}
-
-/// How many groups match, and one page of them in order of creation.
-pub async fn list(
+/// The same, to be changed in this transaction: on Postgres no other node changes it before the
+/// commit.
+pub async fn for_change(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
-    selection: &GroupSelection,
-    limit: i64,
-    offset: i64,
-) -> Result<(i64, Vec<GroupRow>), Error> {
-    let (count, list) = match selection {
-        GroupSelection { id: Some(_), .. } => (COUNT_BY_ID, LIST_BY_ID),
-        GroupSelection { display_name_lower: Some(_), .. } => (COUNT_BY_DISPLAY_NAME, LIST_BY_DISPLAY_NAME),
-        GroupSelection { external_id: Some(_), .. } => (COUNT_BY_EXTERNAL_ID, LIST_BY_EXTERNAL_ID),
-        GroupSelection { .. } => (COUNT, LIST),
+    id: &ResourceId,
+) -> Result<Option<GroupRow>, Error> {
+    let sql = match conn.raw {
+        Raw::Sqlite(_) => BY_ID,
+        Raw::Postgres(_) => BY_ID_LOCKED,
     };
-    let total: i64 = on_db!(&mut *conn, db => sqlx::query_scalar(count)
-        .bind(federation_id.as_str())
-        .bind(selection.display_name_lower.as_deref())
-        .bind(selection.external_id.as_deref())
-        .bind(selection.id.as_deref())
-        .fetch_one(db).await)?;
-    if limit == 0 || total <= offset {
-        return Ok((total, Vec::new()));
-    }
-    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(list)
-        .bind(federation_id.as_str())
-        .bind(selection.display_name_lower.as_deref())
-        .bind(selection.external_id.as_deref())
-        .bind(selection.id.as_deref())
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(db).await)?;
-    Ok((total, rows.into_iter().map(GroupRow::try_from).collect::<Result<_, _>>()?))
+    let row: Option<Row> = on_db!(conn, db => sqlx::query_as(sql)
+        .bind(federation_id.as_str()).bind(id.as_str()).fetch_optional(db).await)?;
+    row.map(GroupRow::try_from).transpose()
+}
+
+/// One page of the groups that are all of `terms`.
+pub async fn page(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    terms: &[Term],
+    window: &Window,
+) -> Result<Vec<GroupRow>, Error> {
+    let rows: Vec<Row> =
+        directory::page(directory::GROUPS, columns!(), federation_id, terms, window).fetch_all(conn).await?;
+    rows.into_iter().map(GroupRow::try_from).collect()
+}
+
+/// How many groups are all of `terms`.
+pub async fn count(conn: &mut Conn<'_>, federation_id: &FederationId, terms: &[Term]) -> Result<i64, Error> {
+    directory::count(directory::GROUPS, federation_id, terms).fetch_number(conn).await
+}
+
+/// How the database would read a page, and how it would count.
+#[cfg(feature = "testing")]
+pub async fn explain(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    terms: &[Term],
+    window: &Window,
+) -> Result<[Vec<String>; 2], Error> {
+    let page = directory::page(directory::GROUPS, columns!(), federation_id, terms, window);
+    let count = directory::count(directory::GROUPS, federation_id, terms);
+    Ok([page.explain(conn).await?, count.explain(conn).await?])
 }
 
 /// The members of some groups, in order of group and member.
@@ -285,6 +349,90 @@ pub async fn members(
         })?);
     }
     Ok(found)
+}
+
+/// As [`members`], but at most `limit` of them in all.
+pub async fn members_up_to(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    groups: &[&ResourceId],
+    limit: i64,
+) -> Result<Vec<MemberRow>, Error> {
+    let [begin, end] = MEMBERS;
+    let mut found: Vec<MemberRow> = Vec::new();
+    for ids in groups.chunks(IDS) {
+        let left = limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+        if left <= 0 {
+            break;
+        }
+        found.extend(on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(begin);
+            sql.push_bind(federation_id.as_str()).push(" AND m.group_id IN (");
+            let mut list = sql.separated(", ");
+            for id in ids {
+                list.push_bind(id.as_str());
+            }
+            sql.push(")").push(end).push(" LIMIT ").push_bind(left);
+            sql.build_query_as().fetch_all(db).await
+        })?);
+    }
+    Ok(found)
+}
+
+/// A group that somebody is in, directly or through other groups.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Belonging {
+    /// Who is in it.
+    pub member_id: String,
+    /// The group's id.
+    pub id: String,
+    /// The group's name.
+    pub display_name: String,
+    /// 0 when it is so directly, 1 when only through other groups.
+    pub indirect: i64,
+}
+
+/// The groups that some users are in, directly or through other groups, in order of user and group.
+///
+/// A membership is followed once and once more as an indirect one, so that circles end.
+pub async fn belongings(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    users: &[&ResourceId],
+) -> Result<Vec<Belonging>, Error> {
+    let mut found = Vec::new();
+    for ids in users.chunks(IDS) {
+        found.extend(belongings_sql(federation_id, ids).fetch_all::<Belonging>(&mut *conn).await?);
+    }
+    Ok(found)
+}
+
+fn belongings_sql(federation_id: &FederationId, users: &[&ResourceId]) -> directory::Sql {
+    let users: Vec<String> = users.iter().map(|id| id.as_str().to_owned()).collect();
+    let mut sql = directory::Sql::new(federation_id);
+    sql.push(
+        "WITH RECURSIVE up (member_id, group_id, indirect) AS (
+        SELECT member_id, group_id, CAST(0 AS BIGINT) FROM scim_group_members
+        WHERE federation_id = $1 AND member_id",
+    );
+    sql.bind_any(&users).push(
+        " UNION SELECT up.member_id, m.group_id, CAST(1 AS BIGINT) FROM up
+        JOIN scim_group_members m ON m.federation_id = $1 AND m.member_id = up.group_id)
+        SELECT up.member_id, g.id, g.display_name, MIN(up.indirect) AS indirect FROM up
+        JOIN scim_groups g ON g.federation_id = $1 AND g.id = up.group_id
+        GROUP BY up.member_id, g.id, g.display_name ORDER BY up.member_id, g.id",
+    );
+    sql
+}
+
+/// How the database would find the groups of some users.
+#[cfg(feature = "testing")]
+pub async fn explain_belongings(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    users: &[&ResourceId],
+) -> Result<Vec<String>, Error> {
+    belongings_sql(federation_id, users).explain(conn).await
 }
 
 /// The groups that some users or groups are directly in, in order of member and group.
@@ -342,6 +490,7 @@ pub async fn leave_all(
     member_id: &ResourceId,
     at_ms: Millis,
 ) -> Result<(), Error> {
+    conn.touch(Touch::MemberOfAll(federation_id, member_id.as_str()));
     on_db!(&mut *conn, db => sqlx::query(TOUCH_GROUPS_OF)
         .bind(federation_id.as_str()).bind(member_id.as_str()).bind(at_ms).execute(db).await.map(drop))?;
     on_db!(conn, db => sqlx::query(LEAVE_ALL)

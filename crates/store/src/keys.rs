@@ -3,12 +3,13 @@
 use domain::{
     FederationId, KeyId, Millis,
     federations::Federation,
-    keys::{Key, Life},
+    keys::{Key, Life, Proof},
 };
 use sqlx::FromRow;
 
 use crate::{
     Conn, Error,
+    cache::touch::Touch,
     db::on_db,
     federations::{JoinedRow, joined_columns},
     statements::statements,
@@ -18,18 +19,18 @@ macro_rules! columns {
     () => {
         "federation_id, id, name, hash, last_four, scope, justification, issued_by, issued_ms, expires_ms,
         retires_ms, revoked_ms, revoked_by, predecessor_id, successor_id, first_used_ms, last_used_ms,
-        last_used_source, uses, version"
+        last_used_source, uses, version, proof"
     };
 }
 
 statements! {
     INSERT = "INSERT INTO provisioning_keys (federation_id, id, name, live_name, hash, last_four, scope,
-        justification, issued_by, issued_ms, expires_ms, predecessor_id, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        justification, issued_by, issued_ms, expires_ms, predecessor_id, version, proof)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     BY_ID = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE id = $1");
     WITH_FEDERATION = concat!("SELECT k.federation_id, k.id, k.name, k.hash, k.last_four, k.scope, k.justification,
         k.issued_by, k.issued_ms, k.expires_ms, k.retires_ms, k.revoked_ms, k.revoked_by, k.predecessor_id,
-        k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, ", joined_columns!(),
+        k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, k.proof, ", joined_columns!(),
         " FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id WHERE k.id = $1");
     IS_AS_SEEN = "SELECT k.version FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id
         WHERE k.federation_id = $1 AND k.id = $2 AND k.version = $3 AND f.version = $4";
@@ -39,17 +40,27 @@ statements! {
         WHERE federation_id = $1 AND id = $2 AND version = $3";
     REVOKE = "UPDATE provisioning_keys SET revoked_ms = $4, revoked_by = $5, live_name = $6, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3";
+    NEW_CLIENT = "UPDATE provisioning_keys SET version = version + 1 WHERE federation_id = $1 AND id = $2 AND version = $3";
     FREE_NAME = "UPDATE provisioning_keys SET live_name = $3 WHERE federation_id = $1 AND id = $2";
+    COUNT_TOLERATED = "INSERT INTO key_tolerances (federation_id, key_id, word, count, first_ms, last_ms)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (federation_id, key_id, word) DO UPDATE
+        SET count = key_tolerances.count + excluded.count, last_ms = excluded.last_ms";
+    TOLERANCES = "SELECT word, count, first_ms, last_ms FROM key_tolerances WHERE federation_id = $1 AND key_id = $2
+        ORDER BY word";
     MARK_USED = "UPDATE provisioning_keys SET uses = uses + $3, last_used_ms = $4, last_used_source = $5,
         first_used_ms = COALESCE(first_used_ms, $4)
         WHERE federation_id = $1 AND id = $2";
 }
 
+/// For a batch that is written at once.
+pub(crate) const MARKING_USED: &str = MARK_USED;
+
 /// A key with its keyed hash.
 pub struct StoredKey {
     /// The key.
     pub key: Key,
-    /// HMAC-SHA-256 under the pepper, in hexadecimal.
+    /// HMAC-SHA-256 of the key or client secret under the pepper, in hexadecimal; zeros when there
+    /// is neither.
     pub hash: String,
 }
 
@@ -75,6 +86,7 @@ struct Row {
     last_used_source: Option<String>,
     uses: i64,
     version: i64,
+    proof: String,
 }
 
 impl TryFrom<Row> for StoredKey {
@@ -93,6 +105,7 @@ impl TryFrom<Row> for StoredKey {
             successor_id: relative(&row.successor_id, "successor")?,
             name: row.name,
             last_four: row.last_four,
+            proof: Proof::parse(&row.proof).ok_or_else(|| corrupt("proof"))?,
             justification: row.justification,
             life: Life {
                 issued_ms: row.issued_ms,
@@ -123,6 +136,7 @@ fn freed_name(name: &str, id: &KeyId) -> String {
 /// [`Error::Conflict`] when an accepted key of the federation has its name.
 pub async fn insert(conn: &mut Conn<'_>, stored: &StoredKey) -> Result<(), Error> {
     let key = &stored.key;
+    conn.touch(Touch::Key(&key.id));
     let scope = serde_json::to_string(&key.scope).map_err(|error| Error::Corrupt(error.to_string()))?;
     let inserted = on_db!(conn, db => sqlx::query(INSERT)
         .bind(key.federation_id.as_str())
@@ -138,6 +152,7 @@ pub async fn insert(conn: &mut Conn<'_>, stored: &StoredKey) -> Result<(), Error
         .bind(key.life.expires_ms)
         .bind(key.predecessor_id.as_ref().map(KeyId::as_str))
         .bind(key.version)
+        .bind(key.proof.as_str())
         .execute(db).await.map(drop));
     inserted.map_err(|error| {
         Error::from(error)
@@ -211,6 +226,7 @@ pub async fn succeed(
     successor: &KeyId,
     retires_ms: Millis,
 ) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
     let rows = on_db!(conn, db => sqlx::query(SUCCEED)
         .bind(key.federation_id.as_str())
         .bind(key.id.as_str())
@@ -227,6 +243,7 @@ pub async fn succeed(
 /// # Errors
 /// [`Error::Stale`] when it was changed since.
 pub async fn revoke(conn: &mut Conn<'_>, key: &Key, at_ms: Millis, by: &str) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
     let rows = on_db!(conn, db => sqlx::query(REVOKE)
         .bind(key.federation_id.as_str())
         .bind(key.id.as_str())
@@ -238,8 +255,23 @@ pub async fn revoke(conn: &mut Conn<'_>, key: &Key, at_ms: Millis, by: &str) -> 
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }
 
+/// Counts a change of the OAuth client of a key, as it was read.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub(crate) async fn new_client(conn: &mut Conn<'_>, key: &Key) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
+    let rows = on_db!(conn, db => sqlx::query(NEW_CLIENT)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    if rows == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
 /// Frees the name of a key that has ended by itself.
 pub async fn free_name(conn: &mut Conn<'_>, key: &Key) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
     on_db!(conn, db => sqlx::query(FREE_NAME)
         .bind(key.federation_id.as_str())
         .bind(key.id.as_str())
@@ -265,4 +297,56 @@ pub(crate) async fn mark_used(
         .bind(source)
         .execute(db).await.map(drop))?;
     Ok(())
+}
+
+/// How often something was tolerated of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tolerated {
+    /// How many requests.
+    pub count: i64,
+    /// The first of them.
+    pub first_ms: Millis,
+    /// The last of them.
+    pub last_ms: Millis,
+}
+
+/// Counts what was tolerated of a key.
+pub(crate) async fn count_tolerated(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &KeyId,
+    word: &str,
+    seen: Tolerated,
+) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(COUNT_TOLERATED)
+        .bind(federation_id.as_str())
+        .bind(id.as_str())
+        .bind(word)
+        .bind(seen.count)
+        .bind(seen.first_ms)
+        .bind(seen.last_ms)
+        .execute(db).await.map(drop))?;
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct ToleratedRow {
+    word: String,
+    count: i64,
+    first_ms: i64,
+    last_ms: i64,
+}
+
+/// What was tolerated of a key, by word.
+pub async fn tolerances(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &KeyId,
+) -> Result<Vec<(String, Tolerated)>, Error> {
+    let rows: Vec<ToleratedRow> = on_db!(conn, db => sqlx::query_as(TOLERANCES)
+        .bind(federation_id.as_str()).bind(id.as_str()).fetch_all(db).await)?;
+    let seen = |row: ToleratedRow| {
+        (row.word, Tolerated { count: row.count, first_ms: row.first_ms, last_ms: row.last_ms })
+    };
+    Ok(rows.into_iter().map(seen).collect())
 }

@@ -12,23 +12,34 @@ mod error;
 mod readers;
 mod statements;
 
+pub mod cache;
 pub mod committer;
 
 pub mod audit;
+pub mod directory;
+pub mod extensions;
+pub mod calls;
 pub mod federations;
 pub mod groups;
 pub mod idempotency;
 pub mod installation;
 pub mod keys;
 pub mod leases;
+pub mod links;
+pub mod members;
+pub mod oauth;
 pub mod outbox;
 pub mod sessions;
+pub mod upstreams;
 pub mod usage;
 pub mod users;
 
+#[cfg(feature = "bench")]
+pub mod raw;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use cache::Cache;
 pub use committer::{Change, Committer};
 pub use db::{Conn, Engine, Reader, Store, Target, migrate};
 pub use error::{Error, Retry};

@@ -14,14 +14,20 @@ pub(crate) use statements;
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
     let modules = [
         ("audit", crate::audit::ALL),
+        ("calls", crate::calls::ALL),
+        ("extensions", crate::extensions::ALL),
         ("federations", crate::federations::ALL),
         ("groups", crate::groups::ALL),
         ("idempotency", crate::idempotency::ALL),
         ("installation", crate::installation::ALL),
         ("keys", crate::keys::ALL),
         ("leases", crate::leases::ALL),
+        ("links", crate::links::ALL),
+        ("members", crate::members::ALL),
+        ("oauth", crate::oauth::ALL),
         ("outbox", crate::outbox::ALL),
         ("sessions", crate::sessions::ALL),
+        ("upstreams", crate::upstreams::ALL),
         ("usage", crate::usage::ALL),
         ("users", crate::users::ALL),
     ];

@@ -87,6 +87,20 @@ pub async fn databases() -> Vec<TestDatabase> {
     databases
 }
 
+/// The same SQLite database, on connections that tell `tracing` of every statement: target
+/// `sqlx::query`, with the numbers of rows. Postgres stays as it is.
+///
+/// # Panics
+/// Never: the level is one.
+pub fn logged(target: Target) -> Target {
+    match target {
+        Target::Sqlite(options) => {
+            Target::Sqlite(Box::new(options.log_statements("debug".parse().expect("a level"))))
+        }
+        Target::Postgres(options) => Target::Postgres(options),
+    }
+}
+
 /// Takes the place of the next audit record, so that none can be written any more.
 pub async fn break_audit(conn: &mut Conn<'_>) -> Result<(), Error> {
     let sql = "INSERT INTO audit_records (seq, at_ms, actor_kind, actor_id, actor_name, action, outcome, request_id,

@@ -1,128 +1,322 @@
-//! Usage records.
+//! Usage records, packed: one row for the records of one key in one batch of the committer.
+//!
+//! A row of its own with its indexes for each request costs more than the request. So the records
+//! of a batch are written as one text for each key, in order of arrival, beside the newest id among
+//! them. Lists go from the newest batch to older ones until no older one can hold what is missing:
+//! batches may overlap in time. Counts by the hour are kept beside them.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
 
 use domain::{
-    FederationId, KeyId, Millis, RequestId,
+    FederationId, HOUR_MS, KeyId, Millis, RequestId,
     usage::{Decision, UsageRecord},
 };
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
-
-macro_rules! columns {
-    () => {
-        "federation_id, request_id, at_ms, key_id, method, resource_type, resource_id, status, decision, reason,
-        duration_us, source, user_agent"
-    };
-}
-
-/// Rows of one statement: each statement is a trip to the database, on SQLite to its thread.
-const ROWS: usize = 8;
-
-/// The beginning of a statement that inserts [`ROWS`] rows at once.
-const INSERT_MANY: &str = concat!("INSERT INTO usage_records (", columns!(), ") ");
+use crate::{
+    Conn, Error,
+    db::{Raw, on_db},
+    keys::{self, Tolerated},
+    statements::statements,
+};
 
 statements! {
-    INSERT = concat!("INSERT INTO usage_records (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
-    OF_KEY = concat!("SELECT ", columns!(), " FROM usage_records
-        WHERE federation_id = $1 AND key_id = $2 ORDER BY request_id DESC LIMIT $3");
-    OF_FEDERATION = concat!("SELECT ", columns!(), " FROM usage_records
-        WHERE federation_id = $1 ORDER BY request_id DESC LIMIT $2");
-    BY_HOUR = "SELECT federation_id, at_ms / 3600000 AS hour, decision, COUNT(*) AS count FROM usage_records
-        WHERE at_ms >= $1 GROUP BY federation_id, at_ms / 3600000, decision";
+    INSERT = "INSERT INTO usage_batches (federation_id, key_id, last_request_id, first_request_id, first_ms, last_ms,
+        count, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    COUNT_HOUR = "INSERT INTO usage_hours (hour, federation_id, decision, count) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (hour, federation_id, decision) DO UPDATE SET count = usage_hours.count + excluded.count";
+    OF_KEY = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
+        WHERE federation_id = $1 AND key_id = $2 AND last_request_id < $3 ORDER BY last_request_id DESC LIMIT $4";
+    // $2 narrows nothing; it keeps the binds of both lists the same.
+    OF_FEDERATION = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
+        WHERE federation_id = $1 AND CAST($2 AS TEXT) IS NULL AND last_request_id < $3
+        ORDER BY last_request_id DESC LIMIT $4";
+    BY_HOUR = "SELECT federation_id, hour, decision, count FROM usage_hours WHERE hour >= $1";
+}
+
+/// After every request id.
+const NEWEST: &str = "s";
+
+/// How many batches a list reads first; then four times as many.
+const FIRST_BATCHES: i64 = 4;
+
+/// A record as it is packed: request, time, method, type, resource, status, decision, reason,
+/// duration, source, user agent, what was tolerated. Newer fields go to the end.
+type Packed<'a> = (
+    &'a str,
+    Millis,
+    &'a str,
+    &'a str,
+    Option<&'a str>,
+    u16,
+    &'a str,
+    Option<&'a str>,
+    i64,
+    Option<&'a str>,
+    Option<&'a str>,
+    &'a [String],
+);
+
+/// The same, read.
+type Unpacked = (
+    String,
+    Millis,
+    String,
+    String,
+    Option<String>,
+    u16,
+    String,
+    Option<String>,
+    i64,
+    Option<String>,
+    Option<String>,
+    Vec<String>,
+);
+
+fn pack(record: &UsageRecord) -> Packed<'_> {
+    (
+        record.request_id.as_str(),
+        record.at_ms,
+        &record.method,
+        &record.resource_type,
+        record.resource_id.as_deref(),
+        record.status,
+        record.decision.as_str(),
+        record.reason.as_deref(),
+        record.duration_us,
+        record.source.as_deref(),
+        record.user_agent.as_deref(),
+        &record.tolerated,
+    )
 }
 
 #[derive(FromRow)]
-struct Row {
+struct Batch {
     federation_id: String,
-    request_id: String,
-    at_ms: i64,
     key_id: String,
-    method: String,
-    resource_type: String,
-    resource_id: Option<String>,
-    status: i64,
-    decision: String,
-    reason: Option<String>,
-    duration_us: i64,
-    source: Option<String>,
-    user_agent: Option<String>,
+    last_request_id: String,
+    records: String,
 }
 
-impl TryFrom<Row> for UsageRecord {
-    type Error = Error;
+impl Batch {
+    fn unpack(&self) -> Result<Vec<UsageRecord>, Error> {
+        let corrupt = |what: &str| Error::Corrupt(format!("usage batch {}: {what}", self.last_request_id));
+        let federation_id = match self.federation_id.as_str() {
+            "" => None,
+            id => Some(FederationId::parse(id).ok_or_else(|| corrupt("federation"))?),
+        };
+        let key_id = KeyId::parse(&self.key_id).ok_or_else(|| corrupt("key"))?;
+        let records: Vec<Unpacked> = serde_json::from_str(&self.records).map_err(|_| corrupt("records"))?;
+        let record = |unpacked: Unpacked| {
+            let (
+                request_id,
+                at_ms,
+                method,
+                resource_type,
+                resource_id,
+                status,
+                decision,
+                reason,
+                duration_us,
+                source,
+                user_agent,
+                tolerated,
+            ) = unpacked;
+            Ok(UsageRecord {
+                request_id: RequestId::parse(&request_id).ok_or_else(|| corrupt("request"))?,
+                federation_id: federation_id.clone(),
+                key_id: key_id.clone(),
+                decision: Decision::parse(&decision).ok_or_else(|| corrupt("decision"))?,
+                at_ms,
+                method,
+                resource_type,
+                resource_id,
+                status,
+                reason,
+                duration_us,
+                source,
+                user_agent,
+                tolerated,
+            })
+        };
+        records.into_iter().map(record).collect()
+    }
+}
 
-    fn try_from(row: Row) -> Result<Self, Error> {
-        let corrupt = |what: &str| Error::Corrupt(format!("usage record {}: {what}", row.request_id));
+/// What the records of a batch of the committer come to, before anything of it is written.
+pub(crate) struct Plan<'a> {
+    batches: Vec<Packet<'a>>,
+    hours: Vec<(i64, &'a str, &'a str, i64)>,
+    keys: Vec<Uses<'a>>,
+    tolerated: BTreeMap<(&'a FederationId, &'a KeyId, &'a str), Tolerated>,
+}
+
+/// A row of `usage_batches`.
+struct Packet<'a> {
+    federation: &'a str,
+    key: &'a str,
+    last: &'a str,
+    first: &'a str,
+    first_ms: Millis,
+    last_ms: Millis,
+    count: i64,
+    records: String,
+}
+
+/// The accepted requests of one key.
+struct Uses<'a> {
+    federation_id: &'a FederationId,
+    key_id: &'a KeyId,
+    count: i64,
+    last: &'a UsageRecord,
+}
+
+impl<'a> Plan<'a> {
+    /// Sorts records by key, hour and word.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when a record is no JSON, which no record is.
+    pub(crate) fn of(records: &'a [UsageRecord]) -> Result<Self, Error> {
+        let mut by_key: BTreeMap<(&str, &str), Vec<&UsageRecord>> = BTreeMap::new();
+        let mut hours: BTreeMap<(i64, &str, &str), i64> = BTreeMap::new();
+        let mut keys: BTreeMap<(&FederationId, &KeyId), Uses<'_>> = BTreeMap::new();
+        let mut tolerated = BTreeMap::new();
+        for record in records {
+            let federation = record.federation_id.as_ref().map_or("", FederationId::as_str);
+            by_key.entry((federation, record.key_id.as_str())).or_default().push(record);
+            *hours.entry((record.at_ms / HOUR_MS, federation, record.decision.as_str())).or_default() += 1;
+            let Some(federation_id) = &record.federation_id else { continue };
+            let key_id = &record.key_id;
+            for word in &record.tolerated {
+                let seen = tolerated.entry((federation_id, key_id, word.as_str())).or_insert(Tolerated {
+                    count: 0,
+                    first_ms: record.at_ms,
+                    last_ms: record.at_ms,
+                });
+                seen.count += 1;
+                seen.first_ms = seen.first_ms.min(record.at_ms);
+                seen.last_ms = seen.last_ms.max(record.at_ms);
+            }
+            if record.decision == Decision::Allowed {
+                let none = Uses { federation_id, key_id, count: 0, last: record };
+                let uses = keys.entry((federation_id, key_id)).or_insert(none);
+                uses.count += 1;
+                if record.at_ms >= uses.last.at_ms {
+                    uses.last = record;
+                }
+            }
+        }
+        let packets = by_key.into_iter().map(|((federation, key), records)| packet(federation, key, &records));
         Ok(Self {
-            request_id: RequestId::parse(&row.request_id).ok_or_else(|| corrupt("request"))?,
-            federation_id: match row.federation_id.as_str() {
-                "" => None,
-                id => Some(FederationId::parse(id).ok_or_else(|| corrupt("federation"))?),
-            },
-            key_id: KeyId::parse(&row.key_id).ok_or_else(|| corrupt("key"))?,
-            status: u16::try_from(row.status).map_err(|_| corrupt("status"))?,
-            decision: Decision::parse(&row.decision).ok_or_else(|| corrupt("decision"))?,
-            at_ms: row.at_ms,
-            method: row.method,
-            resource_type: row.resource_type,
-            resource_id: row.resource_id,
-            reason: row.reason,
-            duration_us: row.duration_us,
-            source: row.source,
-            user_agent: row.user_agent,
-            tolerated: Vec::new(),
+            batches: packets.collect::<Result<_, _>>()?,
+            hours: hours
+                .into_iter()
+                .map(|((hour, federation, decision), count)| (hour, federation, decision, count))
+                .collect(),
+            keys: keys.into_values().collect(),
+            tolerated,
         })
     }
+
+    /// Writes it inside a transaction.
+    pub(crate) async fn write(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
+        for row in &self.batches {
+            on_db!(&mut *conn, db => sqlx::query(INSERT)
+                .bind(row.federation)
+                .bind(row.key)
+                .bind(row.last)
+                .bind(row.first)
+                .bind(row.first_ms)
+                .bind(row.last_ms)
+                .bind(row.count)
+                .bind(&row.records)
+                .execute(db).await.map(drop))?;
+        }
+        for (hour, federation, decision, count) in &self.hours {
+            on_db!(&mut *conn, db => sqlx::query(COUNT_HOUR)
+                .bind(hour).bind(federation).bind(decision).bind(count).execute(db).await.map(drop))?;
+        }
+        for Uses { federation_id, key_id, count, last } in &self.keys {
+            keys::mark_used(conn, federation_id, key_id, *count, last.at_ms, last.source.as_deref()).await?;
+        }
+        for ((federation_id, key_id, word), seen) in &self.tolerated {
+            keys::count_tolerated(conn, federation_id, key_id, word, *seen).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes it as a transaction of its own, in one trip to the thread of SQLite, when it is of the
+    /// usual kind: accepted requests of one key in one hour. False when it is not, and nothing is
+    /// written.
+    pub(crate) async fn write_at_once(&self, conn: &mut Conn<'_>) -> Result<bool, Error> {
+        let ([row], [(hour, federation, decision, count)], [uses]) =
+            (self.batches.as_slice(), self.hours.as_slice(), self.keys.as_slice())
+        else {
+            return Ok(false);
+        };
+        let Raw::Sqlite(connection) = &mut conn.raw else { return Ok(false) };
+        if !self.tolerated.is_empty() {
+            return Ok(false);
+        }
+        sqlx::query(sqlx::AssertSqlSafe(AT_ONCE.as_str()))
+            .bind(row.federation)
+            .bind(row.key)
+            .bind(row.last)
+            .bind(row.first)
+            .bind(row.first_ms)
+            .bind(row.last_ms)
+            .bind(row.count)
+            .bind(&row.records)
+            .bind(hour)
+            .bind(federation)
+            .bind(decision)
+            .bind(count)
+            .bind(uses.federation_id.as_str())
+            .bind(uses.key_id.as_str())
+            .bind(uses.count)
+            .bind(uses.last.at_ms)
+            .bind(uses.last.source.as_deref())
+            .execute(&mut **connection)
+            .await?;
+        Ok(true)
+    }
 }
 
-/// Adds the records of a batch; the committer does.
-pub(crate) async fn insert(conn: &mut Conn<'_>, records: &[UsageRecord]) -> Result<(), Error> {
-    let (chunks, rest) = records.as_chunks::<ROWS>();
-    for chunk in chunks {
-        on_db!(&mut *conn, db => {
-            let mut sql = sqlx::QueryBuilder::new(INSERT_MANY);
-            sql.push_values(chunk, |mut row, record| {
-                row.push_bind(record.federation_id.as_ref().map_or("", FederationId::as_str))
-                    .push_bind(record.request_id.as_str())
-                    .push_bind(record.at_ms)
-                    .push_bind(record.key_id.as_str())
-                    .push_bind(&record.method)
-                    .push_bind(&record.resource_type)
-                    .push_bind(&record.resource_id)
-                    .push_bind(i64::from(record.status))
-                    .push_bind(record.decision.as_str())
-                    .push_bind(&record.reason)
-                    .push_bind(record.duration_us)
-                    .push_bind(&record.source)
-                    .push_bind(&record.user_agent);
-            });
-            sql.build().execute(db).await.map(drop)
-        })?;
+/// The statements of [`Plan::write`] for one key, as one text for SQLite: it takes several at once,
+/// with one row of binds for all of them.
+static AT_ONCE: LazyLock<String> = LazyLock::new(|| {
+    let (hour, used) = (renumbered(COUNT_HOUR, 8), renumbered(keys::MARKING_USED, 12));
+    format!("BEGIN IMMEDIATE; {INSERT}; {hour}; {used}; COMMIT")
+});
+
+/// A statement whose binds begin after `by`.
+fn renumbered(sql: &str, by: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|character: char| character.is_ascii_digit()).len();
+        let (number, rest) = part.split_at(digits);
+        let number: usize = number.parse().unwrap_or(0);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "${}{rest}", number + by);
     }
-    for record in rest {
-        insert_one(conn, record).await?;
-    }
-    Ok(())
+    text
 }
 
-async fn insert_one(conn: &mut Conn<'_>, record: &UsageRecord) -> Result<(), Error> {
-    on_db!(conn, db => sqlx::query(INSERT)
-        .bind(record.federation_id.as_ref().map_or("", FederationId::as_str))
-        .bind(record.request_id.as_str())
-        .bind(record.at_ms)
-        .bind(record.key_id.as_str())
-        .bind(&record.method)
-        .bind(&record.resource_type)
-        .bind(&record.resource_id)
-        .bind(i64::from(record.status))
-        .bind(record.decision.as_str())
-        .bind(&record.reason)
-        .bind(record.duration_us)
-        .bind(&record.source)
-        .bind(&record.user_agent)
-        .execute(db).await.map(drop))?;
-    Ok(())
+fn packet<'a>(federation: &'a str, key: &'a str, records: &[&'a UsageRecord]) -> Result<Packet<'a>, Error> {
+    let ids = || records.iter().map(|record| record.request_id.as_str());
+    let times = || records.iter().map(|record| record.at_ms);
+    let packed: Vec<Packed<'_>> = records.iter().map(|record| pack(record)).collect();
+    Ok(Packet {
+        federation,
+        key,
+        last: ids().max().unwrap_or_default(),
+        first: ids().min().unwrap_or_default(),
+        first_ms: times().min().unwrap_or_default(),
+        last_ms: times().max().unwrap_or_default(),
+        count: i64::try_from(records.len()).unwrap_or(i64::MAX),
+        records: serde_json::to_string(&packed).map_err(|error| Error::Corrupt(error.to_string()))?,
+    })
 }
 
 /// The last requests of a key, newest first.
@@ -132,9 +326,7 @@ pub async fn of_key(
     key_id: &KeyId,
     limit: i64,
 ) -> Result<Vec<UsageRecord>, Error> {
-    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(OF_KEY)
-        .bind(federation_id.as_str()).bind(key_id.as_str()).bind(limit).fetch_all(db).await)?;
-    rows.into_iter().map(UsageRecord::try_from).collect()
+    newest(conn, OF_KEY, federation_id, Some(key_id), limit).await
 }
 
 /// The last requests to a federation, newest first.
@@ -143,9 +335,46 @@ pub async fn of_federation(
     federation_id: &FederationId,
     limit: i64,
 ) -> Result<Vec<UsageRecord>, Error> {
-    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(OF_FEDERATION)
-        .bind(federation_id.as_str()).bind(limit).fetch_all(db).await)?;
-    rows.into_iter().map(UsageRecord::try_from).collect()
+    newest(conn, OF_FEDERATION, federation_id, None, limit).await
+}
+
+async fn newest(
+    conn: &mut Conn<'_>,
+    sql: &'static str,
+    federation_id: &FederationId,
+    key_id: Option<&KeyId>,
+    limit: i64,
+) -> Result<Vec<UsageRecord>, Error> {
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let mut found: Vec<UsageRecord> = Vec::new();
+    let mut before = NEWEST.to_owned();
+    let mut count = FIRST_BATCHES;
+    loop {
+        let batches: Vec<Batch> = on_db!(&mut *conn, db => sqlx::query_as(sql)
+            .bind(federation_id.as_str())
+            .bind(key_id.map(KeyId::as_str))
+            .bind(&before)
+            .bind(count)
+            .fetch_all(db).await)?;
+        for batch in &batches {
+            // Nothing in this batch or an older one is newer than what is there.
+            if limit == 0
+                || found.get(limit - 1).is_some_and(|last| last.request_id.as_str() > batch.last_request_id.as_str())
+            {
+                return Ok(found);
+            }
+            found.extend(batch.unpack()?);
+            found.sort_unstable_by(|one, other| other.request_id.cmp(&one.request_id));
+            found.truncate(limit);
+        }
+        match batches.last() {
+            Some(oldest) if i64::try_from(batches.len()).is_ok_and(|read| read == count) => {
+                before.clone_from(&oldest.last_request_id);
+            }
+            Some(_) | None => return Ok(found),
+        }
+        count = (count * 4).min(512);
+    }
 }
 
 /// Requests of one hour, federation and decision.
@@ -169,9 +398,10 @@ struct HourRow {
     count: i64,
 }
 
-/// Counts requests since a time, by hour, federation and decision.
+/// Counts requests by hour, federation and decision, from the hour that holds `since_ms`.
 pub async fn by_hour(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<HourCount>, Error> {
-    let rows: Vec<HourRow> = on_db!(conn, db => sqlx::query_as(BY_HOUR).bind(since_ms).fetch_all(db).await)?;
+    let hour = since_ms / HOUR_MS;
+    let rows: Vec<HourRow> = on_db!(conn, db => sqlx::query_as(BY_HOUR).bind(hour).fetch_all(db).await)?;
     rows.into_iter()
         .map(|row| {
             let decision = Decision::parse(&row.decision)
@@ -180,4 +410,16 @@ pub async fn by_hour(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<HourCo
             Ok(HourCount { federation_id, hour: row.hour, decision, count: row.count })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binds_are_numbered_anew() {
+        assert_eq!(renumbered("a = $1, b = $12 + $2", 8), "a = $9, b = $20 + $10");
+        assert_eq!(renumbered("nothing", 8), "nothing");
+        assert!(AT_ONCE.contains("$17") && !AT_ONCE.contains("$18"));
+    }
 }

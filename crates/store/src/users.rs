@@ -3,25 +3,17 @@
 use domain::{FederationId, Millis, ResourceId};
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    cache::touch::Touch,
+    db::on_db,
+    directory::{self, Reindex, Term, Window},
+    statements::statements,
+};
 
 macro_rules! columns {
     () => {
         "id, user_name, external_id, active, body, version, created_ms, modified_ms"
-    };
-}
-
-// Each pair begins at an index of its own and narrows by the rest.
-macro_rules! matching {
-    ($index:literal) => {
-        concat!(
-            " FROM scim_users WHERE federation_id = $1 ",
-            $index,
-            " AND (CAST($2 AS TEXT) IS NULL OR user_name_lower = $2)
-            AND (CAST($3 AS TEXT) IS NULL OR external_id = $3)
-            AND (CAST($4 AS TEXT) IS NULL OR id = $4)
-            AND (CAST($5 AS BIGINT) IS NULL OR active = $5)"
-        )
     };
 }
 
@@ -33,14 +25,6 @@ statements! {
         WHERE federation_id = $1 AND id = $2 AND version = $3 RETURNING version";
     DELETE = "DELETE FROM scim_users WHERE federation_id = $1 AND id = $2 AND version = $3";
     BY_ID = concat!("SELECT ", columns!(), " FROM scim_users WHERE federation_id = $1 AND id = $2");
-    LIST = concat!("SELECT ", columns!(), matching!(""), " ORDER BY id LIMIT $6 OFFSET $7");
-    LIST_BY_USER_NAME = concat!("SELECT ", columns!(), matching!("AND user_name_lower = $2"), " ORDER BY id LIMIT $6 OFFSET $7");
-    LIST_BY_EXTERNAL_ID = concat!("SELECT ", columns!(), matching!("AND external_id = $3"), " ORDER BY id LIMIT $6 OFFSET $7");
-    LIST_BY_ID = concat!("SELECT ", columns!(), matching!("AND id = $4"), " ORDER BY id LIMIT $6 OFFSET $7");
-    COUNT = concat!("SELECT COUNT(*)", matching!(""));
-    COUNT_BY_USER_NAME = concat!("SELECT COUNT(*)", matching!("AND user_name_lower = $2"));
-    COUNT_BY_EXTERNAL_ID = concat!("SELECT COUNT(*)", matching!("AND external_id = $3"));
-    COUNT_BY_ID = concat!("SELECT COUNT(*)", matching!("AND id = $4"));
 }
 
 /// A user as it is stored.
@@ -99,7 +83,7 @@ fn taken(user: &UserRow) -> impl FnOnce() -> String {
     move || format!("userName {user_name:?} is taken in this federation")
 }
 
-/// Adds a user, made by a key.
+/// Adds a user, made by a key, and what it is looked up by.
 ///
 /// # Errors
 /// [`Error::Conflict`] when its `userName` is taken.
@@ -107,9 +91,10 @@ pub async fn insert(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     user: &UserRow,
+    reindex: &Reindex,
     made_by: &str,
 ) -> Result<(), Error> {
-    let inserted = on_db!(conn, db => sqlx::query(INSERT)
+    let inserted = on_db!(&mut *conn, db => sqlx::query(INSERT)
         .bind(federation_id.as_str())
         .bind(user.id.as_str())
         .bind(&user.user_name)
@@ -120,15 +105,23 @@ pub async fn insert(
         .bind(made_by)
         .bind(user.created_ms)
         .execute(db).await.map(drop));
-    inserted.map_err(|error| Error::from(error).or_conflict(taken(user)))
+    inserted.map_err(|error| Error::from(error).or_conflict(taken(user)))?;
+    conn.touch(Touch::User(federation_id, user.id.as_str()));
+    reindex.write(conn, federation_id, &user.id).await
 }
 
-/// Writes a user that was read at `user.version`; the new version.
+/// Writes a user that was read at `user.version`, and what it is looked up by where that changed; the
+/// new version.
 ///
 /// # Errors
 /// [`Error::Conflict`] when its `userName` is taken, [`Error::Stale`] when it was changed since.
-pub async fn update(conn: &mut Conn<'_>, federation_id: &FederationId, user: &UserRow) -> Result<i64, Error> {
-    let version: Result<Option<i64>, sqlx::Error> = on_db!(conn, db => sqlx::query_scalar(UPDATE)
+pub async fn update(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    user: &UserRow,
+    reindex: &Reindex,
+) -> Result<i64, Error> {
+    let version: Result<Option<i64>, sqlx::Error> = on_db!(&mut *conn, db => sqlx::query_scalar(UPDATE)
         .bind(federation_id.as_str())
         .bind(user.id.as_str())
         .bind(user.version)
@@ -139,17 +132,22 @@ pub async fn update(conn: &mut Conn<'_>, federation_id: &FederationId, user: &Us
         .bind(&user.body)
         .bind(user.modified_ms)
         .fetch_optional(db).await);
-    version.map_err(|error| Error::from(error).or_conflict(taken(user)))?.ok_or(Error::Stale)
+    let version =
+        version.map_err(|error| Error::from(error).or_conflict(taken(user)))?.ok_or(Error::Stale)?;
+    conn.touch(Touch::User(federation_id, user.id.as_str()));
+    reindex.write(conn, federation_id, &user.id).await?;
+    Ok(version)
 }
 
-/// Deletes a user as it was read.
+/// Deletes a user as it was read; what it is looked up by goes with it.
 ///
 /// # Errors
 /// [`Error::Stale`] when it was changed since.
 pub async fn delete(conn: &mut Conn<'_>, federation_id: &FederationId, user: &UserRow) -> Result<(), Error> {
-    let rows = on_db!(conn, db => sqlx::query(DELETE)
+    let rows = on_db!(&mut *conn, db => sqlx::query(DELETE)
         .bind(federation_id.as_str()).bind(user.id.as_str()).bind(user.version)
         .execute(db).await.map(|done| done.rows_affected()))?;
+    conn.touch(Touch::User(federation_id, user.id.as_str()));
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }
 
@@ -164,52 +162,32 @@ pub async fn by_id(
     row.map(UserRow::try_from).transpose()
 }
 
-/// Which users to list; every field narrows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UserSelection {
-    /// `userName`, folded.
-    pub user_name_lower: Option<String>,
-    /// `externalId`, exact.
-    pub external_id: Option<String>,
-    /// `id`.
-    pub id: Option<String>,
-    /// `active`.
-    pub active: Option<bool>,
-}
-
-/// How many users match, and one page of them in order of creation.
-pub async fn list(
+/// One page of the users that are all of `terms`.
+pub async fn page(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
-    selection: &UserSelection,
-    limit: i64,
-    offset: i64,
-) -> Result<(i64, Vec<UserRow>), Error> {
-    let (count, list) = match selection {
-        UserSelection { id: Some(_), .. } => (COUNT_BY_ID, LIST_BY_ID),
-        UserSelection { user_name_lower: Some(_), .. } => (COUNT_BY_USER_NAME, LIST_BY_USER_NAME),
-        UserSelection { external_id: Some(_), .. } => (COUNT_BY_EXTERNAL_ID, LIST_BY_EXTERNAL_ID),
-        UserSelection { .. } => (COUNT, LIST),
-    };
-    let active = selection.active.map(i64::from);
-    let total: i64 = on_db!(&mut *conn, db => sqlx::query_scalar(count)
-        .bind(federation_id.as_str())
-        .bind(selection.user_name_lower.as_deref())
-        .bind(selection.external_id.as_deref())
-        .bind(selection.id.as_deref())
-        .bind(active)
-        .fetch_one(db).await)?;
-    if limit == 0 || total <= offset {
-        return Ok((total, Vec::new()));
-    }
-    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(list)
-        .bind(federation_id.as_str())
-        .bind(selection.user_name_lower.as_deref())
-        .bind(selection.external_id.as_deref())
-        .bind(selection.id.as_deref())
-        .bind(active)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(db).await)?;
-    Ok((total, rows.into_iter().map(UserRow::try_from).collect::<Result<_, _>>()?))
+    terms: &[Term],
+    window: &Window,
+) -> Result<Vec<UserRow>, Error> {
+    let rows: Vec<Row> =
+        directory::page(directory::USERS, columns!(), federation_id, terms, window).fetch_all(conn).await?;
+    rows.into_iter().map(UserRow::try_from).collect()
+}
+
+/// How many users are all of `terms`.
+pub async fn count(conn: &mut Conn<'_>, federation_id: &FederationId, terms: &[Term]) -> Result<i64, Error> {
+    directory::count(directory::USERS, federation_id, terms).fetch_number(conn).await
+}
+
+/// How the database would read a page, and how it would count.
+#[cfg(feature = "testing")]
+pub async fn explain(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    terms: &[Term],
+    window: &Window,
+) -> Result<[Vec<String>; 2], Error> {
+    let page = directory::page(directory::USERS, columns!(), federation_id, terms, window);
+    let count = directory::count(directory::USERS, federation_id, terms);
+    Ok([page.explain(conn).await?, count.explain(conn).await?])
 }

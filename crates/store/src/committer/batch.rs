@@ -1,20 +1,29 @@
 //! One transaction for the units that wait.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, pin::Pin, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{
-    FederationId, KeyId,
-    audit::AuditEvent,
-    usage::{Decision, UsageRecord},
+    audit::{AuditEvent, ChainHead},
+    usage::UsageRecord,
 };
 use futures::FutureExt;
 use tokio::{sync::mpsc, sync::oneshot, time};
 
-use super::{BATCH, Ran, Records, SYNC_WITHIN, Unit};
+use super::{BATCH, Ran, Records, SYNC_WITHIN, Shared, Unit};
 use crate::{
-    Conn, Engine, Error, Target, audit,
+    Cache, Conn, Engine, Error, Target, audit,
+    cache::{head::Head, touch::Touched},
     db::{Link, on_db},
-    installation, keys, usage,
+    installation,
+    usage::Plan,
 };
 
 /// How often a batch that the database refused for the sake of another is run again.
@@ -23,19 +32,36 @@ const ATTEMPTS: u32 = 10;
 /// How long a database may take for a batch before its callers are told that it does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a batch that is smaller than the one before waits for more.
+const LINGER: Duration = Duration::from_micros(100);
+
+/// How many batches run with savepoints after a unit has failed.
+const CAREFUL: u32 = 16;
+
 /// Serves units until every sender is gone.
 pub(super) async fn serve(
     target: Target,
+    shared: Shared,
     mut queue: mpsc::Receiver<Box<dyn Unit>>,
     ready: oneshot::Sender<Result<(), Error>>,
 ) {
-    let mut writer = Writer { engine: target.engine(), target, link: None, unsynced: None, full: true };
+    let mut writer = Writer {
+        engine: target.engine(),
+        target,
+        shared,
+        link: None,
+        unsynced: None,
+        full: true,
+        careful: 0,
+        written: Arc::default(),
+    };
     let opened = writer.link().await.map(drop);
     let is_open = opened.is_ok();
     if ready.send(opened).is_err() || !is_open {
         return;
     }
     let mut units = Vec::with_capacity(BATCH);
+    let mut before = 0;
     loop {
         let received = match &mut writer.unsynced {
             None => queue.recv_many(&mut units, BATCH).await,
@@ -52,6 +78,17 @@ pub(super) async fn serve(
         if received == 0 {
             break;
         }
+        if received < before {
+            // Those whom the last batch answered are asking again: a batch costs the same for all of
+            // them as for the first of them. This thread has nothing else to do.
+            std::thread::sleep(LINGER);
+            while units.len() < BATCH
+                && let Ok(unit) = queue.try_recv()
+            {
+                units.push(unit);
+            }
+        }
+        before = units.len();
         let batch = std::mem::replace(&mut units, Vec::with_capacity(BATCH));
         writer.run(batch).await;
     }
@@ -66,11 +103,35 @@ pub(super) async fn serve(
 struct Writer {
     engine: Engine,
     target: Target,
+    shared: Shared,
     link: Option<Link>,
     /// Ends when the first record that was committed without a sync must be synced.
     unsynced: Option<Pin<Box<time::Sleep>>>,
     /// SQLite's present `synchronous`.
     full: bool,
+    /// How many more batches run with savepoints.
+    careful: u32,
+    /// The tables that SQLite has written, as bits of [`crate::cache::touch::tables`].
+    written: Arc<AtomicU32>,
+}
+
+/// How a transaction ended before its COMMIT.
+enum Worked {
+    /// Everything is written; the record before the batch's own, and the head that they make.
+    Whole(Option<(i64, ChainHead)>),
+    /// The only unit failed: to be undone, and nothing else.
+    Nothing,
+    /// One of several units failed and had no savepoint: to be undone, and run again with them.
+    Undo,
+}
+
+/// What became of a batch.
+enum Tried {
+    Committed,
+    /// Its only unit failed.
+    Nothing,
+    /// It has to be run with savepoints.
+    Undone,
 }
 
 impl Writer {
@@ -79,7 +140,9 @@ impl Writer {
             link
         } else {
             self.full = true;
-            self.target.connect().await?
+            let mut link = self.target.connect().await?;
+            link.watch_tables(Arc::clone(&self.written)).await?;
+            link
         };
         Ok(self.link.insert(link))
     }
@@ -95,13 +158,20 @@ impl Writer {
                 Err(Error::Serialization) if attempt < ATTEMPTS => {
                     time::sleep(Duration::from_millis(u64::from(attempt * attempt))).await;
                 }
-                outcome => break outcome,
+                Ok(Tried::Undone) => self.careful = CAREFUL,
+                Ok(Tried::Committed) => {
+                    self.careful = self.careful.saturating_sub(1);
+                    break Ok(true);
+                }
+                Ok(Tried::Nothing) => break Ok(false),
+                Err(error) => break Err(error),
             }
         };
         match &outcome {
+            Ok(false) => {}
             // A synced commit takes all before it along.
-            Ok(()) if is_change => self.unsynced = None,
-            Ok(()) => {
+            Ok(true) if is_change => self.unsynced = None,
+            Ok(true) => {
                 self.unsynced.get_or_insert_with(|| Box::pin(time::sleep(SYNC_WITHIN)));
             }
             Err(error) => {
@@ -122,7 +192,7 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, units: &mut [Box<dyn Unit>], is_change: bool) -> Result<(), Error> {
+    async fn attempt(&mut self, units: &mut [Box<dyn Unit>], is_change: bool) -> Result<Tried, Error> {
         let engine = self.engine;
         if engine == Engine::Sqlite && self.full != is_change {
             let pragma = if is_change { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
@@ -130,18 +200,63 @@ impl Writer {
             execute(&mut link.conn(), pragma).await?;
             self.full = is_change;
         }
+        if engine == Engine::Sqlite && self.only_uses(units).await? {
+            return Ok(Tried::Committed);
+        }
+        let Shared { cache, head } = &self.shared;
+        let (cache, head) = (Arc::clone(cache), head.clone());
+        let written = Arc::clone(&self.written);
+        let has_savepoints = self.careful > 0;
         let link = self.link().await?;
-        let mut conn = link.conn();
-        let conn = &mut conn;
-        execute(conn, if engine == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" }).await?;
-        let worked = transaction(conn, engine, units, is_change).await;
+        let mut touched = Touched::default();
+        let begin = match engine {
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres if is_change => "BEGIN",
+            Engine::Postgres => "BEGIN; SET LOCAL synchronous_commit = off",
+        };
+        execute(&mut link.conn(), begin).await?;
+        cache.decided();
+        written.store(0, Ordering::SeqCst);
+        let worked = transaction(&mut link.writing(&cache, &mut touched), units, has_savepoints, &written).await;
         match worked {
-            Ok(()) => execute(conn, "COMMIT").await,
+            Ok(Worked::Whole(made)) => {
+                let closing = Closing::begin(&cache, head.as_deref(), &touched, made);
+                execute(&mut link.conn(), "COMMIT").await?;
+                closing.committed();
+                Ok(Tried::Committed)
+            }
+            Ok(Worked::Nothing) => {
+                execute(&mut link.conn(), "ROLLBACK").await?;
+                Ok(Tried::Nothing)
+            }
+            Ok(Worked::Undo) => {
+                execute(&mut link.conn(), "ROLLBACK").await?;
+                Ok(Tried::Undone)
+            }
             Err(error) => {
-                execute(conn, "ROLLBACK").await?;
+                execute(&mut link.conn(), "ROLLBACK").await?;
                 Err(error)
             }
         }
+    }
+
+    /// Writes a batch of usage records of one key in one trip to the thread of SQLite; false when it
+    /// is another batch, and nothing is written.
+    async fn only_uses(&mut self, units: &[Box<dyn Unit>]) -> Result<bool, Error> {
+        let uses: Option<Vec<UsageRecord>> = units.iter().map(|unit| unit.only_usage()).collect();
+        let Some(uses) = uses else { return Ok(false) };
+        let plan = Plan::of(&uses)?;
+        let link = self.link().await?;
+        let written = plan.write_at_once(&mut link.conn()).await;
+        match written {
+            Ok(true) => self.shared.cache.decided(),
+            Ok(false) => {}
+            Err(_) => {
+                // Wherever it stopped, nothing of it stays; it may have stopped before its BEGIN.
+                let _ = execute(&mut link.conn(), "ROLLBACK").await;
+            }
+        }
+        written
     }
 
     /// Forces to disk what was committed without a sync: a synced commit takes all before it along.
@@ -168,20 +283,66 @@ impl Writer {
     }
 }
 
-async fn execute(conn: &mut Conn<'_>, sql: &'static str) -> Result<(), Error> {
+/// The moment of a COMMIT, as the cache sees it: marks are set from before it to after it.
+struct Closing<'a> {
+    cache: &'a Cache,
+    head: Option<&'a Head>,
+    touched: &'a Touched,
+    is_committed: bool,
+}
+
+impl<'a> Closing<'a> {
+    fn begin(
+        cache: &'a Cache,
+        head: Option<&'a Head>,
+        touched: &'a Touched,
+        made: Option<(i64, ChainHead)>,
+    ) -> Self {
+        cache.begin(touched.slots());
+        if touched.is_everything() {
+            cache.doubt();
+        }
+        if let (Some(head), Some((before, made))) = (head, made) {
+            head.pending(before, made);
+        }
+        Self { cache, head, touched, is_committed: false }
+    }
+
+    fn committed(mut self) {
+        self.is_committed = true;
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // An error, or no answer in time: it may still be carried out.
+            self.cache.doubt();
+        }
+        self.cache.end(self.touched.slots());
+        if self.is_committed && self.touched.is_everything() {
+            self.cache.decided();
+        }
+        match self.head {
+            Some(head) if self.is_committed => head.confirm(),
+            Some(head) => head.dismiss(),
+            None => {}
+        }
+    }
+}
+
+pub(crate) async fn execute(conn: &mut Conn<'_>, sql: &'static str) -> Result<(), Error> {
     on_db!(conn, db => sqlx::raw_sql(sql).execute(db).await.map(drop))?;
     Ok(())
 }
 
 async fn transaction(
     conn: &mut Conn<'_>,
-    engine: Engine,
     units: &mut [Box<dyn Unit>],
-    is_change: bool,
-) -> Result<(), Error> {
-    if engine == Engine::Postgres && !is_change {
-        execute(conn, "SET LOCAL synchronous_commit = off").await?;
-    }
+    has_savepoints: bool,
+    written: &AtomicU32,
+) -> Result<Worked, Error> {
+    let is_alone = units.len() == 1;
     let mut events: Vec<AuditEvent> = Vec::new();
     let mut uses: Vec<UsageRecord> = Vec::new();
     for unit in units {
@@ -189,39 +350,27 @@ async fn transaction(
             uses.push(record);
             continue;
         }
-        execute(conn, "SAVEPOINT unit").await?;
+        if has_savepoints {
+            execute(conn, "SAVEPOINT unit").await?;
+        }
         // A unit that panics must not take the committer with it; its batch is undone.
         let ran = AssertUnwindSafe(unit.run(conn)).catch_unwind().await;
         match ran.map_err(|_| Error::Unavailable("a unit of the batch panicked".to_owned()))? {
             Ran::Done(records) => {
                 let Records { events: own, usage } = *records;
-                execute(conn, "RELEASE SAVEPOINT unit").await?;
+                if has_savepoints {
+                    execute(conn, "RELEASE SAVEPOINT unit").await?;
+                }
                 events.extend(own);
                 uses.extend(usage);
             }
-            Ran::Failed => execute(conn, "ROLLBACK TO SAVEPOINT unit").await?,
+            Ran::Failed if has_savepoints => execute(conn, "ROLLBACK TO SAVEPOINT unit").await?,
+            Ran::Failed if is_alone => return Ok(Worked::Nothing),
+            Ran::Failed => return Ok(Worked::Undo),
             Ran::Again => return Err(Error::Serialization),
         }
     }
-    write_usage(conn, &uses).await?;
-    audit::append(conn, events).await
-}
-
-/// Writes usage records, and what they say about their keys: first use, last use, count.
-async fn write_usage(conn: &mut Conn<'_>, uses: &[UsageRecord]) -> Result<(), Error> {
-    let mut by_key: BTreeMap<(&FederationId, &KeyId), (i64, &UsageRecord)> = BTreeMap::new();
-    usage::insert(conn, uses).await?;
-    for record in uses {
-        if let (Decision::Allowed, Some(federation_id)) = (record.decision, &record.federation_id) {
-            let entry = by_key.entry((federation_id, &record.key_id)).or_insert((0, record));
-            entry.0 += 1;
-            if record.at_ms >= entry.1.at_ms {
-                entry.1 = record;
-            }
-        }
-    }
-    for ((federation_id, key_id), (count, last)) in by_key {
-        keys::mark_used(conn, federation_id, key_id, count, last.at_ms, last.source.as_deref()).await?;
-    }
-    Ok(())
+    conn.check_touched(written.load(Ordering::SeqCst))?;
+    Plan::of(&uses)?.write(conn).await?;
+    Ok(Worked::Whole(audit::append(conn, events).await?))
 }

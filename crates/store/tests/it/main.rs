@@ -10,5 +10,8 @@
 )]
 
 mod committer;
+mod plans;
 mod schema;
 mod tables;
+mod tenancy;
+mod usage;
