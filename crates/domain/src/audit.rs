@@ -64,14 +64,40 @@ actions! {
     FederationResumed = "federation.resumed", "resumed federation";
     /// A federation was archived.
     FederationArchived = "federation.archived", "archived federation";
+    /// Where a federation keeps its users and groups was set: here, or at an upstream.
+    FederationTargetSet = "federation.target-set", "set the target of federation";
+    /// The connection to an upstream was tested.
+    UpstreamTested = "upstream.tested", "tested the upstream of";
+    /// An upstream was probed with what providers send.
+    UpstreamProbed = "upstream.probed", "probed the upstream of";
+    /// A change is about to be asked of an upstream; the record of its outcome follows.
+    UpstreamAsked = "upstream.asked", "asked the upstream to change";
+    /// A call whose outcome was unknown was looked into.
+    UpstreamReconciled = "upstream.reconciled", "found out what became of";
+    /// An upstream did not accept the credential that Keyward presents.
+    UpstreamRefusedUs = "upstream.refused-us", "was refused by the upstream of";
+    /// An account that is at the upstream already waits for an admin to give it to the federation.
+    AdoptionAsked = "adoption.asked", "asked to adopt";
+    /// An admin gave an account at the upstream to the federation.
+    AdoptionApproved = "adoption.approved", "approved the adoption of";
+    /// A schema of a federation was registered, or replaced.
+    ExtensionRegistered = "extension.registered", "registered schema";
+    /// A schema of a federation was removed.
+    ExtensionRemoved = "extension.removed", "removed schema";
     /// A key was issued.
     KeyIssued = "key.issued", "issued key";
     /// A successor was issued for a key.
     KeyRotated = "key.rotated", "rotated key";
     /// A key was revoked.
     KeyRevoked = "key.revoked", "revoked key";
+    /// The public keys of an OAuth client, or where they are found, were changed.
+    KeyClientChanged = "key.client-changed", "changed how key proves itself:";
     /// A key was presented and not accepted.
     KeyRefused = "key.refused", "was refused";
+    /// An OAuth client was given an access token.
+    TokenIssued = "token.issued", "was given a token";
+    /// An OAuth client asked for an access token and got none.
+    TokenRefused = "token.refused", "was refused a token";
     /// Users were asked for, and the scope denied it.
     UserRead = "user.read", "read users";
     /// A user was created.

@@ -254,12 +254,31 @@ pub struct ScimSettings {
     pub unique_group_names: bool,
     /// OAuth clients may prove themselves by a secret as well as by a signed assertion.
     pub oauth_secrets: bool,
+    /// How long an access token of OAuth lives, in minutes: [`TOKEN_MINUTES`].
+    pub token_minutes: i64,
 }
 
+/// How long an access token of OAuth may live, in minutes.
+pub const TOKEN_MINUTES: RangeInclusive<i64> = 5..=60;
+
 impl Default for ScimSettings {
-    /// Lenient, with entity tags, group names unique, no client secrets.
+    /// Lenient, with entity tags, group names unique, no client secrets, tokens of 15 minutes.
     fn default() -> Self {
-        Self { strict: false, etag: true, unique_group_names: true, oauth_secrets: false }
+        Self { strict: false, etag: true, unique_group_names: true, oauth_secrets: false, token_minutes: 15 }
+    }
+}
+
+impl ScimSettings {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Invalid`] on `token_minutes`.
+    pub fn check(self) -> Result<Self, Invalid> {
+        if TOKEN_MINUTES.contains(&self.token_minutes) {
+            return Ok(self);
+        }
+        let (least, most) = (TOKEN_MINUTES.start(), TOKEN_MINUTES.end());
+        Err(Invalid::new("token_minutes", format!("{} is not {least} to {most} minutes", self.token_minutes)))
     }
 }
 

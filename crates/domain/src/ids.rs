@@ -104,6 +104,14 @@ impl ResourceId {
         Self(uuid_v7(at_ms, chance).to_string())
     }
 
+    /// The text that no id made at `at_ms` or later stands before, and every earlier one does: the
+    /// order of ids is that of creation.
+    pub fn floor(at_ms: Millis) -> String {
+        // 48 bits, as a UUIDv7 begins.
+        let millis = u64::try_from(at_ms).unwrap_or(0).min(0xFFFF_FFFF_FFFF);
+        format!("{:08x}-{:04x}", millis >> 16, millis & 0xFFFF)
+    }
+
     /// Reads an id; `None` when it is not the lower-case hyphenated text of a UUID.
     pub fn parse(text: &str) -> Option<Self> {
         let uuid = uuid::Uuid::try_parse(text).ok()?;
@@ -141,6 +149,16 @@ mod tests {
         for text in ["", "fed_", "fed_1", "fed_0000000000000000000000_", "FED_0000000000000000000000"] {
             assert_eq!(FederationId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn ids_stand_on_the_side_of_a_time_that_they_were_made_on() {
+        let at_ms = 1_700_000_000_000;
+        for chance in [[0; 10], [255; 10]] {
+            assert!(ResourceId::new(at_ms - 1, chance).as_str() < ResourceId::floor(at_ms).as_str());
+            assert!(ResourceId::new(at_ms, chance).as_str() > ResourceId::floor(at_ms).as_str());
+        }
+        assert!(ResourceId::floor(i64::MIN) < ResourceId::floor(i64::MAX));
     }
 
     #[test]

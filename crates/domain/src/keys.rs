@@ -2,7 +2,9 @@
 //!
 //! A key reads `kwd_<id>_<secret><checksum>`: 22 base62 digits of the id, 43 of 256 random bits,
 //! 6 of a CRC32 over everything before it. The checksum lets a scanner, and Keyward before any
-//! look-up, tell a real key from a look-alike without asking anybody.
+//! look-up, tell a real key from a look-alike without asking anybody. The client secrets and access
+//! tokens of OAuth have the same form under a prefix of their own ([`SecretKind`]), and the id in
+//! them is that of the same key record.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,35 @@ use crate::{FederationId, Millis, Secret, base62, federations::RotationPolicy, i
 
 /// What every key begins with.
 pub const KEY_PREFIX: &str = "kwd_";
+
+/// The kinds of secret texts that Keyward gives out. To add one, add a variant: it is then masked
+/// wherever a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    /// A provisioning key, presented with each request.
+    Key,
+    /// An access token of OAuth, presented with each request until it expires.
+    Token,
+    /// The secret of an OAuth client, presented at the token endpoint only.
+    ClientSecret,
+}
+
+impl SecretKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Key, Self::Token, Self::ClientSecret];
+
+    /// What every text of the kind begins with; all are of one length.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Key => KEY_PREFIX,
+            Self::Token => "kwt_",
+            Self::ClientSecret => "kwc_",
+        }
+    }
+}
+
+/// How long every prefix is.
+const PREFIX_LENGTH: usize = KEY_PREFIX.len();
 
 const SECRET_DIGITS: usize = 43;
 const CHECKSUM_DIGITS: usize = 6;
@@ -26,17 +57,25 @@ pub enum NotAKey {
     Checksum,
 }
 
-/// A key that was read: whose it claims to be, and the whole text to be verified.
+/// A key, token or client secret that was read: whose it claims to be, and the whole text to be
+/// verified.
 pub struct PresentedKey<'a> {
-    /// The id in the key.
+    /// What it says that it is.
+    pub kind: SecretKind,
+    /// The id of the key in it.
     pub id: KeyId,
-    /// The whole key.
+    /// The whole text.
     pub text: &'a str,
 }
 
 /// Composes a key from its id and 256 random bits.
 pub fn compose(id: &KeyId, chance: &[u8; 32]) -> Secret {
-    let body = format!("{KEY_PREFIX}{}_{}", id.digits(), base62::encode(chance, SECRET_DIGITS));
+    compose_as(SecretKind::Key, id, chance)
+}
+
+/// Composes a secret text of a kind from the id of its key and 256 random bits.
+pub fn compose_as(kind: SecretKind, id: &KeyId, chance: &[u8; 32]) -> Secret {
+    let body = format!("{}{}_{}", kind.prefix(), id.digits(), base62::encode(chance, SECRET_DIGITS));
     let checksum = checksum(&body);
     Secret::new(body + &checksum)
 }
@@ -46,7 +85,15 @@ pub fn compose(id: &KeyId, chance: &[u8; 32]) -> Secret {
 /// # Errors
 /// [`NotAKey`]; its text never repeats what was presented.
 pub fn parse(text: &str) -> Result<PresentedKey<'_>, NotAKey> {
-    let inner = text.strip_prefix(KEY_PREFIX).ok_or(NotAKey::Form)?;
+    parse_as(SecretKind::Key, text)
+}
+
+/// Reads a secret text of one kind: form and checksum, no look-up.
+///
+/// # Errors
+/// [`NotAKey`]; its text never repeats what was presented.
+pub fn parse_as(kind: SecretKind, text: &str) -> Result<PresentedKey<'_>, NotAKey> {
+    let inner = text.strip_prefix(kind.prefix()).ok_or(NotAKey::Form)?;
     if text.len() != KEY_LENGTH || !text.is_ascii() {
         return Err(NotAKey::Form);
     }
@@ -56,21 +103,36 @@ pub fn parse(text: &str) -> Result<PresentedKey<'_>, NotAKey> {
     }
     let id = KeyId::parse(&format!("{}{digits}", KeyId::PREFIX)).ok_or(NotAKey::Form)?;
     let (body, given) = text.split_at_checked(KEY_LENGTH - CHECKSUM_DIGITS).ok_or(NotAKey::Form)?;
-    if checksum(body) == given { Ok(PresentedKey { id, text }) } else { Err(NotAKey::Checksum) }
+    if checksum(body) == given { Ok(PresentedKey { kind, id, text }) } else { Err(NotAKey::Checksum) }
 }
 
-/// Whether a key, whole and with its checksum, stands somewhere in a text.
+/// Reads what a request of a provider may present: a key or an access token.
+///
+/// # Errors
+/// [`NotAKey`]; its text never repeats what was presented.
+pub fn parse_bearer(text: &str) -> Result<PresentedKey<'_>, NotAKey> {
+    let kind = if text.starts_with(SecretKind::Token.prefix()) { SecretKind::Token } else { SecretKind::Key };
+    parse_as(kind, text)
+}
+
+/// Whether a key, token or client secret, whole and with its checksum, stands somewhere in a text.
 pub fn is_in(text: &str) -> bool {
-    occurrences(text).any(|at| text.get(at..at + KEY_LENGTH).is_some_and(|part| parse(part).is_ok()))
+    occurrences(text)
+        .any(|(at, kind)| text.get(at..at + KEY_LENGTH).is_some_and(|part| parse_as(kind, part).is_ok()))
 }
 
-/// A text fit to be kept: whatever begins like a key ends with its prefix.
+/// Whether something begins like a key, token or client secret somewhere in a text.
+pub fn begins_in(text: &str) -> bool {
+    occurrences(text).next().is_some()
+}
+
+/// A text fit to be kept: whatever begins like a key, token or client secret ends with its prefix.
 pub fn masked(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once(KEY_PREFIX) {
+    while let Some((at, _)) = occurrences(rest).next() {
+        let Some((before, after)) = rest.split_at_checked(at + PREFIX_LENGTH) else { break };
         kept.push_str(before);
-        kept.push_str(KEY_PREFIX);
         rest =
             after.trim_start_matches(|character: char| character.is_ascii_alphanumeric() || character == '_');
         if rest.len() < after.len() {
@@ -80,8 +142,12 @@ pub fn masked(text: &str) -> String {
     kept + rest
 }
 
-fn occurrences(text: &str) -> impl Iterator<Item = usize> + '_ {
-    text.match_indices(KEY_PREFIX).map(|(at, _)| at)
+/// Where a prefix stands. What all have in common is looked for, so that it is one walk.
+fn occurrences(text: &str) -> impl Iterator<Item = (usize, SecretKind)> + '_ {
+    text.match_indices("kw").filter_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        SecretKind::ALL.into_iter().find(|kind| rest.starts_with(kind.prefix())).map(|kind| (at, kind))
+    })
 }
 
 /// The last four characters, by which people recognise a key.
@@ -94,6 +160,54 @@ fn checksum(body: &str) -> String {
     base62::encode(&crc32fast::hash(body.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS)
 }
 
+/// How whoever holds a key proves that it is theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// The key itself goes with each request.
+    Static,
+    /// An OAuth client signs an assertion with a private key of its own (RFC 7523).
+    Assertion,
+    /// An OAuth client presents a secret at the token endpoint (RFC 6749 2.3.1).
+    Secret,
+}
+
+impl Proof {
+    /// Every proof, in the order in which they are offered.
+    pub const ALL: [Self; 3] = [Self::Static, Self::Assertion, Self::Secret];
+
+    /// The word in forms, addresses and database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Assertion => "assertion",
+            Self::Secret => "secret",
+        }
+    }
+
+    /// The words that people read.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Static => "Static key",
+            Self::Assertion => "Signed assertion",
+            Self::Secret => "Client secret",
+        }
+    }
+
+    /// Reads the word of [`Proof::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|proof| proof.as_str() == text)
+    }
+
+    /// Whether requests present a short-lived token instead of the key.
+    pub const fn is_oauth(self) -> bool {
+        match self {
+            Self::Static => false,
+            Self::Assertion | Self::Secret => true,
+        }
+    }
+}
+
 /// A provisioning key: everything but its secret, which nobody keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
@@ -103,8 +217,10 @@ pub struct Key {
     pub federation_id: FederationId,
     /// The name that people read, unique among the accepted keys of its federation.
     pub name: String,
-    /// The last four characters of the key.
+    /// The last four characters of the key or client secret; of the id when there is neither.
     pub last_four: String,
+    /// How whoever holds it proves that.
+    pub proof: Proof,
     /// What it may do.
     pub scope: Scope,
     /// Why it has the full directory, when it has.
@@ -250,6 +366,27 @@ mod tests {
         let cut = &key.expose()[..KEY_LENGTH - 1];
         assert!(!is_in(cut) && !is_in("kwd_é") && !is_in(""));
         assert_eq!(masked("nothing"), "nothing");
+    }
+
+    #[test]
+    fn tokens_and_client_secrets_are_masked_like_keys_and_never_taken_for_one() {
+        let id = KeyId::new(1_700_000_000_000, [3; 10]);
+        let texts = SecretKind::ALL.map(|kind| compose_as(kind, &id, &[9; 32]));
+        for (kind, text) in SecretKind::ALL.into_iter().zip(&texts) {
+            let text = text.expose();
+            assert!(is_in(&format!("kwkw_{text}.")) && begins_in(&text[..4]));
+            assert_eq!(masked(&format!("a {text} b")), format!("a {}… b", kind.prefix()));
+            for other in SecretKind::ALL {
+                assert_eq!(parse_as(other, text).is_ok(), other == kind, "{other:?}");
+                // The checksum covers the prefix: exchanging it makes nothing of another kind.
+                let changed = format!("{}{}", other.prefix(), &text[4..]);
+                assert_eq!(parse_as(other, &changed).is_ok(), other == kind, "{other:?}");
+            }
+        }
+        let bearer = texts.each_ref().map(|text| parse_bearer(text.expose()).ok().map(|read| read.kind));
+        assert_eq!(bearer, [Some(SecretKind::Key), Some(SecretKind::Token), None]);
+        let all = texts.each_ref().map(Secret::expose).join(" ");
+        assert_eq!(masked(&all), "kwd_… kwt_… kwc_…");
     }
 
     #[test]

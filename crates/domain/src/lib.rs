@@ -9,11 +9,14 @@
 
 mod base62;
 pub mod ids;
+pub mod json;
 
 pub mod federations;
 pub mod keys;
+pub mod oauth;
 pub mod scopes;
 pub mod secret;
+pub mod upstreams;
 
 pub mod admins;
 pub mod audit;
@@ -33,10 +36,10 @@ pub const DAY_MS: Millis = 24 * HOUR_MS;
 
 /// Bytes in lower-case hexadecimal, two digits each.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
         text
     })
 }

@@ -76,6 +76,10 @@ pub fn clean_user_agent(text: &str) -> String {
 /// Makes what a client sent fit for a record: at most `limit` characters, no control characters, no
 /// key.
 pub fn clean(text: &str, limit: usize) -> String {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte);
+    if text.len() <= limit && text.bytes().all(is_plain) && !keys::begins_in(text) {
+        return text.to_owned();
+    }
     let text: String = keys::masked(text).chars().filter(|character| !character.is_control()).collect();
     match text.char_indices().nth(limit) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),

@@ -18,6 +18,7 @@ use domain::{
     federations::Federation,
     scopes::Scope,
 };
+use store::cache::Proof;
 
 use crate::Keyward;
 
@@ -109,22 +110,28 @@ impl Actor for Admin {
 #[derive(Debug, Clone)]
 pub struct ScimClient {
     /// The federation of the key.
-    pub federation: Federation,
+    pub federation: Arc<Federation>,
     /// The key.
     pub key_id: KeyId,
     /// The key's name.
-    pub key_name: String,
+    pub key_name: Arc<str>,
     /// The key's version when it was accepted.
     pub key_version: i64,
-    /// When the key ends.
+    /// When the key ends, or the token that was presented for it.
     pub ends_ms: Millis,
+    /// The keyed hash of the token, when one was presented.
+    pub token_hash: Option<String>,
     /// What the key may do.
-    pub scope: Scope,
+    pub scope: Arc<Scope>,
+    /// What its federation's users and groups look like.
+    pub schemas: Arc<scim::Schemas>,
+    /// That key and federation were as they stand here; `None` when nobody vouches for it.
+    pub proof: Option<Proof>,
 }
 
 impl Actor for ScimClient {
     fn as_ref(&self) -> ActorRef {
-        ActorRef { kind: ActorKind::Key, id: self.key_id.to_string(), name: self.key_name.clone() }
+        ActorRef { kind: ActorKind::Key, id: self.key_id.to_string(), name: self.key_name.to_string() }
     }
 }
 

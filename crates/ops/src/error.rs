@@ -58,6 +58,24 @@ pub enum Error {
         /// Seconds.
         retry_after_s: u32,
     },
+    /// Too much at once; seconds after which to come back.
+    #[error("{message}")]
+    Throttled {
+        /// What there was too much of.
+        message: String,
+        /// Seconds.
+        retry_after_s: u32,
+    },
+    /// The upstream of a federation did not do it, or nobody knows whether it did.
+    #[error("{message}")]
+    Upstream {
+        /// 429 when it asked for patience, else 503.
+        status: u16,
+        /// What is the matter, without a word of the upstream's own.
+        message: String,
+        /// Seconds.
+        retry_after_s: u32,
+    },
     /// A SCIM request that the protocol refuses.
     #[error("{0}")]
     Scim(#[from] scim::ScimError),
@@ -89,6 +107,7 @@ impl Error {
             Self::Conflict(_) => Kind::Conflict,
             Self::Stale(_) => Kind::Stale,
             Self::Held { .. } => Kind::Held,
+            Self::Upstream { status: 429, .. } | Self::Throttled { .. } => Kind::Throttled,
             Self::Scim(error) => match error.status {
                 404 => Kind::NotFound,
                 409 => Kind::Conflict,
@@ -96,7 +115,7 @@ impl Error {
                 403 => Kind::Forbidden,
                 _ => Kind::Invalid,
             },
-            Self::Unavailable(_) => Kind::Unavailable,
+            Self::Upstream { .. } | Self::Unavailable(_) => Kind::Unavailable,
             Self::Internal(_) => Kind::Internal,
         }
     }

@@ -219,6 +219,7 @@ pub async fn edit(cx: &Cx<Admin>, slug: &Slug, edit: EditFederation) -> Result<F
     };
     let before = allowed(cx, slug, Right::RunFederation, Action::FederationEdited).await?;
     let checked = check(&edit.name, &edit.vendor, &edit.owners, &edit.notes, policy)?;
+    let scim = edit.scim.unwrap_or(before.scim).check()?;
     if before.version != edit.version {
         return Err(Error::Stale("this federation"));
     }
@@ -228,7 +229,7 @@ pub async fn edit(cx: &Cx<Admin>, slug: &Slug, edit: EditFederation) -> Result<F
         owners: checked.owners,
         notes: checked.notes,
         policy: checked.policy,
-        scim: edit.scim.unwrap_or(before.scim),
+        scim,
         ..before.clone()
     };
     let mut changes = serde_json::Map::new();

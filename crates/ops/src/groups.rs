@@ -1,6 +1,11 @@
 //! Groups of the embedded directory, as a provisioning key handles them (RFC 7644 3.3–3.6).
 //!
-//! Members stand in a table of their own; the stored resource has none.
+//! Members stand in a table of their own; the stored resource has none. What a request wants of the
+//! members is kept apart from the rest (`wanted`) and written as what joins and what leaves
+//! (`write`), so that its cost does not grow with the group.
+
+mod wanted;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -10,24 +15,25 @@ use domain::{
     scopes::{ResourceKind, Verb},
     usage::Decision,
 };
-use scim::{Filter, Member, Op, Resource, ResourceType, ScimError};
+use scim::{Member, Op, Resource, ResourceType, ScimError};
 use serde_json::json;
 use store::{
     Change, Conn,
-    groups::{GroupRow, GroupSelection, MemberRow},
+    groups::{GroupRow, MemberRow, Naming},
 };
 
+use self::wanted::Wanted;
 use crate::{
     Cx, Error, ScimClient,
+    directory::{IfMatch, again, check_length, check_version, only, stored_resource, uniqueness},
     scim_client::Asked,
-    users::{
-        IfMatch, Page, again, changed_attributes, check_length, check_version, equalities, narrow, only,
-        stored_resource, uniqueness, unsupported, window,
-    },
 };
 
-/// The most members that one request may add or remove.
-const MEMBERS_PER_REQUEST: usize = 10_000;
+/// The most members that one request may add and remove. A body of 1 MiB names about as many.
+pub const MEMBERS_PER_REQUEST: usize = 20_000;
+
+/// The most members that the answer to a change shows unless they were asked for.
+pub const MEMBERS_SHOWN: usize = 1_000;
 
 /// A group, and who is in it.
 #[derive(Debug, Clone)]
@@ -46,17 +52,61 @@ pub struct Group {
     pub modified_ms: Millis,
 }
 
+/// What the answer to a change shows of the members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing was asked for: all of them, and no body at all above [`MEMBERS_SHOWN`].
+    ByDefault,
+    /// They were asked for.
+    Members,
+    /// They were asked not to be there.
+    NoMembers,
+}
+
+/// What is answered to a change.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    /// The group.
+    Group(Box<Group>),
+    /// Only its version: it has more than [`MEMBERS_SHOWN`] members (RFC 7644 3.5.2 allows 204).
+    TooLargeToShow {
+        /// The group.
+        id: ResourceId,
+        /// Its version.
+        version: i64,
+    },
+}
+
+impl Changed {
+    /// The group, when it is shown.
+    pub fn group(self) -> Option<Group> {
+        match self {
+            Self::Group(group) => Some(*group),
+            Self::TooLargeToShow { .. } => None,
+        }
+    }
+}
+
 /// Creates a group.
 ///
 /// # Errors
-/// 409 uniqueness when the `displayName` is taken; 400 when a member is not of this federation;
-/// Forbidden by the scope.
-pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, mut resource: Resource) -> Result<Group, Error> {
+/// 409 uniqueness when the `displayName` is taken and names are unique; 400 when a member is not of
+/// this federation; Forbidden by the scope.
+pub async fn create(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    mut resource: Resource,
+    shown: Shown,
+) -> Result<Group, Error> {
     let made = async {
         cx.admit(Verb::Create, ResourceKind::Groups)?;
         let now_ms = cx.now_ms();
-        let wanted = resource.take_members();
-        let group = Group {
+        let mut joining: Vec<String> =
+            resource.take_members().into_iter().map(|member| member.value).collect();
+        joining.sort();
+        joining.dedup();
+        write::check_count(joining.len())?;
+        let mut group = Group {
             id: ResourceId::new(now_ms, cx.keyward.id_chance()),
             resource,
             members: Vec::new(),
@@ -66,20 +116,29 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, mut resource: Resource) 
         };
         let row = row_of(&group)?;
         let usage = cx.usage(asked, Some(group.id.as_str()), 201, Decision::Allowed, None);
+        let told = json!({
+            "id": group.id, "externalId": row.external_id,
+            "members_added": joining.len(), "added": write::told(&joining),
+        });
+        let event = cx.directory_event(Action::GroupCreated, &row.display_name, &told);
         let own = cx.clone();
         cx.keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
                 let federation_id = own.federation_id();
                 let made_by = own.actor.key_id.as_str();
-                store::groups::insert(conn, federation_id, &row, made_by).await.map_err(uniqueness)?;
-                let (added, _) = write_members(&own, conn, &group.id, &[], &wanted).await?;
-                let members = members_of(&own, conn, &group.id).await?;
-                let told = json!({ "id": group.id, "externalId": row.external_id, "members_added": added });
-                let event = own.directory_event(Action::GroupCreated, &row.display_name, &told);
-                Ok(Change::new(Group { members, ..group.clone() }, event).with_usage(usage.clone()))
+                let inserted = store::groups::insert(conn, federation_id, &row, made_by, naming(&own)).await;
+                inserted.map_err(uniqueness)?;
+                // Nobody is above a group that has just come: no circle can be closed.
+                let kinds = write::kinds(&own, conn, &joining).await?;
+                store::members::add(conn, federation_id, &row.id, &kinds).await?;
+                Ok(Change::new((), event.clone()).with_usage(usage.clone()))
             })
-            .await
+            .await?;
+        if shown != Shown::NoMembers {
+            group.members = members_of(cx, &mut cx.read().await?.conn(), &group.id).await?;
+        }
+        Ok(group)
     };
     cx.changed(asked, Action::GroupCreated, made.await).await
 }
@@ -91,35 +150,7 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, mut resource: Resource) 
 pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<Group, Error> {
     let found = async {
         cx.admit(Verb::Read, ResourceKind::Groups)?;
-        let mut reader = cx.read().await?;
-        let row = find(cx, &mut reader.conn(), id).await?;
-        only(with_members(cx, &mut reader.conn(), vec![row], true).await?)
-    };
-    cx.answered(asked, Action::GroupRead, found.await).await
-}
-
-/// A page of the groups that match a filter: an `eq` of `displayName`, `externalId` or `id`, or
-/// several joined by `and`. `wants_members` saves reading members that no answer shows.
-///
-/// # Errors
-/// 400 invalidFilter for another filter; Forbidden by the scope.
-pub async fn list(
-    cx: &Cx<ScimClient>,
-    asked: &Asked,
-    filter: Option<&Filter>,
-    start_index: u64,
-    count: u64,
-    wants_members: bool,
-) -> Result<Page<Group>, Error> {
-    let found = async {
-        cx.admit(Verb::Read, ResourceKind::Groups)?;
-        let Some(selection) = select(filter)? else { return Ok(Page { total: 0, resources: Vec::new() }) };
-        let (limit, offset) = window(start_index, count);
-        let mut reader = cx.read().await?;
-        let (total, rows) =
-            store::groups::list(&mut reader.conn(), cx.federation_id(), &selection, limit, offset).await?;
-        let resources = with_members(cx, &mut reader.conn(), rows, wants_members).await?;
-        Ok(Page { total: u64::try_from(total).unwrap_or(0), resources })
+        load(cx, &mut cx.read().await?.conn(), id).await
     };
     cx.answered(asked, Action::GroupRead, found.await).await
 }
@@ -134,9 +165,10 @@ pub async fn replace(
     id: &str,
     if_match: IfMatch,
     resource: Resource,
-) -> Result<Group, Error> {
-    let change = move |_: &Resource| Ok(resource.clone());
-    let made = update(cx, asked, id, if_match, change).await;
+    shown: Shown,
+) -> Result<Changed, Error> {
+    let wanted = Wanted::replace(cx, resource);
+    let made = write::update(cx, asked, id, if_match, wanted, shown).await;
     cx.changed(asked, Action::GroupUpdated, made).await
 }
 
@@ -150,11 +182,13 @@ pub async fn patch(
     id: &str,
     if_match: IfMatch,
     operations: Vec<Op>,
-) -> Result<Group, Error> {
-    let change = move |before: &Resource| {
-        scim::patch::apply(ResourceType::Group, before, &operations).map(|patched| patched.resource)
+    shown: Shown,
+) -> Result<Changed, Error> {
+    let made = async {
+        let wanted = Wanted::patch(cx, operations)?;
+        write::update(cx, asked, id, if_match, wanted, shown).await
     };
-    let made = update(cx, asked, id, if_match, change).await;
+    let made = made.await;
     cx.changed(asked, Action::GroupUpdated, made).await
 }
 
@@ -182,97 +216,9 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
     cx.changed(asked, Action::GroupDeleted, made.await).await
 }
 
-async fn update<F>(
-    cx: &Cx<ScimClient>,
-    asked: &Asked,
-    id: &str,
-    if_match: IfMatch,
-    change: F,
-) -> Result<Group, Error>
-where
-    F: Fn(&Resource) -> Result<Resource, ScimError> + Send + 'static,
-{
-    cx.admit(Verb::Update, ResourceKind::Groups)?;
-    let usage = cx.usage(asked, None, 200, Decision::Allowed, None);
-    let (own, id) = (cx.clone(), id.to_owned());
-    cx.keyward
-        .commit(async move |conn: &mut Conn<'_>| {
-            own.still_accepted(conn).await?;
-            let row = find(&own, conn, &id).await?;
-            check_version(if_match.as_deref(), row.version)?;
-            let before = only(with_members(&own, conn, vec![row], true).await?)?;
-            let mut whole = before.resource.clone();
-            whole.set_members(before.members.clone());
-            let mut resource = change(&whole)?;
-            let wanted = resource.take_members();
-            let (added, removed) = write_members(&own, conn, &before.id, &before.members, &wanted).await?;
-            let changed = changed_attributes(&before.resource, &resource);
-            if changed.is_empty() && added == 0 && removed == 0 {
-                return Ok(Change::nothing(before).with_usage(usage.clone()));
-            }
-            let mut after = Group { resource, modified_ms: own.now_ms(), ..before };
-            let row = row_of(&after)?;
-            after.version = store::groups::update(conn, own.federation_id(), &row)
-                .await
-                .map_err(again)
-                .map_err(uniqueness)?;
-            after.members = members_of(&own, conn, &after.id).await?;
-            let told = json!({
-                "id": row.id, "attributes": changed, "members_added": added, "members_removed": removed,
-            });
-            let event = own.directory_event(Action::GroupUpdated, &row.display_name, &told);
-            Ok(Change::new(after, event).with_usage(usage.clone()))
-        })
-        .await
-}
-
-/// Brings the members from one list to another; how many were added and removed.
-async fn write_members(
-    cx: &Cx<ScimClient>,
-    conn: &mut Conn<'_>,
-    group_id: &ResourceId,
-    before: &[Member],
-    wanted: &[Member],
-) -> Result<(usize, usize), Error> {
-    let ids = |members: &[Member]| -> std::collections::BTreeSet<String> {
-        members.iter().map(|member| member.value.clone()).collect()
-    };
-    let (old, new) = (ids(before), ids(wanted));
-    let added: Vec<&String> = new.difference(&old).collect();
-    let removed: Vec<&String> = old.difference(&new).collect();
-    if added.len() + removed.len() > MEMBERS_PER_REQUEST {
-        return Err(ScimError::too_many(format!(
-            "at most {MEMBERS_PER_REQUEST} members may change in one request"
-        ))
-        .into());
-    }
-    for id in &added {
-        let kind = member_kind(cx, conn, group_id, id).await?;
-        store::groups::add_member(conn, cx.federation_id(), group_id, id, kind).await?;
-    }
-    for id in &removed {
-        store::groups::remove_member(conn, cx.federation_id(), group_id, id).await?;
-    }
-    Ok((added.len(), removed.len()))
-}
-
-/// What a new member is: only users and other groups of the same federation may join.
-async fn member_kind(
-    cx: &Cx<ScimClient>,
-    conn: &mut Conn<'_>,
-    group_id: &ResourceId,
-    id: &str,
-) -> Result<&'static str, Error> {
-    if let Some(id) = ResourceId::parse(id).filter(|id| id != group_id) {
-        if store::users::by_id(conn, cx.federation_id(), &id).await?.is_some() {
-            return Ok("User");
-        }
-        if store::groups::by_id(conn, cx.federation_id(), &id).await?.is_some() {
-            return Ok("Group");
-        }
-    }
-    Err(ScimError::invalid_value(format!("members: {id:?} is not the id of a user or another group here"))
-        .into())
+/// Whether two groups of the federation may have one name.
+fn naming(cx: &Cx<ScimClient>) -> Naming {
+    if cx.actor.federation.scim.unique_group_names { Naming::Unique } else { Naming::Shared }
 }
 
 async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<GroupRow, Error> {
@@ -280,12 +226,17 @@ async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<Grou
     store::groups::by_id(conn, cx.federation_id(), &id).await?.ok_or(Error::NotFound("group"))
 }
 
+pub(crate) async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<Group, Error> {
+    let row = find(cx, conn, id).await?;
+    only(with_members(cx, conn, vec![row], true).await?)
+}
+
 async fn members_of(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &ResourceId) -> Result<Vec<Member>, Error> {
     let rows = store::groups::members(conn, cx.federation_id(), &[id]).await?;
     Ok(rows.into_iter().map(member).collect())
 }
 
-fn member(row: MemberRow) -> Member {
+pub(crate) fn member(row: MemberRow) -> Member {
     Member { kind: ResourceType::from_name(&row.member_kind), value: row.member_id, display: row.display }
 }
 
@@ -333,25 +284,4 @@ fn row_of(group: &Group) -> Result<GroupRow, Error> {
         created_ms: group.created_ms,
         modified_ms: group.modified_ms,
     })
-}
-
-/// The selection of a filter; `None` when nothing can match it.
-fn select(filter: Option<&Filter>) -> Result<Option<GroupSelection>, Error> {
-    let mut selection = GroupSelection::default();
-    for (path, value) in equalities(filter, ResourceType::Group)? {
-        let text = value.as_str().map(str::to_owned);
-        let fits = if path.is("displayName") {
-            narrow(&mut selection.display_name_lower, text.as_deref().map(scim::fold_case))
-        } else if path.is("externalId") {
-            narrow(&mut selection.external_id, text)
-        } else if path.is("id") {
-            narrow(&mut selection.id, text)
-        } else {
-            return Err(unsupported("displayName, externalId and id"));
-        };
-        if !fits {
-            return Ok(None);
-        }
-    }
-    Ok(Some(selection))
 }

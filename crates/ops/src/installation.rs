@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use domain::{
-    RequestId,
+    KeyId, RequestId, Secret,
     audit::{Action, AuditEvent},
     ids::IdChance,
+    keys::SecretKind,
 };
 use serde_json::json;
 use store::{Change, Conn, Store, Target};
 
 use crate::{
     Actor, Clock, Cx, Entropy, Error, RequestInfo, System,
+    extensions::KnownSchemas,
     unit::detail,
     vault::{MasterKey, Vault},
 };
@@ -32,6 +34,8 @@ pub struct Keyward {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: Settings,
+    pub(crate) schemas: KnownSchemas,
+    pub(crate) gateway: crate::gateway::Runtime,
 }
 
 /// Why an installation does not open.
@@ -50,6 +54,9 @@ pub enum OpenError {
     /// The master key was refused.
     #[error("{0}")]
     MasterKey(String),
+    /// Another process has the database file.
+    #[error("the database is in use by another process of Keyward; nothing was changed")]
+    InUse,
     /// The database did not open.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -72,7 +79,15 @@ impl Keyward {
     ) -> Result<Arc<Self>, OpenError> {
         let vault = Vault::new(master_key).map_err(OpenError::MasterKey)?;
         let store = Store::open(target).await?;
-        let keyward = Arc::new(Self { store, vault, clock, entropy, settings });
+        let keyward = Arc::new(Self {
+            store,
+            vault,
+            clock,
+            entropy,
+            settings,
+            schemas: KnownSchemas::default(),
+            gateway: crate::gateway::Runtime::default(),
+        });
         if let Err(error) = keyward.bind().await {
             keyward.store.close().await;
             return Err(error);
@@ -83,9 +98,14 @@ impl Keyward {
     async fn bind(self: &Arc<Self>) -> Result<(), OpenError> {
         let found = self.vault.master_key_id().to_owned();
         let bound = store::installation::master_key_id(&mut self.store.read().await?.conn()).await?;
+        if let Some(expected) = bound.as_ref().filter(|bound| **bound != found) {
+            return Err(OpenError::WrongMasterKey { expected: expected.clone(), found });
+        }
+        if !self.store.claim().await? {
+            return Err(OpenError::InUse);
+        }
         match bound {
-            Some(expected) if expected == found => Ok(()),
-            Some(expected) => Err(OpenError::WrongMasterKey { expected, found }),
+            Some(_) => Ok(()),
             None => {
                 let cx = self.system_cx("installation");
                 let event = AuditEvent {
@@ -125,6 +145,13 @@ impl Keyward {
         let mut chance = IdChance::default();
         self.entropy.fill(&mut chance);
         chance
+    }
+
+    /// A new secret text that belongs to a key.
+    pub(crate) fn new_secret(&self, kind: SecretKind, id: &KeyId) -> Secret {
+        let mut chance = zeroize::Zeroizing::new([0; 32]);
+        self.entropy.fill(chance.as_mut());
+        domain::keys::compose_as(kind, id, &chance)
     }
 
     /// The clock.

@@ -1,4 +1,4 @@
-//! Issuing, rotating and revoking provisioning keys.
+//! Issuing, rotating and revoking provisioning keys, static ones and OAuth clients.
 //!
 //! The secret exists in the answer of [`issue`] and [`rotate`] and nowhere else: the database has
 //! its keyed hash. A repeated request with the same idempotency token gets the same key without
@@ -9,13 +9,13 @@ mod views;
 use domain::{
     DAY_MS, Invalid, KeyId, Millis, Secret,
     admins::{Admin, Right},
-    audit::{Action, AuditEvent},
+    audit::{Action, AuditEvent, GENESIS},
     federations::{Federation, OVERLAP_HOURS, Slug, check_name, check_text},
-    keys::{self, Key, KeyState, Life},
+    keys::{self, Key, KeyState, Life, Proof, SecretKind},
     scopes::Scope,
 };
 use serde_json::json;
-use store::{Change, Conn, idempotency::Used, keys::StoredKey};
+use store::{Change, Conn, idempotency::Used, keys::StoredKey, oauth::StoredClient};
 
 pub use views::{KeyFilter, KeyView, list, open};
 pub(crate) use views::{attention, of_federations};
@@ -23,6 +23,7 @@ pub(crate) use views::{attention, of_federations};
 use crate::{
     Cx, Error,
     federations::{about, allowed},
+    oauth::{NewClient, Registered},
     unit::detail,
 };
 
@@ -62,18 +63,36 @@ pub struct Issued {
     pub federation: Federation,
     /// The SCIM base URL to paste beside it.
     pub base_url: String,
-    /// The secret; `None` when this request was answered before and the secret was shown then.
+    /// The secret; `None` when this request was answered before and the secret was shown then, and
+    /// for a client that signs, which has none.
     pub secret: Option<Secret>,
 }
 
-/// Issues a key.
+/// Issues a static key.
 ///
 /// # Errors
 /// Invalid with every fault; Conflict when a live key has the name or the token was used for
 /// another request; Forbidden; NotFound.
 pub async fn issue(cx: &Cx<Admin>, new: NewKey) -> Result<Issued, Error> {
+    issue_as(cx, new, None).await
+}
+
+/// Issues a key whose holder is an OAuth client. Its id is the `client_id`.
+///
+/// # Errors
+/// As [`issue`]; Invalid also for public keys or an address that cannot be used, and for a secret
+/// where the federation does not allow one.
+pub async fn issue_client(cx: &Cx<Admin>, new: NewKey, client: NewClient) -> Result<Issued, Error> {
+    issue_as(cx, new, Some(client)).await
+}
+
+async fn issue_as(cx: &Cx<Admin>, new: NewKey, client: Option<NewClient>) -> Result<Issued, Error> {
     let federation = allowed(cx, &new.federation, Right::ManageKeys, Action::KeyIssued).await?;
     let mut faults = Vec::new();
+    let registered = match client {
+        None => Ok(Registered::Static),
+        Some(client) => client.check(&federation).map_err(|fault| faults.push(fault)),
+    };
     let name = check_name("name", &new.name).map_err(|fault| faults.push(fault));
     let scope = new.scope.check().map_err(|fault| faults.push(fault));
     if let Err(fault) = check_lifetime(new.lifetime_days, &federation) {
@@ -90,12 +109,30 @@ pub async fn issue(cx: &Cx<Admin>, new: NewKey) -> Result<Issued, Error> {
             "a key for the full directory needs a reason of at least 10 characters",
         ));
     }
-    let (Ok(name), Ok(scope), Ok(justification), true) = (name, scope, justification, faults.is_empty())
+    let (Ok(name), Ok(scope), Ok(justification), Ok(registered), true) =
+        (name, scope, justification, registered, faults.is_empty())
     else {
         return Err(Error::Invalid(faults));
     };
-    let fingerprint = format!("issue {} {name} {} {}", federation.id, new.lifetime_days, json!(scope));
-    let draft = Draft::compose(cx, federation, name, scope, new.lifetime_days, justification, None);
+    let fingerprint = format!(
+        "issue {} {name} {} {} {}",
+        federation.id,
+        new.lifetime_days,
+        json!(scope),
+        registered.fingerprint()
+    );
+    let draft = Draft::compose(
+        cx,
+        federation,
+        Wanted {
+            name,
+            scope,
+            lifetime_days: new.lifetime_days,
+            justification,
+            predecessor_id: None,
+            registered,
+        },
+    );
     let event = AuditEvent {
         key_id: Some(draft.key.id.clone()),
         target: Some(draft.key.name.clone()),
@@ -106,10 +143,12 @@ pub async fn issue(cx: &Cx<Admin>, new: NewKey) -> Result<Issued, Error> {
 }
 
 /// Issues a successor; both keys are accepted until the overlap ends. An expired key can be
-/// rotated: its successor takes over at once.
+/// rotated: its successor takes over at once. The successor of an OAuth client is a client with an
+/// id of its own: with the same public keys, or with a secret of its own.
 ///
 /// # Errors
-/// Invalid; Conflict when it has a successor, or was revoked or retired; Forbidden; NotFound.
+/// Invalid; Conflict when it has a successor, was revoked or retired, or has a secret that the
+/// federation no longer allows; Forbidden; NotFound.
 pub async fn rotate(cx: &Cx<Admin>, key_id: &KeyId, rotate: Rotate) -> Result<Issued, Error> {
     let (key, federation) = managed(cx, key_id, Action::KeyRotated).await?;
     let token = check_token(&rotate.idempotency_token)?;
@@ -147,17 +186,15 @@ pub async fn rotate(cx: &Cx<Admin>, key_id: &KeyId, rotate: Rotate) -> Result<Is
         }
     }
     let retires_ms = now_ms + overlap_hours * domain::HOUR_MS;
-    let name = successor_name(&key.name);
-    let justification = key.justification.clone().unwrap_or_default();
-    let draft = Draft::compose(
-        cx,
-        federation,
-        name,
-        key.scope.clone(),
+    let wanted = Wanted {
+        name: successor_name(&key.name),
+        scope: key.scope.clone(),
         lifetime_days,
-        justification,
-        Some(key.id.clone()),
-    );
+        justification: key.justification.clone().unwrap_or_default(),
+        predecessor_id: Some(key.id.clone()),
+        registered: crate::oauth::registered(cx, &key, &federation).await?,
+    };
+    let draft = Draft::compose(cx, federation, wanted);
     let ends_ms = Life { retires_ms: Some(retires_ms), ..key.life }.ends_ms();
     let event = AuditEvent {
         key_id: Some(key.id.clone()),
@@ -207,34 +244,47 @@ pub async fn revoke(cx: &Cx<Admin>, key_id: &KeyId, reason: &str) -> Result<Key,
         .await
 }
 
+/// What a key is to be.
+struct Wanted {
+    name: String,
+    scope: Scope,
+    lifetime_days: i64,
+    justification: String,
+    predecessor_id: Option<KeyId>,
+    registered: Registered,
+}
+
 /// A key that is about to be.
 struct Draft {
     key: Key,
     federation: Federation,
+    /// That of no key when there is no secret.
     hash: String,
-    secret: Secret,
+    secret: Option<Secret>,
+    client: Option<StoredClient>,
 }
 
 impl Draft {
-    fn compose(
-        cx: &Cx<Admin>,
-        federation: Federation,
-        name: String,
-        scope: Scope,
-        lifetime_days: i64,
-        justification: String,
-        predecessor_id: Option<KeyId>,
-    ) -> Self {
+    fn compose(cx: &Cx<Admin>, federation: Federation, wanted: Wanted) -> Self {
+        let Wanted { name, scope, lifetime_days, justification, predecessor_id, registered } = wanted;
         let now_ms = cx.now_ms();
         let id = KeyId::new(now_ms, cx.keyward.id_chance());
-        let mut chance = zeroize::Zeroizing::new([0; 32]);
-        cx.keyward.entropy.fill(chance.as_mut());
-        let secret = keys::compose(&id, &chance);
+        let (proof, kind, client) = match registered {
+            Registered::Static => (Proof::Static, Some(SecretKind::Key), None),
+            Registered::Secret => (Proof::Secret, Some(SecretKind::ClientSecret), None),
+            Registered::Keys(client) => (Proof::Assertion, None, Some(client)),
+        };
+        let secret = kind.map(|kind| cx.keyward.new_secret(kind, &id));
+        let last_four = match &secret {
+            Some(secret) => keys::last_four(secret),
+            None => id.as_str().chars().skip(id.as_str().len() - 4).collect(),
+        };
         let key = Key {
             id,
             federation_id: federation.id.clone(),
             name,
-            last_four: keys::last_four(&secret),
+            last_four,
+            proof,
             justification: scope.is_full_directory().then_some(justification),
             scope,
             life: Life {
@@ -254,15 +304,19 @@ impl Draft {
             version: 1,
         };
         // The one look at the secret besides showing it: its keyed hash.
-        let hash = cx.keyward.vault.hash_key(secret.expose());
-        Self { key, federation, hash, secret }
+        let hash = secret.as_ref().map(|secret| cx.keyward.vault.hash_key(secret.expose()));
+        Self { key, federation, hash: hash.unwrap_or_else(|| GENESIS.to_owned()), secret, client }
     }
 
     fn detail(&self) -> String {
-        detail(&json!({
-            "last_four": self.key.last_four, "scope": self.key.scope,
+        let mut told = json!({
+            "last_four": self.key.last_four, "scope": self.key.scope, "proof": self.key.proof,
             "expires_ms": self.key.life.expires_ms, "justification": self.key.justification,
-        }))
+        });
+        if let Some(client) = &self.client {
+            told["client"] = crate::oauth::told(client);
+        }
+        detail(&told)
     }
 }
 
@@ -278,7 +332,7 @@ async fn commit(
     let token = check_token(&token)?;
     let actor = event.actor.id.clone();
     let now_ms = event.at_ms;
-    let Draft { key, federation, hash, secret } = draft;
+    let Draft { key, federation, hash, secret, client } = draft;
     let is_rotation = succeeds.is_some();
     let (key, is_new) = cx
         .keyward
@@ -296,6 +350,9 @@ async fn commit(
             let others = store::keys::of_federation(conn, &key.federation_id).await?;
             key.name = free_name(conn, &others, &key, now_ms, is_rotation).await?;
             store::keys::insert(conn, &StoredKey { key: key.clone(), hash: hash.clone() }).await?;
+            if let Some(client) = &client {
+                store::oauth::insert_client(conn, &key, client, now_ms).await?;
+            }
             if let Some(token) = token {
                 let used = Used { fingerprint: fingerprint.clone(), key_id: key.id.clone() };
                 store::idempotency::insert(conn, &actor, token, &used, now_ms).await?;
@@ -304,7 +361,7 @@ async fn commit(
         })
         .await?;
     let base_url = cx.keyward.base_url(&federation.slug);
-    Ok(Issued { key, federation, base_url, secret: is_new.then_some(secret) })
+    Ok(Issued { key, federation, base_url, secret: secret.filter(|_| is_new) })
 }
 
 /// Makes the name of a new key free where ended keys hold it; counts a successor's name on where
@@ -359,7 +416,11 @@ async fn replay(
 }
 
 /// A key that the viewer may manage, and its federation; else the refusal is recorded.
-async fn managed(cx: &Cx<Admin>, key_id: &KeyId, action: Action) -> Result<(Key, Federation), Error> {
+pub(crate) async fn managed(
+    cx: &Cx<Admin>,
+    key_id: &KeyId,
+    action: Action,
+) -> Result<(Key, Federation), Error> {
     let mut reader = cx.read().await?;
     let found = store::keys::with_federation(&mut reader.conn(), key_id).await?;
     drop(reader);

@@ -18,9 +18,15 @@ pub mod installation;
 
 pub mod admins;
 pub mod federations;
+pub mod extensions;
 pub mod keys;
+pub mod oauth;
 
+mod directory;
+pub mod gateway;
 pub mod groups;
+pub mod listing;
+pub mod ready;
 pub mod scim_client;
 pub mod users;
 

@@ -7,7 +7,7 @@ use domain::{
     admins::{Admin, Right},
     audit::ChainHead,
     federations::{Federation, FederationStatus},
-    keys::KeyState,
+    keys::{KeyState, Proof},
     usage::Decision,
 };
 
@@ -42,6 +42,8 @@ pub struct Overview {
     pub hours: Vec<HourCount>,
     /// The accepted keys that end next; at most 5.
     pub ending: Vec<KeyView>,
+    /// The federations whose accepted keys are static, and how many are; the most first.
+    pub static_keys: Vec<(Federation, i64)>,
     /// The end of the audit chain; `None` for who may not read the whole of it.
     pub audit: Option<ChainHead>,
 }
@@ -99,6 +101,17 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
     ending.sort_by_key(|view| view.key.life.ends_ms());
     ending.truncate(5);
 
+    let mut static_keys: Vec<(Federation, i64)> = open
+        .iter()
+        .map(|view| {
+            let is_static =
+                |key: &&&KeyView| key.key.proof == Proof::Static && key.federation.id == view.federation.id;
+            (view.federation.clone(), count(accepted.iter().filter(is_static).count()))
+        })
+        .filter(|(_, keys)| *keys > 0)
+        .collect();
+    static_keys.sort_by_key(|(_, keys)| std::cmp::Reverse(*keys));
+
     let first_hour = now_ms / HOUR_MS - HOURS + 1;
     let mut hours: Vec<HourCount> = (first_hour..first_hour + HOURS)
         .map(|hour| HourCount { start_ms: hour * HOUR_MS, allowed: 0, denied: 0, refused: 0 })
@@ -126,6 +139,7 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
         denied_24h: last_24h().map(|hour| hour.denied + hour.refused).sum(),
         needs: needs(&open, &keys, now_ms),
         ending,
+        static_keys,
         audit: if sees_all { Some(store::audit::head(&mut reader.conn()).await?) } else { None },
         hours,
     })

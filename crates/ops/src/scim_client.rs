@@ -7,22 +7,33 @@
 use std::sync::Arc;
 
 use domain::{
-    FederationId, KeyId,
+    FederationId, KeyId, RequestId,
     audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
     federations::{Federation, FederationStatus},
-    keys,
-    scopes::{ResourceKind, Verb},
+    keys::{self, Life, SecretKind},
+    scopes::{ResourceKind, Scope, Verb},
     usage::{Decision, UsageRecord, clean},
 };
-use store::{Change, Conn, keys::StoredKey};
+use store::{
+    Change, Conn,
+    cache::{Kind, Mark, Proof},
+    keys::StoredKey,
+};
 
-use crate::{Actor, Cx, Error, Keyward, RequestInfo, ScimClient};
+use crate::{
+    Actor, Cx, Error, Keyward, RequestInfo, ScimClient, Visitor, oauth,
+    ports::{Refusal, Refusals, Unlimited},
+    vault::parse_hash,
+};
 
 /// Seconds after which a provider may come back to a paused federation.
 const PAUSED_RETRY_S: u32 = 300;
 
-/// A hash that no key has: SHA-256 digits all zero.
-const NO_HASH: &str = domain::audit::GENESIS;
+/// What a known key weighs in memory, with its federation and scope.
+const KNOWN_KEY_BYTES: usize = 2_000;
+
+/// A digest that no key has.
+const NO_DIGEST: [u8; 32] = [0; 32];
 
 /// What a SCIM request asks for, as its usage record tells it.
 #[derive(Debug, Clone)]
@@ -35,6 +46,8 @@ pub struct Asked {
     pub resource_id: Option<String>,
     /// What was understood of it although no standard says so.
     pub tolerated: Vec<String>,
+    /// The id of its usage record when it is one operation of many in a request.
+    pub operation: Option<RequestId>,
 }
 
 fn not_accepted() -> Error {
@@ -48,10 +61,10 @@ fn paused() -> Error {
     }
 }
 
-/// Finds out whose key was presented at the base of a federation.
+/// Finds out whose key or access token was presented at the base of a federation.
 ///
 /// # Errors
-/// Unauthenticated for no key, and alike for unknown, expired and revoked ones; Forbidden from
+/// Unauthenticated for neither, and alike for unknown, expired and revoked ones; Forbidden from
 /// outside the key's networks; NotFound on another federation's base; Held while it is paused.
 pub async fn authenticate(
     keyward: &Arc<Keyward>,
@@ -60,23 +73,52 @@ pub async fn authenticate(
     bearer: Option<&str>,
     asked: &Asked,
 ) -> Result<Cx<ScimClient>, Error> {
+    authenticate_within(keyward, request, slug, bearer, asked, &Unlimited).await
+}
+
+/// As [`authenticate`], with a limit on how many refusals of one source are recorded one by one.
+/// Whoever presents an accepted key is let in, however many others the source was refused with.
+///
+/// # Errors
+/// As [`authenticate`]; Throttled beyond the limit.
+pub async fn authenticate_within(
+    keyward: &Arc<Keyward>,
+    request: &RequestInfo,
+    slug: &str,
+    bearer: Option<&str>,
+    asked: &Asked,
+    refusals: &dyn Refusals,
+) -> Result<Cx<ScimClient>, Error> {
     // Form and checksum before any look-up: what is not a key costs the database nothing.
-    let presented = bearer.and_then(|text| keys::parse(text).ok()).ok_or_else(not_accepted)?;
-    let mut reader = keyward.store.read().await?;
-    let stored = store::keys::with_federation(&mut reader.conn(), &presented.id).await?;
-    drop(reader);
-    let gate = Gate { keyward, request, asked, key_id: &presented.id };
-    // An unknown id costs the same as a known one.
-    let hash = stored.as_ref().map_or(NO_HASH, |(stored, _)| stored.hash.as_str());
-    let fits = keyward.vault.is_hash_of(presented.text, hash);
-    let Some((StoredKey { key, .. }, federation)) = stored.filter(|_| fits) else {
-        return gate.refuse(None, Decision::Refused, "unknown key", not_accepted()).await;
+    let Some(presented) = bearer.and_then(|text| keys::parse_bearer(text).ok()) else {
+        check_refusals(keyward, request, refusals, Action::KeyRefused).await?;
+        return Err(not_accepted());
     };
-    let of = Some((&federation, key.name.as_str()));
+    let known = known_key(keyward, &presented.id).await?;
+    let gate = Gate { keyward, request, asked, key_id: &presented.id, refusals };
+    // An unknown id costs the same as a known one.
+    let digest = known.as_ref().map_or(&NO_DIGEST, |(key, _)| &key.digest);
+    let mut fits = keyward.vault.is_digest_of(presented.text, digest);
+    let mut token = None;
+    if presented.kind == SecretKind::Token {
+        let of = known.as_ref().map(|(key, _)| &key.federation.id);
+        token = Box::pin(oauth::known_token(keyward, &presented, of)).await?;
+        fits = token.is_some();
+    }
+    let Some((key, proof)) = known.filter(|_| fits) else {
+        let reason = if presented.kind == SecretKind::Token { "unknown token" } else { "unknown key" };
+        return gate.refuse(None, Decision::Refused, reason, not_accepted()).await;
+    };
+    let federation = &key.federation;
+    let of = Some((&**federation, &*key.name));
     let state = key.life.state(keyward.clock.now_ms());
     if !state.is_accepted() {
         let reason = format!("key is {}", state.label().to_lowercase());
         return gate.refuse(of, Decision::Refused, &reason, not_accepted()).await;
+    }
+    let (holder, secrets) = (key.holder, federation.scim.oauth_secrets);
+    if let Some(reason) = token.as_ref().and_then(|token| token.refusal(holder, secrets, keyward.clock.now_ms())) {
+        return gate.refuse(of, Decision::Refused, reason, not_accepted()).await;
     }
     if federation.status == FederationStatus::Archived {
         return gate.refuse(of, Decision::Refused, "federation is archived", not_accepted()).await;
@@ -92,12 +134,18 @@ pub async fn authenticate(
     let cx = Cx {
         keyward: Arc::clone(keyward),
         actor: ScimClient {
-            federation,
-            key_id: key.id,
-            key_name: key.name,
+            federation: Arc::clone(federation),
+            key_id: presented.id,
+            key_name: Arc::clone(&key.name),
             key_version: key.version,
-            ends_ms: key.life.ends_ms(),
-            scope: key.scope,
+            ends_ms: token.as_ref().map_or(key.life.ends_ms(), |token| token.ends_ms(&key.life)),
+            scope: match &token {
+                Some(token) => token.narrow(&key.scope),
+                None => Arc::clone(&key.scope),
+            },
+            token_hash: token.map(|token| token.hash),
+            schemas: Arc::clone(&key.schemas),
+            proof,
         },
         request: request.clone(),
     };
@@ -108,12 +156,86 @@ pub async fn authenticate(
     Ok(cx)
 }
 
+/// What is known of a key: read once, and kept until the key or its federation changes. Its states
+/// in time are not kept, they are worked out at each use.
+struct KnownKey {
+    digest: [u8; 32],
+    holder: keys::Proof,
+    name: Arc<str>,
+    life: Life,
+    version: i64,
+    scope: Arc<Scope>,
+    federation: Arc<Federation>,
+    schemas: Arc<scim::Schemas>,
+}
+
+async fn known_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>, Option<Proof>)>, Error> {
+    let store = &keyward.store;
+    if let Some((known, proof)) = store.cached::<KnownKey>(Kind::Key, None, id.as_str()).await? {
+        return Ok(Some((known, Some(proof))));
+    }
+    // What is rare is boxed here and below, so that the future of what is not stays small: it is moved.
+    Box::pin(read_key(keyward, id)).await
+}
+
+async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>, Option<Proof>)>, Error> {
+    let store = &keyward.store;
+    let ticket = store.cache().ticket(Kind::Key, None, id.as_str());
+    let mut reader = store.read().await?;
+    let found = store::keys::with_federation(&mut reader.conn(), id).await?;
+    let Some((StoredKey { key, hash }, federation)) = found else { return Ok(None) };
+    let schemas = keyward.schemas_of(&mut reader.conn(), &federation).await?;
+    drop(reader);
+    let digest = parse_hash(&hash).ok_or_else(|| Error::Internal(format!("key {id}: its hash cannot be read")))?;
+    let known = Arc::new(KnownKey {
+        digest,
+        holder: key.proof,
+        name: key.name.into(),
+        life: key.life,
+        version: key.version,
+        scope: Arc::new(key.scope),
+        federation: Arc::new(federation),
+        schemas,
+    });
+    let marks = [Mark::Settings(&known.federation.id)];
+    let proof = ticket.and_then(|ticket| store.cache().keep(ticket, &marks, Arc::clone(&known), KNOWN_KEY_BYTES));
+    Ok(Some((known, proof)))
+}
+
 /// A request whose key does not open.
 struct Gate<'a> {
     keyward: &'a Arc<Keyward>,
     request: &'a RequestInfo,
     asked: &'a Asked,
     key_id: &'a KeyId,
+    refusals: &'a dyn Refusals,
+}
+
+/// Counts one more refusal of somebody unknown: a request without an accepted key, a failed sign-in.
+///
+/// # Errors
+/// Throttled when the source has had too many; that is recorded once a minute, with their number.
+pub async fn check_refusals(
+    keyward: &Arc<Keyward>,
+    request: &RequestInfo,
+    refusals: &dyn Refusals,
+    action: Action,
+) -> Result<(), Error> {
+    let (retry_after_s, summary) = match refusals.refused(request.source) {
+        Refusal::Recorded => return Ok(()),
+        Refusal::TooMany { retry_after_s, summary } => (retry_after_s, summary),
+    };
+    if let Some(count) = summary {
+        let cx = Cx { keyward: Arc::clone(keyward), actor: Visitor, request: request.clone() };
+        let reason = format!(
+            "too many refusals from this address: {count} not recorded one by one since the last record of this kind"
+        );
+        keyward.record_refusal(cx.event(action), &reason).await?;
+    }
+    Err(Error::Throttled {
+        message: "too much was refused from this address; try again later".to_owned(),
+        retry_after_s,
+    })
 }
 
 impl Gate<'_> {
@@ -124,6 +246,7 @@ impl Gate<'_> {
         reason: &str,
         error: Error,
     ) -> Result<T, Error> {
+        check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await?;
         let federation_id = of.map(|(federation, _)| federation.id.clone());
         let usage = usage_record(
             self.keyward,
@@ -153,15 +276,15 @@ impl Gate<'_> {
         };
         let record =
             async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
-        self.keyward.commit(record).await?;
+        Box::pin(self.keyward.commit(record)).await?;
         Err(error)
     }
 }
 
 /// A key that was presented and proves nothing.
-struct Presented {
-    key_id: KeyId,
-    name: String,
+pub(crate) struct Presented {
+    pub key_id: KeyId,
+    pub name: String,
 }
 
 impl Actor for Presented {
@@ -177,18 +300,68 @@ impl Cx<ScimClient> {
         refusal.map_err(|refusal| Error::Forbidden(refusal.to_string()))
     }
 
+    /// One operation of a request that holds many. It gets a usage record with an id of its own: the
+    /// one of the request belongs to the request.
+    pub fn operation(&self, method: &str, resource_type: &str, resource_id: Option<&str>) -> Asked {
+        Asked {
+            method: method.to_owned(),
+            resource_type: resource_type.to_owned(),
+            resource_id: resource_id.map(|id| clean(id, 100)),
+            tolerated: Vec::new(),
+            operation: Some(RequestId::new(self.now_ms(), self.keyward.id_chance())),
+        }
+    }
+
+    /// Decides a change by the key's scope before its body is read; what the scope denies is
+    /// recorded.
+    ///
+    /// # Errors
+    /// Forbidden by the scope.
+    pub async fn allow(&self, asked: &Asked, verb: Verb, resource: ResourceKind) -> Result<(), Error> {
+        let action = match (resource, verb) {
+            (ResourceKind::Users, Verb::Create) => Action::UserCreated,
+            (ResourceKind::Users, Verb::Read) => Action::UserRead,
+            (ResourceKind::Users, Verb::Update) => Action::UserUpdated,
+            (ResourceKind::Users, Verb::Delete) => Action::UserDeleted,
+            (ResourceKind::Groups, Verb::Create) => Action::GroupCreated,
+            (ResourceKind::Groups, Verb::Read) => Action::GroupRead,
+            (ResourceKind::Groups, Verb::Update) => Action::GroupUpdated,
+            (ResourceKind::Groups, Verb::Delete) => Action::GroupDeleted,
+        };
+        self.changed(asked, action, self.admit(verb, resource)).await
+    }
+
+    /// Refuses a request of an accepted key that comes too soon. `is_told` leaves a usage record: one
+    /// for many, or the record would cost what the limit saves.
+    pub async fn too_soon(&self, asked: &Asked, message: String, retry_after_s: u32, is_told: bool) -> Error {
+        if is_told {
+            let recorded = self.record(asked, None, 429, Decision::Denied, Some(&message)).await;
+            if let Err(error) = recorded {
+                return error;
+            }
+        }
+        Error::Throttled { message, retry_after_s }
+    }
+
     /// The first line of every unit of a provisioning key: it was accepted before the body was
     /// read, which may be long ago. What was revoked, paused or archived since changes nothing any
     /// more.
     pub(crate) async fn still_accepted(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
-        let ScimClient { federation, key_id, key_version, ends_ms, .. } = &self.actor;
-        let is_as_seen =
-            store::keys::is_as_seen(conn, &federation.id, key_id, *key_version, federation.version).await?;
+        let ScimClient { federation, key_id, key_version, ends_ms, proof, .. } = &self.actor;
+        let is_as_seen = proof.as_ref().is_some_and(|proof| conn.still_holds(proof))
+            || store::keys::is_as_seen(conn, &federation.id, key_id, *key_version, federation.version).await?;
         if is_as_seen && self.now_ms() < *ends_ms {
             return Ok(());
         }
         let found = store::keys::with_federation(conn, key_id).await?;
         let Some((StoredKey { key, .. }, federation)) = found else { return Err(not_accepted()) };
+        if let Some(hash) = &self.actor.token_hash {
+            // The public key that proved it may have been taken away.
+            let token = store::oauth::token(conn, &federation.id, key_id, hash).await?;
+            if token.is_none() || self.now_ms() >= *ends_ms {
+                return Err(not_accepted());
+            }
+        }
         match federation.status {
             _ if !key.life.state(self.now_ms()).is_accepted() => Err(not_accepted()),
             FederationStatus::Live => Ok(()),
@@ -266,10 +439,13 @@ impl Cx<ScimClient> {
         action: Action,
         made: Result<T, Error>,
     ) -> Result<T, Error> {
-        let error = match made {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
+        match made {
+            Ok(value) => Ok(value),
+            Err(error) => Box::pin(self.not_made(asked, action, error)).await,
+        }
+    }
+
+    async fn not_made<T>(&self, asked: &Asked, action: Action, error: Error) -> Result<T, Error> {
         let Error::Forbidden(reason) = &error else { return self.failed(asked, error).await };
         let usage = self.usage(asked, None, 403, Decision::Denied, Some(reason));
         let target = clean(asked.resource_id.as_deref().unwrap_or_default(), 100);
@@ -287,13 +463,14 @@ impl Cx<ScimClient> {
     /// Records a request that failed.
     async fn failed<T>(&self, asked: &Asked, error: Error) -> Result<T, Error> {
         let decision = match error {
-            Error::Held { .. } | Error::Forbidden(_) => Decision::Denied,
+            Error::Held { .. } | Error::Throttled { .. } | Error::Forbidden(_) => Decision::Denied,
             Error::Unauthenticated(_) => Decision::Refused,
             Error::Invalid(_)
             | Error::NotFound(_)
             | Error::Conflict(_)
             | Error::Stale(_)
             | Error::Scim(_)
+            | Error::Upstream { .. }
             | Error::Unavailable(_)
             | Error::Internal(_) => Decision::Allowed,
         };
@@ -323,7 +500,7 @@ fn usage_record(
     reason: Option<&str>,
 ) -> UsageRecord {
     UsageRecord {
-        request_id: request.id.clone(),
+        request_id: asked.operation.as_ref().unwrap_or(&request.id).clone(),
         at_ms: request.arrived_ms,
         federation_id,
         key_id,
@@ -351,6 +528,8 @@ pub fn status_of(error: &Error) -> u16 {
         Error::Conflict(_) => 409,
         Error::Stale(_) => 412,
         Error::Scim(error) => error.status,
+        Error::Throttled { .. } => 429,
+        Error::Upstream { status, .. } => *status,
         Error::Held { .. } | Error::Unavailable(_) => 503,
         Error::Internal(_) => 500,
     }

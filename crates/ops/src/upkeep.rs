@@ -11,7 +11,7 @@ const LEASE: &str = "upkeep";
 /// How long the lease holds, in milliseconds.
 const LEASE_MS: i64 = 120_000;
 
-/// Forgets ended sessions and day-old idempotency tokens, when this node has the lease; how many
+/// Forgets ended sessions, day-old idempotency tokens and what OAuth has no use for any more, when this node has the lease; how many
 /// rows went, `None` while another node works.
 pub async fn run(keyward: &Keyward, node: &str) -> Result<Option<u64>, Error> {
     let now_ms = keyward.clock.now_ms();
@@ -23,7 +23,9 @@ pub async fn run(keyward: &Keyward, node: &str) -> Result<Option<u64>, Error> {
         store::leases::check(conn, LEASE, fence).await?;
         let sessions = store::sessions::forget(conn, now_ms).await?;
         let tokens = store::idempotency::forget(conn, now_ms - DAY_MS).await?;
-        Ok(Some(sessions + tokens))
+        // Assertions are remembered for as long as a clock that is behind would take them.
+        let oauth = store::oauth::forget(conn, now_ms - domain::oauth::assertion::SKEW_MS).await?;
+        Ok(Some(sessions + tokens + oauth))
     };
     Ok(keyward.store.committer().upkeep(run).await?)
 }

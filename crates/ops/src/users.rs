@@ -1,25 +1,26 @@
 //! Users of the embedded directory, as a provisioning key handles them (RFC 7644 3.3–3.6).
 
-use std::collections::BTreeMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Millis, ResourceId,
-    audit::Action,
+    audit::{Action, AuditEvent},
     scopes::{ResourceKind, Verb},
     usage::Decision,
 };
-use scim::{CompareValue, Filter, GroupRef, Op, Resource, ResourceType, ScimError};
-use serde_json::{Value, json};
-use store::{
-    Change, Conn,
-    groups::Membership,
-    users::{UserRow, UserSelection},
+use scim::{GroupRef, Op, Resource, ResourceType, ScimError};
+use serde_json::json;
+use store::{Change, Conn, directory::Reindex, groups::Belonging, users::UserRow};
+
+pub use crate::directory::IfMatch;
+use crate::{
+    Cx, Error, ScimClient,
+    directory::{
+        Becomes, Edit, Next, TOLD, again, changed_attributes, check_length, check_version, next, only,
+        stored_resource, uniqueness, with_tolerated,
+    },
+    scim_client::Asked,
 };
-
-use crate::{Cx, Error, ScimClient, scim_client::Asked};
-
-/// The most bytes of a name or external id, in lower case.
-const LONGEST: usize = 1_000;
 
 /// A user, and what an answer shows beside it.
 #[derive(Debug, Clone)]
@@ -34,17 +35,8 @@ pub struct User {
     pub created_ms: Millis,
     /// When it was last changed.
     pub modified_ms: Millis,
-    /// The groups that it is directly in.
+    /// The groups that it is in, directly or through other groups.
     pub groups: Vec<GroupRef>,
-}
-
-/// One page of a list, and how many there are in all.
-#[derive(Debug, Clone)]
-pub struct Page<T> {
-    /// How many match.
-    pub total: u64,
-    /// Those of this page.
-    pub resources: Vec<T>,
 }
 
 /// Creates a user.
@@ -64,6 +56,7 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
             groups: Vec::new(),
         };
         let row = row_of(&user)?;
+        let reindex = Reindex::created(user.resource.as_value());
         let told = json!({ "id": user.id, "externalId": row.external_id, "active": row.active });
         let event = cx.directory_event(Action::UserCreated, &row.user_name, &told);
         let usage = cx.usage(asked, Some(user.id.as_str()), 201, Decision::Allowed, None);
@@ -72,7 +65,9 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
                 let made_by = own.actor.key_id.as_str();
-                store::users::insert(conn, own.federation_id(), &row, made_by).await.map_err(uniqueness)?;
+                store::users::insert(conn, own.federation_id(), &row, &reindex, made_by)
+                    .await
+                    .map_err(uniqueness)?;
                 Ok(Change::new(user.clone(), event.clone()).with_usage(usage.clone()))
             })
             .await
@@ -93,31 +88,6 @@ pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<User, E
     cx.answered(asked, Action::UserRead, found.await).await
 }
 
-/// A page of the users that match a filter: an `eq` of `userName`, `externalId`, `id` or `active`,
-/// or several joined by `and`.
-///
-/// # Errors
-/// 400 invalidFilter for another filter; Forbidden by the scope.
-pub async fn list(
-    cx: &Cx<ScimClient>,
-    asked: &Asked,
-    filter: Option<&Filter>,
-    start_index: u64,
-    count: u64,
-) -> Result<Page<User>, Error> {
-    let found = async {
-        cx.admit(Verb::Read, ResourceKind::Users)?;
-        let Some(selection) = select(filter)? else { return Ok(Page { total: 0, resources: Vec::new() }) };
-        let (limit, offset) = window(start_index, count);
-        let mut reader = cx.read().await?;
-        let (total, rows) =
-            store::users::list(&mut reader.conn(), cx.federation_id(), &selection, limit, offset).await?;
-        let resources = with_groups(cx, &mut reader.conn(), rows).await?;
-        Ok(Page { total: u64::try_from(total).unwrap_or(0), resources })
-    };
-    cx.answered(asked, Action::UserRead, found.await).await
-}
-
 /// Replaces a user (RFC 7644 3.5.1). `if_match` holds the versions that the client accepts.
 ///
 /// # Errors
@@ -129,8 +99,7 @@ pub async fn replace(
     if_match: IfMatch,
     resource: Resource,
 ) -> Result<User, Error> {
-    let change = move |_: &Resource| Ok(resource.clone());
-    let made = update(cx, asked, id, if_match, change).await;
+    let made = update(cx, asked, id, if_match, Becomes::This(resource)).await;
     cx.changed(asked, Action::UserUpdated, made).await
 }
 
@@ -146,10 +115,7 @@ pub async fn patch(
     if_match: IfMatch,
     operations: Vec<Op>,
 ) -> Result<User, Error> {
-    let change = move |before: &Resource| {
-        scim::patch::apply(ResourceType::User, before, &operations).map(|patched| patched.resource)
-    };
-    let made = update(cx, asked, id, if_match, change).await;
+    let made = update(cx, asked, id, if_match, Becomes::Patched(operations)).await;
     cx.changed(asked, Action::UserUpdated, made).await
 }
 
@@ -168,13 +134,16 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
                 let row = find(&own, conn, &id).await?;
                 check_version(if_match.as_deref(), row.version)?;
                 let left = store::groups::groups_of(conn, own.federation_id(), &[&row.id]).await?;
-                let left: Vec<String> = left.into_iter().map(|group| group.display_name).collect();
+                let count = left.len();
+                let left: Vec<String> = left.into_iter().take(TOLD).map(|group| group.display_name).collect();
                 let told = json!({
-                    "id": row.id, "externalId": row.external_id, "active": row.active, "groups_left": left,
+                    "id": row.id, "externalId": row.external_id, "active": row.active,
+                    "groups_left": left, "groups_left_count": count,
                 });
                 let event = own.directory_event(Action::UserDeleted, &row.user_name, &told);
-                store::groups::leave_all(conn, own.federation_id(), &row.id, own.now_ms()).await?;
+                // The row first: on Postgres no other node takes it into a group from here on.
                 store::users::delete(conn, own.federation_id(), &row).await.map_err(again)?;
+                store::groups::leave_all(conn, own.federation_id(), &row.id, own.now_ms()).await?;
                 Ok(Change::new((), event).with_usage(usage.clone()))
             })
             .await
@@ -182,41 +151,108 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
     cx.changed(asked, Action::UserDeleted, made.await).await
 }
 
-async fn update<F>(
+/// Changes a user; see [`crate::directory`] for where that is computed.
+async fn update(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     id: &str,
     if_match: IfMatch,
-    change: F,
-) -> Result<User, Error>
-where
-    F: Fn(&Resource) -> Result<Resource, ScimError> + Send + 'static,
-{
+    becomes: Becomes,
+) -> Result<User, Error> {
     cx.admit(Verb::Update, ResourceKind::Users)?;
+    let edit = Arc::new(Edit::of(cx, becomes));
+    let mut overtaken = 0;
+    loop {
+        let mut reader = cx.read().await?;
+        let row = find(cx, &mut reader.conn(), id).await?;
+        check_version(if_match.as_deref(), row.version)?;
+        let size = row.body.len();
+        let before = only(with_groups(cx, &mut reader.conn(), vec![row]).await?)?;
+        // No reader waits while a change is computed.
+        drop(reader);
+        let kind = ResourceType::User;
+        let edited = edit.compute(&cx.keyward, kind, before.resource.clone(), size).await?;
+        let asked = &with_tolerated(asked, edited.tolerated);
+        if changed_attributes(&before.resource, &edited.resource).is_empty() {
+            cx.record(asked, None, 200, Decision::Allowed, None).await?;
+            return Ok(before);
+        }
+        match commit(cx, asked, before, edited.resource).await {
+            Err(Error::Stale(_)) => {
+                overtaken += 1;
+                if next(overtaken, edited.took_us)? == Next::Inside {
+                    return update_inside(cx, asked, id, if_match, edit).await;
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Commits a change that was computed outside.
+///
+/// # Errors
+/// Stale when the user was changed or deleted since it was read.
+async fn commit(cx: &Cx<ScimClient>, asked: &Asked, before: User, resource: Resource) -> Result<User, Error> {
     let usage = cx.usage(asked, None, 200, Decision::Allowed, None);
-    let (own, id) = (cx.clone(), id.to_owned());
+    let (mut after, row, reindex, event) = prepare(cx, before, resource)?;
+    let own = cx.clone();
+    let version = cx
+        .keyward
+        .commit(async move |conn: &mut Conn<'_>| {
+            own.still_accepted(conn).await?;
+            let version =
+                store::users::update(conn, own.federation_id(), &row, &reindex).await.map_err(uniqueness)?;
+            Ok(Change::new(version, event.clone()).with_usage(usage.clone()))
+        })
+        .await;
+    after.version = version?;
+    Ok(after)
+}
+
+/// Reads, computes and writes in one unit: nobody is faster there.
+async fn update_inside(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    id: &str,
+    if_match: IfMatch,
+    edit: Arc<Edit>,
+) -> Result<User, Error> {
+    let (own, asked, id) = (cx.clone(), asked.clone(), id.to_owned());
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             own.still_accepted(conn).await?;
             let row = find(&own, conn, &id).await?;
             check_version(if_match.as_deref(), row.version)?;
             let before = only(with_groups(&own, conn, vec![row]).await?)?;
-            let resource = change(&before.resource)?;
-            let changed = changed_attributes(&before.resource, &resource);
-            if changed.is_empty() {
-                return Ok(Change::nothing(before).with_usage(usage.clone()));
+            let (resource, tolerated) = edit.apply(ResourceType::User, &before.resource)?;
+            let asked = with_tolerated(&asked, tolerated);
+            let usage = own.usage(&asked, None, 200, Decision::Allowed, None);
+            if changed_attributes(&before.resource, &resource).is_empty() {
+                return Ok(Change::nothing(before).with_usage(usage));
             }
-            let mut after = User { resource, modified_ms: own.now_ms(), ..before };
-            let row = row_of(&after)?;
-            after.version = store::users::update(conn, own.federation_id(), &row)
-                .await
-                .map_err(again)
-                .map_err(uniqueness)?;
-            let told = json!({ "id": row.id, "attributes": changed, "active": row.active });
-            let event = own.directory_event(Action::UserUpdated, &row.user_name, &told);
-            Ok(Change::new(after, event).with_usage(usage.clone()))
+            let (mut after, row, reindex, event) = prepare(&own, before, resource)?;
+            // Another node may still be: then the batch runs again.
+            let version = store::users::update(conn, own.federation_id(), &row, &reindex).await;
+            after.version = version.map_err(again).map_err(uniqueness)?;
+            Ok(Change::new(after, event).with_usage(usage))
         })
         .await
+}
+
+/// What is written of a change: the user after it, its row, and what the audit log tells.
+fn prepare(
+    cx: &Cx<ScimClient>,
+    before: User,
+    resource: Resource,
+) -> Result<(User, UserRow, Reindex, AuditEvent), Error> {
+    let changed = changed_attributes(&before.resource, &resource);
+    let reindex = Reindex::between(before.resource.as_value(), resource.as_value());
+    let after = User { resource, modified_ms: cx.now_ms(), ..before };
+    let row = row_of(&after)?;
+    let told = json!({ "id": row.id, "attributes": changed, "active": row.active });
+    let event = cx.directory_event(Action::UserUpdated, &row.user_name, &told);
+    Ok((after, row, reindex, event))
 }
 
 async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<UserRow, Error> {
@@ -224,7 +260,7 @@ async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User
     store::users::by_id(conn, cx.federation_id(), &id).await?.ok_or(Error::NotFound("user"))
 }
 
-async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User, Error> {
+pub(crate) async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User, Error> {
     let row = find(cx, conn, id).await?;
     only(with_groups(cx, conn, vec![row]).await?)
 }
@@ -236,12 +272,7 @@ async fn with_groups(
     rows: Vec<UserRow>,
 ) -> Result<Vec<User>, Error> {
     let ids: Vec<&ResourceId> = rows.iter().map(|row| &row.id).collect();
-    let memberships = store::groups::groups_of(conn, cx.federation_id(), &ids).await?;
-    let mut groups: BTreeMap<String, Vec<GroupRef>> = BTreeMap::new();
-    for Membership { member_id, id, display_name } in memberships {
-        let group = GroupRef { value: id, display: Some(display_name), is_direct: true };
-        groups.entry(member_id).or_default().push(group);
-    }
+    let mut groups = belongings(cx, conn, &ids).await?;
     rows.into_iter()
         .map(|row| {
             Ok(User {
@@ -256,9 +287,19 @@ async fn with_groups(
         .collect()
 }
 
-/// The one of one.
-pub(crate) fn only<T>(found: Vec<T>) -> Result<T, Error> {
-    found.into_iter().next().ok_or_else(|| Error::Internal("a row became none".to_owned()))
+/// The groups that some users are in, directly or through other groups, by the ids of the users.
+pub(crate) async fn belongings(
+    cx: &Cx<ScimClient>,
+    conn: &mut Conn<'_>,
+    users: &[&ResourceId],
+) -> Result<HashMap<String, Vec<GroupRef>>, Error> {
+    let mut groups: HashMap<String, Vec<GroupRef>> = HashMap::new();
+    for row in store::groups::belongings(conn, cx.federation_id(), users).await? {
+        let Belonging { member_id, id, display_name, indirect } = row;
+        let group = GroupRef { value: id, display: Some(display_name), is_direct: indirect == 0 };
+        groups.entry(member_id).or_default().push(group);
+    }
+    Ok(groups)
 }
 
 fn row_of(user: &User) -> Result<UserRow, Error> {
@@ -278,141 +319,4 @@ fn row_of(user: &User) -> Result<UserRow, Error> {
         created_ms: user.created_ms,
         modified_ms: user.modified_ms,
     })
-}
-
-/// Refuses what no index holds: Postgres takes rows of 2,704 bytes.
-pub(crate) fn check_length(attribute: &str, text: &str) -> Result<(), Error> {
-    let length = scim::fold_case(text).len();
-    if length <= LONGEST {
-        return Ok(());
-    }
-    Err(ScimError::invalid_value(format!("{attribute}: at most {LONGEST} bytes are allowed, not {length}"))
-        .into())
-}
-
-/// The selection of a filter; `None` when nothing can match it.
-fn select(filter: Option<&Filter>) -> Result<Option<UserSelection>, Error> {
-    let mut selection = UserSelection::default();
-    for (path, value) in equalities(filter, ResourceType::User)? {
-        let text = value.as_str().map(str::to_owned);
-        if path.is("userName") {
-            if !narrow(&mut selection.user_name_lower, text.as_deref().map(scim::fold_case)) {
-                return Ok(None);
-            }
-        } else if path.is("externalId") {
-            if !narrow(&mut selection.external_id, text) {
-                return Ok(None);
-            }
-        } else if path.is("id") {
-            if !narrow(&mut selection.id, text) {
-                return Ok(None);
-            }
-        } else if path.is("active") {
-            let CompareValue::Boolean(active) = value else { return Ok(None) };
-            if !narrow(&mut selection.active, Some(active)) {
-                return Ok(None);
-            }
-        } else {
-            return Err(unsupported("userName, externalId, id and active"));
-        }
-    }
-    Ok(Some(selection))
-}
-
-/// Narrows a selection; false when it contradicts what was asked before, or is no value at all.
-pub(crate) fn narrow<T: PartialEq>(field: &mut Option<T>, value: Option<T>) -> bool {
-    match (&field, value) {
-        (_, None) => false,
-        (Some(before), Some(value)) => *before == value,
-        (None, Some(value)) => {
-            *field = Some(value);
-            true
-        }
-    }
-}
-
-/// The comparisons of a filter that is one `eq` or several joined by `and`.
-pub(crate) fn equalities(
-    filter: Option<&Filter>,
-    kind: ResourceType,
-) -> Result<Vec<(scim::AttrPath, CompareValue)>, Error> {
-    let Some(filter) = filter else { return Ok(Vec::new()) };
-    filter.check(kind)?;
-    filter.equalities().ok_or_else(|| unsupported("single attributes, joined by and,"))
-}
-
-pub(crate) fn unsupported(what: &str) -> Error {
-    ScimError::invalid_filter(format!("only eq of {what} is supported by this version")).into()
-}
-
-/// Page and offset of an index-based page (RFC 7644 3.4.2.4).
-pub(crate) fn window(start_index: u64, count: u64) -> (i64, i64) {
-    let limit = i64::try_from(count.min(scim::list::MAX_COUNT)).unwrap_or(0);
-    (limit, i64::try_from(start_index.saturating_sub(1)).unwrap_or(i64::MAX))
-}
-
-/// A stored resource, read back.
-pub(crate) fn stored_resource(kind: ResourceType, body: &str) -> Result<Resource, Error> {
-    let value: Value =
-        serde_json::from_str(body).map_err(|error| Error::Internal(format!("a stored resource: {error}")))?;
-    Ok(Resource::from_stored(kind, value))
-}
-
-/// The names of the top-level attributes that differ.
-pub(crate) fn changed_attributes(before: &Resource, after: &Resource) -> Vec<String> {
-    let empty = serde_json::Map::new();
-    let before = before.as_value().as_object().unwrap_or(&empty);
-    let after = after.as_value().as_object().unwrap_or(&empty);
-    let mut names: Vec<String> = before
-        .keys()
-        .chain(after.keys())
-        .filter(|name| before.get(*name) != after.get(*name))
-        .cloned()
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// The versions that an `If-Match` names (RFC 9110 13.1.1); `None` for no condition.
-pub type IfMatch = Option<Vec<i64>>;
-
-/// Refuses a change whose `If-Match` names other versions (RFC 7644 3.14).
-pub(crate) fn check_version(if_match: Option<&[i64]>, version: i64) -> Result<(), Error> {
-    match if_match {
-        Some(seen) if !seen.contains(&version) => Err(ScimError::precondition_failed(format!(
-            "the resource has version {}, If-Match named another",
-            scim::etag(version)
-        ))
-        .into()),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// A row that another node changed between reading and writing: the unit runs again.
-pub(crate) fn again(error: store::Error) -> store::Error {
-    match error {
-        store::Error::Stale => store::Error::Serialization,
-        store::Error::Conflict(_)
-        | store::Error::Serialization
-        | store::Error::Unavailable(_)
-        | store::Error::Absent(_)
-        | store::Error::Newer(_)
-        | store::Error::Refused(_)
-        | store::Error::Corrupt(_) => error,
-    }
-}
-
-/// A taken name, in the protocol's words.
-pub(crate) fn uniqueness(error: store::Error) -> Error {
-    match error {
-        store::Error::Conflict(what) => ScimError::uniqueness(what).into(),
-        store::Error::Stale
-        | store::Error::Serialization
-        | store::Error::Unavailable(_)
-        | store::Error::Absent(_)
-        | store::Error::Newer(_)
-        | store::Error::Refused(_)
-        | store::Error::Corrupt(_) => error.into(),
-    }
 }

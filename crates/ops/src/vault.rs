@@ -9,7 +9,10 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf, hmac,
 };
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD as BASE64, URL_SAFE_NO_PAD as BASE64_URL},
+};
 use domain::hex;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -66,10 +69,25 @@ pub struct Sealed {
 #[error("the sealed text does not open: it was changed, moved, or sealed under another master key")]
 pub struct DoesNotOpen;
 
+/// Reads the text of [`Vault::hash_key`].
+pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let mut digest = [0; 32];
+    if pairs.len() != digest.len() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
 /// Keys derived from the master key.
 pub struct Vault {
     wrapping: LessSafeKey,
     pepper: hmac::Key,
+    /// Derives for each caller the key of its cursors.
+    cursors: hmac::Key,
     master_key_id: String,
 }
 
@@ -92,6 +110,7 @@ impl Vault {
         Ok(Self {
             wrapping: aead_key(&wrapping)?,
             pepper: hmac::Key::new(hmac::HMAC_SHA256, derive(b"keyward key pepper v1")?.as_ref()),
+            cursors: hmac::Key::new(hmac::HMAC_SHA256, derive(b"keyward cursors v1")?.as_ref()),
             master_key_id: format!("mk_{}", hex(id.get(..8).unwrap_or_default())),
         })
     }
@@ -104,6 +123,12 @@ impl Vault {
     /// The keyed hash of a provisioning key: HMAC-SHA-256 under the pepper, in hexadecimal.
     pub fn hash_key(&self, key: &str) -> String {
         hex(hmac::sign(&self.pepper, key.as_bytes()).as_ref())
+    }
+
+    /// Whether a provisioning key has a hash that was read by [`parse_hash`], in a time that does
+    /// not depend on where they differ.
+    pub(crate) fn is_digest_of(&self, key: &str, digest: &[u8; 32]) -> bool {
+        hmac::sign(&self.pepper, key.as_bytes()).as_ref().ct_eq(digest).into()
     }
 
     /// Whether a provisioning key has a hash, in a time that does not depend on where they differ.
@@ -135,6 +160,41 @@ impl Vault {
     }
 }
 
+/// Cursors (RFC 9865 5) are given away and brought back: nobody else may use one, change one, or learn
+/// from it. Each caller has a key of its own (HMAC-SHA-256 over its name), so that even the cursors of
+/// years stay far from the 2^32 texts that random nonces allow one AES-GCM key.
+impl Vault {
+    /// Seals a cursor for a caller and what it asked: unreserved characters of a URI only.
+    ///
+    /// # Errors
+    /// A sentence when the cryptographic library refuses.
+    pub fn seal_cursor(
+        &self,
+        entropy: &dyn Entropy,
+        caller: &str,
+        asked: &str,
+        plain: &[u8],
+    ) -> Result<String, String> {
+        let key = self.cursor_key(caller).ok_or_else(|| "an AES-256 key was refused".to_owned())?;
+        Ok(BASE64_URL.encode(seal_bytes(&key, entropy, asked.as_bytes(), plain)?))
+    }
+
+    /// Opens a cursor that a caller brings with what it asks.
+    ///
+    /// # Errors
+    /// [`DoesNotOpen`].
+    pub fn open_cursor(&self, caller: &str, asked: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
+        let key = self.cursor_key(caller).ok_or(DoesNotOpen)?;
+        open_bytes(&key, asked.as_bytes(), &BASE64_URL.decode(sealed).map_err(|_| DoesNotOpen)?)
+    }
+
+    fn cursor_key(&self, caller: &str) -> Option<LessSafeKey> {
+        let tag = hmac::sign(&self.cursors, caller.as_bytes());
+        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(tag.as_ref().try_into().ok()?);
+        aead_key(&bytes).ok()
+    }
+}
+
 fn aead_key(bytes: &[u8; 32]) -> Result<LessSafeKey, String> {
     UnboundKey::new(&AES_256_GCM, bytes)
         .map(LessSafeKey::new)
@@ -142,16 +202,28 @@ fn aead_key(bytes: &[u8; 32]) -> Result<LessSafeKey, String> {
 }
 
 fn seal(key: &LessSafeKey, entropy: &dyn Entropy, aad: &[u8], plain: &[u8]) -> Result<String, String> {
+    Ok(BASE64.encode(seal_bytes(key, entropy, aad, plain)?))
+}
+
+fn seal_bytes(
+    key: &LessSafeKey,
+    entropy: &dyn Entropy,
+    aad: &[u8],
+    plain: &[u8],
+) -> Result<Vec<u8>, String> {
     let mut nonce = [0; NONCE_LEN];
     entropy.fill(&mut nonce);
     let mut bytes = plain.to_vec();
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes)
         .map_err(|_| "a text could not be sealed".to_owned())?;
-    Ok(BASE64.encode([nonce.as_slice(), &bytes].concat()))
+    Ok([nonce.as_slice(), &bytes].concat())
 }
 
 fn open(key: &LessSafeKey, aad: &[u8], sealed: &str) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
-    let bytes = BASE64.decode(sealed).map_err(|_| DoesNotOpen)?;
+    open_bytes(key, aad, &BASE64.decode(sealed).map_err(|_| DoesNotOpen)?)
+}
+
+fn open_bytes(key: &LessSafeKey, aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
     let (nonce, cipher) = bytes.split_at_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
     let mut bytes = Zeroizing::new(cipher.to_vec());
@@ -214,6 +286,28 @@ mod tests {
             let mut bytes = one.text.clone().into_bytes();
             bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
             check(Sealed { text: String::from_utf8(bytes).unwrap(), ..one.clone() });
+        }
+    }
+
+    #[test]
+    fn a_cursor_opens_for_its_caller_and_query_only_and_is_unreserved_text() {
+        let entropy = Counting(AtomicU8::new(251));
+        let sealed = vault(1).seal_cursor(&entropy, "a", "q", b"place").unwrap();
+        assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)), "{sealed}");
+        assert_eq!(vault(1).open_cursor("a", "q", &sealed).unwrap().as_slice(), b"place");
+        let check = |vault: &Vault, caller: &str, asked: &str, sealed: &str| {
+            assert!(vault.open_cursor(caller, asked, sealed).is_err(), "{caller} {asked} {sealed}");
+        };
+        check(&vault(1), "b", "q", &sealed);
+        check(&vault(1), "a", "r", &sealed);
+        check(&vault(2), "a", "q", &sealed);
+        for position in 0..sealed.len() {
+            let mut bytes = sealed.clone().into_bytes();
+            bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
+            check(&vault(1), "a", "q", std::str::from_utf8(&bytes).unwrap());
+        }
+        for text in ["", "A", "AAAA", "not+base64", "ä"] {
+            check(&vault(1), "a", "q", text);
         }
     }
 

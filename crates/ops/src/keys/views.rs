@@ -6,7 +6,7 @@ use domain::{
     FederationId, KeyId, Millis,
     admins::{Admin, Right},
     federations::{Federation, FederationStatus, Slug},
-    keys::{Key, KeyState},
+    keys::{Key, KeyState, Proof},
 };
 
 use crate::{Cx, Error, federations::visible};
@@ -37,6 +37,8 @@ pub struct KeyFilter {
     pub federation: Option<Slug>,
     /// Only keys that are accepted now.
     pub accepted_only: bool,
+    /// Whose holders prove themselves so.
+    pub proof: Option<Proof>,
     /// Part of the name, the last four, the issuer or the federation's name, ignoring case.
     pub text: Option<String>,
 }
@@ -72,7 +74,8 @@ fn matches(filter: &KeyFilter, view: &KeyView) -> bool {
     let named = [&view.key.name, &view.key.last_four, &view.key.issued_by, &view.federation.name]
         .into_iter()
         .any(|field| field.to_lowercase().contains(&text));
-    of_federation && accepted && (text.is_empty() || named)
+    let proven = filter.proof.is_none_or(|proof| proof == view.key.proof);
+    of_federation && accepted && proven && (text.is_empty() || named)
 }
 
 /// The keys of some federations, one query for all.

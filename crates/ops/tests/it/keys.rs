@@ -208,7 +208,7 @@ async fn uses_are_counted_from_requests() {
         let client = house.client(&federation, &secret).await;
         for _ in 0..3 {
             let client = house.client(&federation, &secret).await;
-            ops::users::list(&client, &crate::support::asked("GET", "Users"), None, 1, 10).await.unwrap();
+            crate::support::listed(&client, scim::ResourceType::User, None, 10).await.unwrap();
         }
         drop(client);
         let view = open(&cx, &id).await.unwrap();

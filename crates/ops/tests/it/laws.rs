@@ -12,7 +12,10 @@ use ops::{Error, admins::SignIn, federations::EditFederation, groups, keys::Rota
 use scim::ResourceType;
 use serde_json::json;
 
-use crate::support::{House, asked, houses, new_federation, new_key, resource};
+use crate::{
+    signer::{Desk, Signer, given, jwks, refused as no_token},
+    support::{House, asked, extension, houses, listed, new_federation, new_key, resource},
+};
 
 fn sign_in(role: Option<Role>) -> SignIn {
     SignIn {
@@ -26,7 +29,7 @@ fn sign_in(role: Option<Role>) -> SignIn {
 }
 
 /// Does everything that can be done, once. Each step says its action and whether it worked.
-async fn everything(house: &House) -> Vec<(Action, Result<(), Error>)> {
+async fn everything(house: &House, old: &Signer) -> Vec<(Action, Result<(), Error>)> {
     let cx = house.admin();
     let visitor = testing::visitor(&house.keyward);
     let scope = Scope::full_directory();
@@ -58,6 +61,10 @@ async fn everything(house: &House) -> Vec<(Action, Result<(), Error>)> {
     let paused = ops::federations::resume(&cx, &slug).await;
     let was_paused = !matches!(paused, Err(Error::Conflict(_)));
     done.push((Action::FederationResumed, if was_paused { paused.map(drop) } else { refused() }));
+    let registered = ops::extensions::register(&cx, &slug, extension("law")).await;
+    done.push((Action::ExtensionRegistered, registered.map(drop)));
+    let removed = ops::extensions::remove(&cx, &slug, "URN:example:params:scim:schemas:base:2.0:User").await;
+    done.push((Action::ExtensionRemoved, removed));
     done.push((Action::KeyIssued, ops::keys::issue(&cx, new_key(&slug, "law", scope)).await.map(drop)));
     let views = ops::keys::list(&cx, &Default::default()).await.unwrap();
     let base = views.iter().find(|view| view.key.name == "base").unwrap().key.id.clone();
@@ -71,6 +78,18 @@ async fn everything(house: &House) -> Vec<(Action, Result<(), Error>)> {
         error => Err(error),
     };
     done.push((Action::KeyRefused, presented));
+    let client = views.iter().find(|view| view.key.name == "client").unwrap().key.clone();
+    let signer = Signer::new("new");
+    let change = ops::oauth::ChangeClient {
+        version: client.version,
+        client: ops::oauth::NewClient::PublicKeys(jwks(&[old, &signer])),
+    };
+    done.push((Action::KeyClientChanged, ops::oauth::change(&cx, &client.id, change).await.map(drop)));
+    let desk = Desk::new();
+    let token = desk.ask(house, old.assertion(house, &client.id), None).await;
+    done.push((Action::TokenIssued, given(token)));
+    let token = desk.ask(house, Signer::new("thief").assertion(house, &client.id), None).await;
+    done.push((Action::TokenRefused, no_token(token)));
     done
 }
 
@@ -79,7 +98,7 @@ fn refused() -> Result<(), Error> {
     Err(Error::Unavailable(store::Error::Stale))
 }
 
-async fn directory(house: &House, [key, blind]: &[domain::Secret; 2]) -> Vec<(Action, Result<(), Error>)> {
+async fn directory(house: &House, ([key, blind], _): &Prepared) -> Vec<(Action, Result<(), Error>)> {
     let slug = domain::federations::Slug::parse("base").unwrap();
     let federation = ops::federations::open(&house.admin(), &slug).await.unwrap().federation;
     let cx = || house.client(&federation, key);
@@ -89,13 +108,13 @@ async fn directory(house: &House, [key, blind]: &[domain::Secret; 2]) -> Vec<(Ac
     };
     let user = |name: &str| resource(ResourceType::User, json!({ "userName": name }));
     let group = |name: &str| resource(ResourceType::Group, json!({ "displayName": name }));
-    let all = users::list(&cx().await, &asked("GET", "Users"), None, 1, 10).await;
+    let all = listed(&cx().await, ResourceType::User, None, 10).await;
     let id =
-        all.ok().and_then(|page| page.resources.first().map(|user| user.id.to_string())).unwrap_or_default();
-    let all = groups::list(&cx().await, &asked("GET", "Groups"), None, 1, 10, false).await;
+        all.ok().and_then(|page| page.found.first().map(|found| found.id().to_string())).unwrap_or_default();
+    let all = listed(&cx().await, ResourceType::Group, None, 10).await;
     let group_id = all
         .ok()
-        .and_then(|page| page.resources.first().map(|group| group.id.to_string()))
+        .and_then(|page| page.found.first().map(|found| found.id().to_string()))
         .unwrap_or_default();
     vec![
         (
@@ -109,13 +128,22 @@ async fn directory(house: &House, [key, blind]: &[domain::Secret; 2]) -> Vec<(Ac
         (Action::UserDeleted, users::delete(&cx().await, &asked("DELETE", "Users"), &id, None).await),
         (
             Action::GroupCreated,
-            groups::create(&cx().await, &asked("POST", "Groups"), group("new")).await.map(drop),
+            groups::create(&cx().await, &asked("POST", "Groups"), group("new"), groups::Shown::Members)
+                .await
+                .map(drop),
         ),
         (
             Action::GroupUpdated,
-            groups::replace(&cx().await, &asked("PUT", "Groups"), &group_id, None, group("other"))
-                .await
-                .map(drop),
+            groups::replace(
+                &cx().await,
+                &asked("PUT", "Groups"),
+                &group_id,
+                None,
+                group("other"),
+                groups::Shown::Members,
+            )
+            .await
+            .map(drop),
         ),
         (
             Action::GroupDeleted,
@@ -140,10 +168,14 @@ async fn directory(house: &House, [key, blind]: &[domain::Secret; 2]) -> Vec<(Ac
     ]
 }
 
-/// A federation `base` with the keys `base`, `extra`, `pushing` and `blind`, a user and a group; the
-/// last two keys.
-async fn prepared(house: &House) -> [domain::Secret; 2] {
+/// The keys `pushing` and `blind`, and what signs for `client`.
+type Prepared = ([domain::Secret; 2], Signer);
+
+/// A federation `base` with the keys `base`, `extra`, `pushing`, `blind` and `client`, a user and a
+/// group.
+async fn prepared(house: &House) -> Prepared {
     let federation = house.federation("base").await;
+    ops::extensions::register(&house.admin(), &federation.slug, extension("base")).await.unwrap();
     house.key(&federation, "base").await;
     house.scoped(&federation, "extra", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
     let (_, secret) = house.key(&federation, "pushing").await;
@@ -151,20 +183,26 @@ async fn prepared(house: &House) -> [domain::Secret; 2] {
     let user = resource(ResourceType::User, json!({ "userName": "first" }));
     let group = resource(ResourceType::Group, json!({ "displayName": "first" }));
     users::create(&cx().await, &asked("POST", "Users"), user).await.unwrap();
-    groups::create(&cx().await, &asked("POST", "Groups"), group).await.unwrap();
+    groups::create(&cx().await, &asked("POST", "Groups"), group, groups::Shown::Members).await.unwrap();
     let (_, blind) =
         house.scoped(&federation, "blind", Scope::of([(ResourceKind::Users, Verb::Create)])).await;
-    [secret, blind]
+    let signer = Signer::new("old");
+    let client = ops::oauth::NewClient::PublicKeys(jwks(&[&signer]));
+    let new = new_key(&federation.slug, "client", Scope::full_directory());
+    ops::keys::issue_client(&house.admin(), new, client).await.unwrap();
+    ([secret, blind], signer)
 }
 
 #[tokio::test]
 async fn every_change_leaves_its_audit_record() {
     for house in houses().await {
         let keys = prepared(&house).await;
+        let gate = crate::gateway::prepared(&house).await;
         let mut seen: BTreeSet<&str> = BTreeSet::from([Action::InstallationCreated.as_str()]);
         let before = house.log().await.len();
-        let mut steps = everything(&house).await;
+        let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
+        steps.extend(crate::gateway::steps(&house, &gate).await);
         let archived =
             ops::federations::archive(&house.admin(), &domain::federations::Slug::parse("base").unwrap())
                 .await;
@@ -186,11 +224,13 @@ async fn every_change_leaves_its_audit_record() {
 async fn without_its_audit_record_no_change_happens() {
     for house in houses().await {
         let keys = prepared(&house).await;
+        let gate = crate::gateway::prepared(&house).await;
         let slug = domain::federations::Slug::parse("base").unwrap();
         let before = state(&house, &slug).await;
         testing::break_audit(&house.keyward).await;
-        let mut steps = everything(&house).await;
+        let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
+        steps.extend(crate::gateway::steps(&house, &gate).await);
         let archived = ops::federations::archive(&house.admin(), &slug).await;
         steps.push((Action::FederationArchived, archived.map(drop)));
         assert_eq!(steps.len(), Action::ALL.len() - 1);

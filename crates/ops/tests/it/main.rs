@@ -9,16 +9,27 @@
     reason = "a test that cannot go on ends here"
 )]
 
+mod signer;
 mod support;
 
 mod installation;
 
 mod federations;
 mod keys;
+mod oauth;
 mod roles;
 
+mod cache;
+mod cost;
 mod directory;
+mod extensions;
+mod filters;
 mod gate;
+mod members;
+mod listing;
 
 mod laws;
 mod overview;
+
+mod gateway;
+mod upstream;

@@ -10,7 +10,7 @@ use ops::{
     search,
 };
 
-use crate::support::{asked, houses, new_key};
+use crate::support::{asked, houses, listed, new_key};
 
 fn words(needs: &[Need]) -> Vec<String> {
     needs
@@ -72,7 +72,7 @@ async fn requests_are_counted_by_hour_and_decision() {
         let (_, secret) = house.scoped(&okta, "a", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
         for _ in 0..3 {
             let client = house.client(&okta, &secret).await;
-            ops::users::list(&client, &asked("GET", "Users"), None, 1, 1).await.unwrap();
+            listed(&client, scim::ResourceType::User, None, 1).await.unwrap();
         }
         let client = house.client(&okta, &secret).await;
         ops::users::delete(&client, &asked("DELETE", "Users"), "x", None).await.unwrap_err();

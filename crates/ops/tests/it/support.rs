@@ -11,12 +11,14 @@ use domain::{
 use ops::{
     Cx, Error, Keyward, ScimClient,
     audit::Verdict,
+    extensions::NewExtension,
     federations::NewFederation,
     keys::{Issued, NewKey},
+    listing::{self, Listed},
     scim_client::{self, Asked},
     testing::{self, TestClock},
 };
-use scim::{Resource, ResourceType};
+use scim::{ListQuery, Resource, ResourceType};
 use store::testing::{TestDatabase, databases};
 
 /// One installation on one database.
@@ -67,14 +69,64 @@ pub fn asked(method: &str, resource_type: &str) -> Asked {
         resource_type: resource_type.to_owned(),
         resource_id: None,
         tolerated: Vec::new(),
+        operation: None,
     }
+}
+
+/// A schema of users with the attribute `badge`, which is text, and `level`, a number.
+pub fn extension(name: &str) -> NewExtension {
+    let schema = serde_json::json!({
+        "id": format!("urn:example:params:scim:schemas:{name}:2.0:User"), "name": name, "attributes": [
+            { "name": "badge", "type": "string" }, { "name": "level", "type": "integer" },
+        ],
+    });
+    NewExtension { resource_type: "User".to_owned(), json: schema.to_string() }
+}
+
+/// The first `count` users or groups that match a filter.
+pub async fn listed(
+    cx: &Cx<ScimClient>,
+    kind: ResourceType,
+    filter: Option<&str>,
+    count: u64,
+) -> Result<Listed, Error> {
+    let filter = filter.map(|text| scim::Filter::parse(text).unwrap());
+    let query = ListQuery { filter, count, ..ListQuery::default() };
+    listing::list(cx, &asked("GET", kind.endpoint().trim_start_matches('/')), kind, &query).await
 }
 
 pub fn resource(kind: ResourceType, value: serde_json::Value) -> Resource {
     Resource::from_value(kind, value).unwrap()
 }
 
+/// An identity provider: each of its requests is one of its own.
+pub struct Pusher<'a> {
+    house: &'a House,
+    pub federation: Federation,
+    secret: Secret,
+}
+
+impl Pusher<'_> {
+    /// The context of its next request.
+    pub async fn cx(&self) -> Cx<ScimClient> {
+        self.house.client(&self.federation, &self.secret).await
+    }
+}
+
 impl House {
+    /// A new federation, and a provider that may do everything there.
+    pub async fn pusher(&self, slug: &str) -> Pusher<'_> {
+        let federation = self.federation(slug).await;
+        let (_, secret) = self.key(&federation, "everything").await;
+        Pusher { house: self, federation, secret }
+    }
+
+    /// A provider with another key of a federation.
+    pub async fn pusher_of(&self, federation: &Federation, name: &str, scope: Scope) -> Pusher<'_> {
+        let (_, secret) = self.scoped(federation, name, scope).await;
+        Pusher { house: self, federation: federation.clone(), secret }
+    }
+
     pub fn admin(&self) -> Cx<Admin> {
         self.person(Role::Admin)
     }

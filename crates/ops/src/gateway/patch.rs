@@ -1,0 +1,326 @@
+//! A PATCH on its way out: in the exact words of RFC 7644 3.5.2, whatever the provider's dialect
+//! was, and in pieces where the upstream takes no more.
+
+use scim::{AttrPath, Op, Resource, ScimError, Type, Verb};
+use serde_json::{Map, Value, json};
+
+/// The most members in one request to an upstream that counts them.
+pub(super) const MEMBER_CHUNK: usize = 100;
+
+/// The operations of requests that together are one PATCH; each request is one list.
+pub(super) type Requests = Vec<Vec<Value>>;
+
+/// Writes the operations anew: lower-case verbs, a path for each attribute, values of the right
+/// type, removals of members by filter. With `member_chunks`, no request touches more than
+/// [`MEMBER_CHUNK`] members.
+///
+/// # Errors
+/// `invalidValue` for a replacement of more members than the upstream takes at once.
+pub(super) fn rewrite(of: Type<'_>, ops: Vec<Op>, member_chunks: bool) -> Result<Requests, ScimError> {
+    let mut rewritten = Vec::new();
+    for Op { verb, path, value } in ops {
+        if let Some(path) = path {
+            with_path(of, verb, &path.to_string(), value, &mut rewritten);
+            continue;
+        }
+        // RFC 7644 3.5.2.1: an object of attributes. Entra's has dotted names and names with a URN.
+        let Some(Value::Object(parts)) = value else { continue };
+        for (name, value) in parts {
+            let is_servers = ["id", "schemas", "meta"].iter().any(|own| name.eq_ignore_ascii_case(own));
+            if !is_servers {
+                with_path(of, verb, &name, Some(value), &mut rewritten);
+            }
+        }
+    }
+    if member_chunks { chunked(rewritten) } else { Ok(vec![rewritten]) }
+}
+
+fn with_path(of: Type<'_>, verb: Verb, path: &str, value: Option<Value>, out: &mut Vec<Value>) {
+    let (attribute, rest) = path.split_at(path.find('[').unwrap_or(path.len()));
+    let resolved =
+        AttrPath::parse(attribute).and_then(|parsed| parsed.canonical(of).map(|name| (parsed, name)));
+    let (is_boolean, name) = match &resolved {
+        Some((parsed, name)) => (is_boolean(of, parsed, rest), name.as_str()),
+        None => (false, attribute),
+    };
+    let path = format!("{name}{rest}");
+    let is_members = name == "members" && rest.is_empty();
+    match (verb, value) {
+        // `remove` of members with values removes those (Entra, authentik).
+        (Verb::Remove, Some(value)) if is_members => {
+            let values = one_or_more(value).into_iter().filter_map(member_id);
+            out.extend(values.map(|id| json!({ "op": "remove", "path": member_path(&id) })));
+        }
+        (Verb::Remove, _) => out.push(json!({ "op": "remove", "path": path })),
+        (Verb::Add | Verb::Replace, value) => {
+            let value = value.unwrap_or(Value::Null);
+            let is_nothing = match &value {
+                Value::Null => true,
+                Value::String(text) => text.is_empty() && name.ends_with(":manager"),
+                Value::Object(parts) => {
+                    name.ends_with(":manager") && parts.get("value").and_then(Value::as_str) == Some("")
+                }
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
+            };
+            if is_nothing {
+                out.push(json!({ "op": "remove", "path": path }));
+                return;
+            }
+            let value = if is_members {
+                let members = one_or_more(value).into_iter().map(member).collect();
+                Value::Array(members)
+            } else if is_boolean {
+                boolean(value)
+            } else if name.ends_with(":manager") && value.is_string() {
+                json!({ "value": value })
+            } else {
+                value
+            };
+            out.push(json!({ "op": verb.as_str(), "path": path, "value": value }));
+        }
+    }
+}
+
+/// Whether what a path names is true or false.
+fn is_boolean(of: Type<'_>, attribute: &AttrPath, rest: &str) -> bool {
+    let named = match rest.rsplit_once("].") {
+        Some((_, sub)) => AttrPath { sub: Some(sub.to_owned()), ..attribute.clone() },
+        None => attribute.clone(),
+    };
+    named.resolve(of).is_some_and(|resolved| resolved.leaf().kind == scim::Kind::Boolean)
+}
+
+fn boolean(value: Value) -> Value {
+    match value.as_str() {
+        Some(text) if text.eq_ignore_ascii_case("true") => Value::Bool(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Value::Bool(false),
+        Some(_) | None => value,
+    }
+}
+
+fn one_or_more(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items,
+        Value::Null => Vec::new(),
+        one @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => vec![one],
+    }
+}
+
+/// A member as an object; Entra's reference code sends bare ids, and null references.
+fn member(value: Value) -> Value {
+    match value {
+        Value::String(id) => json!({ "value": id }),
+        Value::Object(parts) => {
+            parts.into_iter().filter(|(_, part)| !part.is_null()).collect::<Map<_, _>>().into()
+        }
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => other,
+    }
+}
+
+fn member_id(value: Value) -> Option<String> {
+    match value {
+        Value::String(id) => Some(id),
+        Value::Object(mut parts) => match parts.remove("value") {
+            Some(Value::String(id)) => Some(id),
+            Some(_) | None => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
+fn member_path(id: &str) -> String {
+    format!("members[value eq {}]", Value::from(id))
+}
+
+/// Cuts operations so that no request touches more members than the upstream takes.
+fn chunked(ops: Vec<Value>) -> Result<Requests, ScimError> {
+    let mut requests: Requests = vec![Vec::new()];
+    let mut room = MEMBER_CHUNK;
+    for op in ops {
+        let path = op.get("path").and_then(Value::as_str).unwrap_or_default();
+        if !path.starts_with("members") {
+            push(&mut requests, op);
+            continue;
+        }
+        let verb = op.get("op").cloned().unwrap_or_default();
+        let Some(Value::Array(members)) = op.get("value") else {
+            if room == 0 {
+                requests.push(Vec::new());
+                room = MEMBER_CHUNK;
+            }
+            room -= 1;
+            push(&mut requests, op);
+            continue;
+        };
+        if verb == "replace" && members.len() > MEMBER_CHUNK {
+            return Err(ScimError::invalid_value(format!(
+                "members: this service takes {MEMBER_CHUNK} members in one request; add and remove them instead of \
+                 replacing all"
+            )));
+        }
+        let mut rest = members.as_slice();
+        loop {
+            if room < rest.len().min(MEMBER_CHUNK) && (verb == "replace" || room == 0) {
+                requests.push(Vec::new());
+                room = MEMBER_CHUNK;
+            }
+            let (now, later) = rest.split_at(rest.len().min(room));
+            room -= now.len();
+            push(&mut requests, json!({ "op": verb, "path": "members", "value": now }));
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    requests.retain(|request| !request.is_empty());
+    Ok(requests)
+}
+
+fn push(requests: &mut Requests, op: Value) {
+    if let Some(last) = requests.last_mut() {
+        last.push(op);
+    }
+}
+
+/// A resource that is about to be created, and the members that do not fit into the first request.
+pub(super) fn member_chunks(mut resource: Value, is_counted: bool) -> (Value, Vec<Vec<Value>>) {
+    let mut later = Vec::new();
+    if is_counted
+        && let Some(Value::Array(members)) = resource.get_mut("members")
+        && members.len() > MEMBER_CHUNK
+    {
+        later = members.split_off(MEMBER_CHUNK).chunks(MEMBER_CHUNK).map(<[Value]>::to_vec).collect();
+    }
+    (resource, later)
+}
+
+/// The body of one request.
+pub(super) fn body(ops: &[Value]) -> Value {
+    json!({ "schemas": [scim::patch::PATCH_URN], "Operations": ops })
+}
+
+/// What a PUT sends for an upstream that knows no PATCH: the resource as it is there, changed here.
+/// What the schemas do not know stays.
+///
+/// # Errors
+/// As [`scim::patch::apply`].
+pub(super) fn applied(of: Type<'_>, now: &Value, ops: &[Op]) -> Result<Value, ScimError> {
+    let before = Resource::from_value(of, now.clone())?;
+    let after = scim::patch::apply(of, &before, ops)?.resource;
+    Ok(with_unknown(of, after.into_value(), now))
+}
+
+/// Adds what an upstream keeps beside the schemas to a resource that is about to replace it.
+pub(super) fn with_unknown(of: Type<'_>, mut resource: Value, now: &Value) -> Value {
+    let (Value::Object(wanted), Value::Object(present)) = (&mut resource, now) else { return resource };
+    let is_unknown = |name: &str| {
+        name != "schemas"
+            && name != "password"
+            && of.named(name).is_none()
+            && AttrPath::parse(name).is_none_or(|path| path.resolve(of).is_none())
+    };
+    let mut kept = Vec::new();
+    for (name, value) in present {
+        if !wanted.contains_key(name) && is_unknown(name) {
+            wanted.insert(name.clone(), value.clone());
+            if name.starts_with("urn:") {
+                kept.push(Value::from(name.as_str()));
+            }
+        }
+    }
+    if let Some(Value::Array(schemas)) = wanted.get_mut("schemas") {
+        kept.retain(|urn| !schemas.contains(urn));
+        schemas.extend(kept);
+    }
+    resource
+}
+
+#[cfg(test)]
+mod tests {
+    use scim::ResourceType;
+
+    use super::*;
+
+    fn ops(operations: Value) -> Vec<Op> {
+        scim::patch::from_value(json!({ "Operations": operations })).unwrap()
+    }
+
+    fn check(kind: ResourceType, operations: Value, expect: &Value) {
+        let requests = rewrite(kind.into(), ops(operations), false).unwrap();
+        assert_eq!(&json!(requests), expect);
+    }
+
+    #[test]
+    fn what_entra_and_okta_send_leaves_as_the_rfc_says() {
+        const ENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        check(
+            ResourceType::User,
+            json!([
+                { "op": "Replace", "path": "active", "value": "False" },
+                { "op": "Add", "path": "emails[type eq \"work\"].primary", "value": "True" },
+                { "op": "Add", "path": format!("{ENT}:manager"), "value": "m" },
+                { "op": "Replace", "path": format!("{ENT}:manager"), "value": { "value": "" } },
+            ]),
+            &json!([[
+                { "op": "replace", "path": "active", "value": false },
+                { "op": "add", "path": "emails[type eq \"work\"].primary", "value": true },
+                { "op": "add", "path": format!("{ENT}:manager"), "value": { "value": "m" } },
+                { "op": "remove", "path": format!("{ENT}:manager") },
+            ]]),
+        );
+        check(
+            ResourceType::Group,
+            json!([
+                { "op": "replace", "value": { "id": "g", "displayName": "N" } },
+                { "op": "Remove", "path": "members", "value": [{ "$ref": null, "value": "a" }, { "value": "b" }] },
+                { "op": "Add", "path": "members", "value": { "$ref": null, "value": "c" } },
+            ]),
+            &json!([[
+                { "op": "replace", "path": "displayName", "value": "N" },
+                { "op": "remove", "path": "members[value eq \"a\"]" },
+                { "op": "remove", "path": "members[value eq \"b\"]" },
+                { "op": "add", "path": "members", "value": [{ "value": "c" }] },
+            ]]),
+        );
+    }
+
+    #[test]
+    fn no_request_touches_more_members_than_the_upstream_takes() {
+        let members: Vec<Value> = (0..250).map(|n| json!({ "value": n.to_string() })).collect();
+        let operations = json!([
+            { "op": "replace", "path": "displayName", "value": "N" },
+            { "op": "add", "path": "members", "value": members },
+            { "op": "remove", "path": "members", "value": members },
+        ]);
+        let requests = rewrite(ResourceType::Group.into(), ops(operations), true).unwrap();
+        let touched: Vec<usize> = requests
+            .iter()
+            .map(|request| {
+                let touches = |op: &Value| match &op["value"] {
+                    Value::Array(members) => members.len(),
+                    _ => usize::from(op["path"] != "displayName"),
+                };
+                request.iter().map(touches).sum()
+            })
+            .collect();
+        assert_eq!(touched, [100, 100, 100, 100, 100]);
+        let many: Vec<Value> = (0..101).map(|n| json!({ "value": n.to_string() })).collect();
+        let replace = ops(json!([{ "op": "replace", "path": "members", "value": many }]));
+        assert!(rewrite(ResourceType::Group.into(), replace, true).is_err());
+    }
+
+    #[test]
+    fn a_put_keeps_what_the_schemas_do_not_know() {
+        let now = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", "urn:example:more"], "id": "7",
+            "userName": "mia", "title": "Lead", "shoeSize": 38, "urn:example:more": { "desk": 4 },
+        });
+        let change = ops(json!([{ "op": "remove", "path": "title" }]));
+        let put = applied(ResourceType::User.into(), &now, &change).unwrap();
+        assert_eq!(put["shoeSize"], 38);
+        assert_eq!(put["urn:example:more"]["desk"], 4);
+        assert_eq!(put["schemas"][1], "urn:example:more");
+        assert!(put.get("title").is_none() && put.get("id").is_none());
+    }
+}
