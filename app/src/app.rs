@@ -11,8 +11,8 @@ use leptos_router::{
 use crate::{
     pages::{
         audit::{Audit, AuditEntry},
-        federations::{EditFederation, Federation, Federations, NewFederation},
-        keys::{IssueKey, Key, Keys, RevokeKey, RotateKey},
+        federations::{EditFederation, EditTarget, Federation, Federations, NewFederation},
+        keys::{ChangeClient, IssueKey, Key, Keys, RevokeKey, RotateKey},
         not_found::NotFound,
         overview::Overview,
         sign_in::SignIn,
@@ -64,10 +64,12 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/federations/new") view=NewFederation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug") view=Federation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/edit") view=EditFederation ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/target") view=EditTarget ssr=SsrMode::Async />
                 <Route path=path!("/keys") view=Keys ssr=SsrMode::Async />
                 <Route path=path!("/keys/new") view=IssueKey ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id") view=Key ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/rotate") view=RotateKey ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/client") view=ChangeClient ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/revoke") view=RevokeKey ssr=SsrMode::Async />
                 <Route path=path!("/audit") view=Audit ssr=SsrMode::Async />
                 <Route path=path!("/audit/:seq") view=AuditEntry ssr=SsrMode::Async />

@@ -7,13 +7,18 @@
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use domain::{
-    Invalid,
+    Invalid, Secret,
     federations::{ScimSettings, Slug},
+    keys::Proof,
+    oauth::jwk::is_private,
     scopes::{ResourceKind, Scope, Verb, parse_networks},
+    upstreams::Limits,
 };
 use ops::{
     federations::{EditFederation, NewFederation},
+    gateway::target::NewUpstream,
     keys::{Issued, NewKey, Rotate},
+    oauth::{ChangeClient, NewClient},
 };
 
 use crate::words;
@@ -40,6 +45,15 @@ impl Values {
     /// Every value of a field.
     pub fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// What may be shown again: a private key that was pasted by mistake is not.
+    #[must_use]
+    pub fn fit_to_show(mut self) -> Self {
+        for value in self.0.values_mut().flatten().filter(|value| is_private(value)) {
+            value.clear();
+        }
+        self
     }
 
     fn whole_number(&self, name: &str, faults: &mut Vec<Invalid>) -> i64 {
@@ -127,13 +141,15 @@ pub fn new_federation(values: &Values) -> Result<NewFederation, Vec<Invalid>> {
 
 /// The switches of the SCIM endpoint, by the word of their checkbox; none when the form did not
 /// show them.
-fn scim_settings(values: &Values) -> Option<ScimSettings> {
+fn scim_settings(values: &Values, faults: &mut Vec<Invalid>) -> Option<ScimSettings> {
+    let minutes = values.optional_number("token_minutes", faults);
     let is_on = |word: &str| values.all("scim").iter().any(|value| value == word);
     (values.text("scim_shown") == "yes").then(|| ScimSettings {
         strict: is_on("strict"),
         etag: is_on("etag"),
         unique_group_names: is_on("unique-group-names"),
         oauth_secrets: is_on("oauth-secrets"),
+        token_minutes: minutes.unwrap_or(ScimSettings::default().token_minutes),
     })
 }
 
@@ -152,9 +168,41 @@ pub fn edit_federation(values: &Values) -> Result<EditFederation, Vec<Invalid>> 
         max_age_days: values.whole_number("max_age_days", &mut faults),
         overlap_hours: values.whole_number("overlap_hours", &mut faults),
         warn_days: values.whole_number("warn_days", &mut faults),
-        scim: scim_settings(values),
+        scim: scim_settings(values, &mut faults),
     };
     if faults.is_empty() { Ok(edit) } else { Err(faults) }
+}
+
+/// Reads `/federations/{slug}/target`. The credential is taken out of the values, so that no page
+/// shows it again.
+///
+/// # Errors
+/// One [`Invalid`] for each number that is none.
+pub fn upstream(values: &mut Values) -> Result<NewUpstream, Vec<Invalid>> {
+    let mut faults = Vec::new();
+    let mut take = |name: &str| {
+        let all = values.0.remove(name).unwrap_or_default();
+        Secret::new(all.into_iter().next().unwrap_or_default())
+    };
+    let (typed, pem) = (take("secret"), take("secret_pem"));
+    let sign_in = values.text("sign_in");
+    let new = NewUpstream {
+        version: values.whole_number("version", &mut faults),
+        base_url: values.text("base_url"),
+        secret: if sign_in == "mutual-tls" { pem } else { typed },
+        sign_in,
+        user: values.text("user"),
+        token_url: values.text("token_url"),
+        client_id: values.text("client_id"),
+        scope: values.text("scope"),
+        trusted_ca: values.text("trusted_ca"),
+        quirks: values.all("quirk").to_vec(),
+        limits: Limits {
+            timeout_ms: values.whole_number("timeout_ms", &mut faults),
+            concurrency: values.whole_number("concurrency", &mut faults),
+        },
+    };
+    if faults.is_empty() { Ok(new) } else { Err(faults) }
 }
 
 /// The scopes that the form offers beside the free choice.
@@ -231,6 +279,51 @@ pub fn issue_key(values: &Values) -> Result<NewKey, Vec<Invalid>> {
             idempotency_token: values.text("idempotency_token"),
         }),
         _ => Err(faults),
+    }
+}
+
+/// Reads how the key of `/keys/new` proves itself; `None` for a static one.
+///
+/// # Errors
+/// [`Invalid`] when nothing, or two things, say how.
+pub fn new_client(values: &Values) -> Result<Option<NewClient>, Vec<Invalid>> {
+    let choice = values.text("proof");
+    match Proof::parse(&choice) {
+        None if choice.is_empty() => Ok(None),
+        None => Err(vec![Invalid::new("proof", "choose how it proves itself")]),
+        Some(Proof::Static) => Ok(None),
+        Some(Proof::Secret) => Ok(Some(NewClient::Secret)),
+        Some(Proof::Assertion) => public_keys(values).map(Some),
+    }
+}
+
+/// Public keys, or their address.
+fn public_keys(values: &Values) -> Result<NewClient, Vec<Invalid>> {
+    let (keys, uri) = (values.text("public_keys"), values.text("jwks_uri"));
+    match (keys.is_empty(), uri.is_empty()) {
+        (false, true) => Ok(NewClient::PublicKeys(keys)),
+        (true, false) => Ok(NewClient::JwksUri(uri)),
+        (true, true) => Err(vec![Invalid::new(
+            "public_keys",
+            "paste the public keys of the client, or name their address",
+        )]),
+        (false, false) => {
+            Err(vec![Invalid::new("jwks_uri", "either paste public keys or name their address, not both")])
+        }
+    }
+}
+
+/// Reads `/keys/{id}/client`.
+///
+/// # Errors
+/// One [`Invalid`] for each field that cannot be read.
+pub fn change_client(values: &Values) -> Result<ChangeClient, Vec<Invalid>> {
+    let mut faults = Vec::new();
+    let version = values.whole_number("version", &mut faults);
+    match public_keys(values) {
+        Ok(client) if faults.is_empty() => Ok(ChangeClient { version, client }),
+        Ok(_) => Err(faults),
+        Err(more) => Err(faults.into_iter().chain(more).collect()),
     }
 }
 
@@ -327,6 +420,28 @@ mod tests {
             Template::ALL.into_iter().map(|template| template.scope().is_full_directory()).collect();
         assert_eq!(full, [false, false, true]);
         assert_eq!(words::phrases(&Template::ReadWrite.scope(), false), ["delete users", "delete groups"]);
+    }
+
+    #[test]
+    fn a_client_is_proven_in_one_way() {
+        let read = |pairs: &[(&str, &str)]| {
+            new_client(&values(pairs)).map_err(|faults| faults.into_iter().next().unwrap().field)
+        };
+        let keys = || NewClient::PublicKeys("{}".to_owned());
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[("proof", "static"), ("public_keys", "{}")]), Ok(None));
+        assert_eq!(read(&[("proof", "secret")]), Ok(Some(NewClient::Secret)));
+        assert_eq!(read(&[("proof", "assertion"), ("public_keys", " {} ")]), Ok(Some(keys())));
+        assert_eq!(read(&[("proof", "none")]), Err("proof".to_owned()));
+        assert_eq!(read(&[("proof", "assertion")]), Err("public_keys".to_owned()));
+        let both = [("proof", "assertion"), ("public_keys", "{}"), ("jwks_uri", "https://a")];
+        assert_eq!(read(&both), Err("jwks_uri".to_owned()));
+    }
+
+    #[test]
+    fn a_private_key_is_not_shown_again() {
+        let form = values(&[("public_keys", "-----BEGIN PRIVATE KEY-----"), ("name", "a")]).fit_to_show();
+        assert_eq!((form.text("public_keys"), form.text("name")), (String::new(), "a".to_owned()));
     }
 
     #[test]

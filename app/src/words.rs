@@ -4,6 +4,7 @@
 
 use domain::{
     federations::Vendor,
+    keys::Proof,
     scopes::{Grant, ResourceKind, Scope, Verb},
 };
 
@@ -113,6 +114,19 @@ pub const fn paste_guide(vendor: Vendor) -> &'static str {
         | Vendor::Other => {
             "In the provider's provisioning settings: the base URL is the SCIM endpoint, the key is the bearer token."
         }
+    }
+}
+
+/// What a proof means for whoever holds a key.
+pub const fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Static => {
+            "The key goes with each request. Whoever has a copy of it is taken for the provider until it ends."
+        }
+        Proof::Assertion => {
+            "The client signs with a private key that never leaves it, and gets tokens that live minutes."
+        }
+        Proof::Secret => "The client sends a secret to the token endpoint, and gets tokens that live minutes.",
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{self, Config, ConfigProblem, ConfigProblems, MasterKeyBytes, Sources},
-    logging, serve,
+    logging, probe, serve,
     tasks::clock::OsEntropy,
 };
 
@@ -104,6 +104,19 @@ enum Command {
     /// Verify the audit records.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Probe a SCIM service with what providers send, before anything is forwarded to it.
+    #[command(
+        long_about = "Probe a SCIM service with what providers send, before anything is forwarded to it: sign in, \
+        read what it says about itself, create users and groups with names of their own, change them as Entra ID, \
+        Okta and others do, and delete them again. Prints what it found and what a gateway must make up for.\n\n\
+        The token stands in a file, because a command line is visible to every user of the machine. With \
+        --federation the service and the credential are those of a federation of this installation.",
+        after_help = "Exit code 0 when nothing failed, 1 otherwise.\n\n\
+        Examples:\n  \
+        keyward probe --url https://scim.example.com/v2 --token-file token\n  \
+        keyward probe --federation okta-production --config /etc/keyward/keyward.toml"
+    )]
+    Probe(ProbeArgs),
     /// Make the key that seals the secrets in the database.
     #[command(name = "master-key", subcommand)]
     MasterKey(MasterKeyCommand),
@@ -198,6 +211,24 @@ struct DemoArgs {
     data_dir: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct ProbeArgs {
+    /// The SCIM base of the service, such as `https://scim.example.com/v2`
+    #[arg(long, value_name = "URL", required_unless_present = "federation", requires = "token_file")]
+    url: Option<String>,
+    /// A file that holds the bearer token
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
+    /// Probe the upstream of this federation, with its credential
+    #[arg(long, value_name = "SLUG", conflicts_with = "url")]
+    federation: Option<String>,
+    /// Print the quirks alone, as JSON
+    #[arg(long)]
+    quirks: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
 /// What a demo may be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DemoOptions {
@@ -250,6 +281,13 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Audit(AuditCommand::Verify(arguments)) => {
             let config = with_logging(arguments)?;
             in_runtime(serve::audit_verify(config))
+        }
+        Command::Probe(ProbeArgs { url: Some(url), token_file: Some(file), quirks, .. }) => {
+            in_runtime(probe::of_url(url, file, quirks))
+        }
+        Command::Probe(ProbeArgs { federation, quirks, settings, .. }) => {
+            let config = with_logging(settings)?;
+            in_runtime(probe::of_federation(config, federation.unwrap_or_default(), quirks))
         }
         Command::MasterKey(MasterKeyCommand::Generate { out }) => generate_master_key(out),
         Command::Version => print(concat!("keyward ", env!("CARGO_PKG_VERSION"), "\n")),

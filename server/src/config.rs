@@ -22,6 +22,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use domain::{Secret, federations::Slug};
 use tokio::net::TcpListener;
 
+use crate::out::egress::Egress;
+
 pub use layers::Sources;
 pub use master_key::MasterKeyBytes;
 pub use problem::{ConfigProblem, ConfigProblems};
@@ -56,6 +58,8 @@ pub struct Config {
     pub roles: Roles,
     /// How records of reads are kept.
     pub usage_reads: UsageReads,
+    /// Where upstreams of federations may be.
+    pub egress: Egress,
     /// What is logged, and how.
     pub logging: Logging,
     /// What a client may take.
@@ -156,6 +160,14 @@ pub struct Limits {
     pub connections: usize,
     /// Of them, from one address.
     pub connections_per_address: usize,
+    /// Requests of one key in a second, for long; 0 for no limit.
+    pub key_requests_per_second: u32,
+    /// The same at once, after a rest.
+    pub key_burst: u32,
+    /// Requests without an accepted key from one address in a minute, for long; 0 for no limit.
+    pub refused_per_minute: u32,
+    /// The same at once, after a rest.
+    pub refused_burst: u32,
 }
 
 impl Default for Limits {
@@ -165,6 +177,10 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             connections: 4096,
             connections_per_address: 256,
+            key_requests_per_second: 200,
+            key_burst: 2_000,
+            refused_per_minute: 20,
+            refused_burst: 100,
         }
     }
 }

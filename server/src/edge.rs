@@ -7,7 +7,9 @@ pub mod headers;
 pub mod limits;
 pub mod origin;
 pub mod request;
+pub mod throttle;
 
+pub mod oauth;
 pub mod scim;
 
 pub mod forms;

@@ -9,4 +9,5 @@ pub mod out;
 pub mod tasks;
 
 pub mod demo;
+pub mod probe;
 pub mod serve;

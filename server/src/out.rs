@@ -1,3 +1,6 @@
 //! Calls that leave the process: HTTP clients, each with its own guard on where it may go.
 
+pub mod egress;
 pub mod http;
+pub mod upstream;
+pub mod jwks;

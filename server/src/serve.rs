@@ -22,6 +22,7 @@ use crate::{
         assets,
         health::{self, Readiness},
         metrics::{self, Metrics},
+        oauth,
         oidc::{
             OidcEdge,
             settings::{OidcSettings, RoleMap},
@@ -31,9 +32,15 @@ use crate::{
         session::{self, SessionPolicy},
         shell::Shell,
     },
-    out::http::{OidcHttp, install_crypto},
+    out::{
+        egress::{Allowed, Egress, PORTS},
+        http::{OidcHttp, install_crypto},
+        jwks::JwksHttp,
+        upstream::UpstreamHttp,
+    },
     tasks::{
         clock::{OsEntropy, SystemClock},
+        gateway,
         signals::EndSignals,
         upkeep,
     },
@@ -68,6 +75,7 @@ pub async fn run(config: Config) -> Result<(), Exit> {
         limits: config.limits,
         oidc,
         policy,
+        egress: config.egress,
     };
     let (signal, stop) = stop_pair();
     house.serve(listeners, signal, stop).await
@@ -113,6 +121,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
         oidc: provider.settings(),
         policy,
         public_url,
+        // The demo's own base is on this machine.
+        egress: loopback_only(),
     };
     print(&format!(
         "\n  Keyward is at {}\n  Sign in as Ana Ferreira to see everything. Ctrl-C ends it.{kept}\n\n",
@@ -166,25 +176,29 @@ struct House {
     limits: config::Limits,
     oidc: OidcSettings,
     policy: SessionPolicy,
+    egress: Egress,
 }
 
 impl House {
     async fn serve(self, listeners: Listeners, signal: StopSignal, stop: Stop) -> Result<(), Exit> {
-        let Self { keyward, public_url, proxies, limits, oidc, policy } = self;
+        let Self { keyward, public_url, proxies, limits, oidc, policy, egress } = self;
+        let upstreams = UpstreamHttp::new(egress.clone(), Arc::clone(keyward.clock()));
+        keyward.connect_upstreams(Arc::new(upstreams));
         let shell = Shell::new(
             &public_url,
             proxies.clone(),
-            limits.body_bytes,
+            &limits,
             Arc::clone(keyward.clock()),
             Arc::clone(keyward.entropy()),
         );
         let readiness = readiness(&keyward);
-        let router = router(&keyward, &shell, oidc, policy, readiness.clone())?;
+        let router = router(&keyward, &shell, oidc, policy, readiness.clone(), egress)?;
         let record = ops::installation::record_start(&keyward, env!("CARGO_PKG_VERSION")).await;
         record.map_err(|error| Exit::failed(format!("the start could not be recorded: {error}")))?;
 
         let accept = AcceptLimits::new(&limits, proxies);
         tokio::spawn(upkeep::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(gateway::run(Arc::clone(&keyward), stop.clone()));
         if let Some(listener) = listeners.metrics {
             let counted = Metrics::install().map_err(Exit::failed)?;
             tokio::spawn(metrics::upkeep(counted.clone(), stop.clone()));
@@ -222,11 +236,15 @@ pub fn router(
     oidc: OidcSettings,
     policy: SessionPolicy,
     readiness: Readiness,
+    egress: Egress,
 ) -> Result<Router, Exit> {
     install_crypto();
     let unusable = |error: &dyn std::fmt::Display| Exit::failed(format!("sign-in cannot be set up: {error}"));
     let issuer = Url::parse(&oidc.issuer).map_err(|error| unusable(&error))?;
     let http = OidcHttp::new(&issuer).map_err(|error| unusable(&error))?;
+    let jwks = JwksHttp::new(egress).map_err(|error| {
+        Exit::failed(format!("the keys of OAuth clients cannot be fetched: {error}"))
+    })?;
     let edge = OidcEdge::new(oidc, Arc::clone(keyward), http, policy).map_err(|error| unusable(&error))?;
     let dashboard = Router::new()
         .merge(edge.router())
@@ -235,9 +253,9 @@ pub fn router(
     let router = Router::new()
         .merge(health::routes(readiness))
         .merge(assets::routes())
-        .merge(scim::routes(Arc::clone(keyward)))
+        .merge(oauth::routes(Arc::clone(keyward), Arc::new(jwks)))
         .fallback_service(dashboard);
-    Ok(shell.around(router))
+    Ok(shell.around_scim(scim::Scim::new(Arc::clone(keyward)), router))
 }
 
 fn readiness(keyward: &Arc<Keyward>) -> Readiness {
@@ -272,6 +290,7 @@ async fn open(
             fix: "use that key; nothing was changed".to_owned(),
         }),
         OpenError::MasterKey(text) => Exit::failed(text),
+        OpenError::InUse => Exit::failed(error.to_string()),
         OpenError::Store(error) => Exit::failed(format!("the database cannot be opened: {error}")),
         OpenError::Record(error) => Exit::failed(format!("the database cannot be written: {error}")),
     })
@@ -293,7 +312,11 @@ async fn migrated(target: &Target) -> Result<usize, Exit> {
     }
 }
 
-fn target(config: &Config) -> Result<Target, Exit> {
+/// The database of a configuration.
+///
+/// # Errors
+/// Its address cannot be read.
+pub(crate) fn target(config: &Config) -> Result<Target, Exit> {
     Target::parse(config.database_url.expose()).map_err(|expected| {
         Exit::from(ConfigProblem {
             key: "database_url".to_owned(),
@@ -331,6 +354,12 @@ fn oidc_settings(config: &Config) -> Result<OidcSettings, Exit> {
         post_logout_redirect: at("/sign-in")?,
         provider_name: issuer.host_str().unwrap_or("the identity provider").to_owned(),
     })
+}
+
+/// For the demo: upstreams on this machine, over plain http.
+fn loopback_only() -> Egress {
+    let allowed = ["http://127.0.0.0/8", "http://[::1]"].iter().filter_map(|text| Allowed::parse(text).ok());
+    Egress::new(allowed.collect(), PORTS.to_vec())
 }
 
 fn millis(duration: Duration) -> Millis {

@@ -2,5 +2,6 @@
 //! the clock and the randomness of the operating system.
 
 pub mod clock;
+pub mod gateway;
 pub mod signals;
 pub mod upkeep;

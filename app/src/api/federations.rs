@@ -1,7 +1,10 @@
 //! What the pages of federations load.
 
-use domain::{federations::Slug, usage::UsageRecord};
-use ops::{federations::FederationView, keys::KeyView};
+use domain::{
+    federations::{Federation, Slug},
+    usage::UsageRecord,
+};
+use ops::{federations::FederationView, gateway::target::TargetView, keys::KeyView};
 
 use crate::{error::UiError, ssr::admin_cx};
 
@@ -16,6 +19,8 @@ pub struct FederationPage {
     pub keys: Vec<KeyView>,
     /// Its last requests, newest first.
     pub requests: Vec<UsageRecord>,
+    /// Where it keeps its users and groups.
+    pub target: TargetView,
 }
 
 /// Every federation that the reader may see, archived last.
@@ -44,7 +49,18 @@ pub async fn page(slug: &str) -> Result<FederationPage, UiError> {
     let filter = ops::keys::KeyFilter { federation: Some(slug.clone()), ..Default::default() };
     let keys = ops::keys::list(&cx, &filter).await?;
     let requests = ops::usage::of_federation(&cx, &slug, REQUESTS).await?;
-    Ok(FederationPage { view, keys, requests })
+    let target = ops::gateway::target::view(&cx, &slug).await?;
+    Ok(FederationPage { target, view, keys, requests })
+}
+
+/// Where a federation keeps its users and groups.
+///
+/// # Errors
+/// See [`open`].
+pub async fn target(slug: &str) -> Result<(Federation, TargetView), UiError> {
+    let (cx, slug) = (admin_cx()?, parse(slug)?);
+    let federation = ops::federations::open(&cx, &slug).await?.federation;
+    Ok((federation, ops::gateway::target::view(&cx, &slug).await?))
 }
 
 fn parse(slug: &str) -> Result<Slug, UiError> {

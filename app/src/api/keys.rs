@@ -28,11 +28,13 @@ mod load {
     use domain::{
         KeyId,
         federations::{FederationStatus, Slug},
+        keys::Proof,
         usage::{Decision, UsageRecord},
     };
     use ops::{
         federations::FederationView,
         keys::{KeyFilter, KeyView},
+        oauth::ClientView,
     };
 
     use super::Activity;
@@ -64,6 +66,8 @@ mod load {
         pub successor: Option<KeyView>,
         /// Its last requests, newest first.
         pub requests: Vec<UsageRecord>,
+        /// How it proves itself, when it is an OAuth client.
+        pub client: Option<ClientView>,
     }
 
     /// The keys that a filter leaves.
@@ -74,10 +78,11 @@ mod load {
         federation: Option<&str>,
         text: Option<String>,
         accepted_only: bool,
+        proof: Option<Proof>,
     ) -> Result<KeysPage, UiError> {
         let cx = admin_cx()?;
         let federation = federation.and_then(|slug| Slug::parse(slug).ok());
-        let keys = ops::keys::list(&cx, &KeyFilter { federation, accepted_only, text }).await?;
+        let keys = ops::keys::list(&cx, &KeyFilter { federation, accepted_only, proof, text }).await?;
         Ok(KeysPage { keys, federations: ops::federations::list(&cx).await? })
     }
 
@@ -99,7 +104,16 @@ mod load {
         let predecessor = neighbour(view.key.predecessor_id.as_ref()).await?;
         let successor = neighbour(view.key.successor_id.as_ref()).await?;
         let requests = ops::usage::of_key(&cx, &id, REQUESTS).await?;
-        Ok(KeyPage { view, predecessor, successor, requests })
+        let client = ops::oauth::open(&cx, &id).await?;
+        Ok(KeyPage { view, predecessor, successor, requests, client })
+    }
+
+    /// How a key proves itself; `None` when it is static.
+    ///
+    /// # Errors
+    /// See [`ops::oauth::open`].
+    pub async fn client(id: &KeyId) -> Result<Option<ClientView>, UiError> {
+        Ok(ops::oauth::open(&admin_cx()?, id).await?)
     }
 
     async fn neighbour(id: Option<&KeyId>) -> Result<Option<KeyView>, UiError> {

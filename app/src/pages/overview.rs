@@ -38,6 +38,7 @@ pub fn Overview() -> impl IntoView {
         let body = view! {
             {top}
             {numbers(&data)}
+            {static_keys(&data)}
             <div class="grid">
                 <section class="w8 card" aria-labelledby="requests">
                     <header>
@@ -301,4 +302,44 @@ fn ending(keys: &[KeyView], now: Millis) -> AnyView {
         })
         .collect_view();
     view! { <dl class="props">{items}</dl> }.into_any()
+}
+
+/// Who still uses a static key, when somebody does.
+fn static_keys(data: &Data) -> Option<AnyView> {
+    if data.static_keys.is_empty() {
+        return None;
+    }
+    let keys: i64 = data.static_keys.iter().map(|(_, count)| count).sum();
+    let items = data
+        .static_keys
+        .iter()
+        .map(|(federation, count)| {
+            let href = format!("/keys?federation={}&proof=static&state=accepted", federation.slug);
+            view! {
+                <li>
+                    <a href=href>{federation.name.clone()}</a>
+                    " "
+                    <span class="muted small">{words::count(*count, "key")}</span>
+                </li>
+            }
+        })
+        .collect_view();
+    let sentence = format!(
+        "{} of {} go with each request. An OAuth client signs instead, and its tokens live minutes.",
+        words::number(keys),
+        words::count(data.accepted_keys, "accepted key")
+    );
+    Some(
+        view! {
+            <section class="card" aria-labelledby="static">
+                <header>
+                    <h2 id="static">"Still static keys"</h2>
+                    <a href="/keys?proof=static&state=accepted">"List them"</a>
+                </header>
+                <p>{sentence}</p>
+                <ul class="plain">{items}</ul>
+            </section>
+        }
+        .into_any(),
+    )
 }

@@ -79,6 +79,7 @@ pub fn KeysTable(
                         <th scope="col" aria-sort="other">
                             "Status"
                         </th>
+                        <th scope="col">"Proof"</th>
                         <th scope="col">"May do"</th>
                         <th scope="col">"Last used"</th>
                         <th scope="col">"Ends"</th>
@@ -110,6 +111,7 @@ fn row(view: &KeyView, now: Millis, with_federation: bool) -> impl IntoView + us
             <td class="s" data-l="Status">
                 <Status shape word />
             </td>
+            <td data-l="Proof">{key.proof.label()}</td>
             <td data-l="May do">
                 <ScopeTags key />
             </td>

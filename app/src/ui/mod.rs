@@ -8,6 +8,7 @@ pub mod chart;
 pub mod form;
 pub mod icon;
 pub mod keys;
+pub mod oauth;
 pub mod requests;
 pub mod status;
 pub mod time;

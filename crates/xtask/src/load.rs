@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::build::{self, Profile};
 use crate::out::{Outcome, step};
+use crate::postgres::{self, Postgres};
 use crate::{setup, sh};
 
 /// How long to measure.
@@ -21,12 +22,37 @@ pub struct BenchArgs {
     /// Connections that are open at the same time
     #[arg(long, default_value_t = 64)]
     connections: u32,
-    /// Users in the database
-    #[arg(long, default_value_t = 1000)]
+    /// Users in the large database; 1000 are in the small one
+    #[arg(long, default_value_t = 100_000)]
     users: u32,
+    /// Keys in the database of many keys
+    #[arg(long, default_value_t = 10_000)]
+    keys: u32,
+    /// Nothing on Postgres
+    #[arg(long)]
+    no_postgres: bool,
+    /// A look in two minutes: two rounds of a second, 2000 users, 200 keys
+    #[arg(long)]
+    quick: bool,
     /// Do not write the result to docs/performance.md
     #[arg(long)]
     dry: bool,
+}
+
+impl BenchArgs {
+    /// What a quick look leaves out.
+    fn quickly(self) -> Self {
+        if self.quick { Self { rounds: 2, seconds: 1, users: 2_000, keys: 200, ..self } } else { self }
+    }
+
+    fn typed(&self) -> String {
+        let Self { rounds, seconds, connections, users, keys, .. } = self;
+        let postgres = if self.no_postgres { " --no-postgres" } else { "" };
+        format!(
+            "cargo xtask bench --rounds {rounds} --seconds {seconds} --connections {connections} --users {users} \
+             --keys {keys}{postgres}"
+        )
+    }
 }
 
 /// How long to kill.
@@ -41,13 +67,20 @@ pub struct ChaosArgs {
 }
 
 /// Builds release, then measures.
-pub fn bench(args: &BenchArgs) -> Outcome {
+pub fn bench(args: BenchArgs) -> Outcome {
+    let args = args.quickly();
     setup::setup(setup::Wanted { bench: true, ..setup::Wanted::default() })?;
     build::build(Profile::Release)?;
     let mut load = loader()?;
-    load.arg("bench").arg("--keyward").arg(Profile::Release.binary());
+    load.arg("bench").arg("--keyward").arg(Profile::Release.binary()).args(["--command", &args.typed()]);
     load.args(["--rounds", &args.rounds.to_string(), "--seconds", &args.seconds.to_string()]);
     load.args(["--connections", &args.connections.to_string(), "--users", &args.users.to_string()]);
+    load.args(["--keys", &args.keys.to_string(), "--few-users", &args.users.min(1_000).to_string()]);
+    // It lives as long as the run.
+    let postgres = if args.no_postgres { None } else { Some(Postgres::start()?) };
+    if let Some(postgres) = &postgres {
+        load.args(["--postgres", &postgres::database(postgres.url(), "keyward_bench")?]);
+    }
     if !args.dry {
         load.arg("--write").arg(sh::root().join("docs/performance.md"));
     }

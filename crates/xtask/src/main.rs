@@ -8,6 +8,7 @@ mod build;
 mod css;
 mod demo;
 mod dev;
+mod fuzz;
 mod load;
 mod out;
 mod postgres;
@@ -43,10 +44,11 @@ enum Verb {
     /// Install what the build needs (the wasm target); with --tests, what the tests need too
     #[command(
         after_help = "Quick when everything is there. `--tests` adds Debian's chromium and postgresql (when \
-                            root), the npm packages of end2end, and cargo-deny in target/tools."
+                            root), the npm packages of end2end, Python's public SCIM checkers in target/conformance, and \
+                            cargo-deny in target/tools."
     )]
     Setup {
-        /// Also what the tests need: chromium, postgresql, npm packages, cargo-deny
+        /// Also what the tests need: chromium, postgresql, npm packages, SCIM checkers, cargo-deny
         #[arg(long)]
         tests: bool,
         /// Also what the bench likes to have: wrk
@@ -64,9 +66,11 @@ enum Verb {
     /// Like demo, and build again and restart when a source file changes
     Dev,
     /// Run every check and every test; ends with `N passed, N failed`
-    #[command(after_help = "Stages, in order: fmt, tidy, clippy, deny, site, unit, build, end2end.\n\
+    #[command(
+        after_help = "Stages, in order: fmt, tidy, clippy, deny, site, unit, build, conformance, end2end.\n\
                             All stages run even when one fails. For one of them: `cargo xtask test --only clippy`.\n\
-                            KEYWARD_TEST_POSTGRES=postgres://… uses a Postgres of yours instead of a temporary one.")]
+                            KEYWARD_TEST_POSTGRES=postgres://… uses a Postgres of yours instead of a temporary one."
+    )]
     Test {
         /// Only these stages (may be given more than once)
         #[arg(long, value_enum)]
@@ -76,6 +80,10 @@ enum Verb {
     Tidy,
     /// Measure Keyward against a bare handler in one interleaved run
     Bench(load::BenchArgs),
+    /// Feed filters, paths, PATCH, bodies, Bulk, queries and keys with what nobody would write
+    #[command(after_help = "Needs the nightly toolchain (`rustup toolchain install nightly`) and cargo-fuzz\n\
+                            (`cargo install cargo-fuzz --locked`); says so when one of them is missing.")]
+    Fuzz(fuzz::FuzzArgs),
     /// Kill Keyward with signal 9 again and again while it works, and look for lost writes
     Chaos(load::ChaosArgs),
 }
@@ -92,13 +100,14 @@ struct BuildArgs {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
-        Verb::Setup { tests, bench } => setup::setup(setup::Wanted { tests, bench }),
+        Verb::Setup { tests, bench } => setup::setup(setup::Wanted { tests, conformance: tests, bench }),
         Verb::Build(args) => build(&args),
         Verb::Demo => demo::demo(),
         Verb::Dev => dev::dev(),
         Verb::Test { only } => test::test(&only),
         Verb::Tidy => tidy::tidy(),
-        Verb::Bench(args) => load::bench(&args),
+        Verb::Bench(args) => load::bench(args),
+        Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Chaos(args) => load::chaos(&args),
     };
     match outcome {

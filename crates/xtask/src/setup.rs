@@ -16,6 +16,8 @@ const WASM: &str = "wasm32-unknown-unknown";
 pub struct Wanted {
     /// chromium, postgresql, npm packages, cargo-deny.
     pub tests: bool,
+    /// The public SCIM checkers and oracles: a Python environment in target/conformance, npm packages.
+    pub conformance: bool,
     /// wrk.
     pub bench: bool,
 }
@@ -30,6 +32,10 @@ pub fn setup(wanted: Wanted) -> Outcome {
         debian(&[("chromium", "chromium"), ("postgresql", "pg_ctlcluster")])?;
         npm()?;
         cargo_deny()?;
+    }
+    if wanted.conformance {
+        npm()?;
+        python()?;
     }
     // Without wrk the bench uses a loop of its own.
     if wanted.bench && !sh::has("wrk") && sh::is_root() && sh::has("apt-get") {
@@ -60,9 +66,11 @@ fn wasm_target() -> Outcome {
 fn debian(packages: &[(&str, &str)]) -> Outcome {
     let missing: Vec<&str> =
         packages.iter().filter(|(_, program)| !sh::has(program)).map(|(package, _)| *package).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
+/// Installs Debian packages.
+fn install(missing: &[&str]) -> Outcome {
     let command =
         format!("apt-get update && apt-get install --yes --no-install-recommends {}", missing.join(" "));
     if !sh::is_root() || !sh::has("apt-get") {
@@ -72,7 +80,7 @@ fn debian(packages: &[(&str, &str)]) -> Outcome {
     step(format_args!("install {}", missing.join(", ")), || {
         sh::run(apt(&["update", "--quiet"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
         let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
-        sh::run(apt(&install).args(&missing).env("DEBIAN_FRONTEND", "noninteractive"))
+        sh::run(apt(&install).args(missing).env("DEBIAN_FRONTEND", "noninteractive"))
     })
     .map_err(|failure| failure.cure(format!("run it by hand to see more: {command}")))
 }
@@ -105,6 +113,43 @@ pub fn npm() -> Outcome {
         std::fs::write(&stamp, &lock).during("note what npm installed")
     })
     .map_err(|failure| failure.cure("check the network, then run `npm ci` in end2end"))
+}
+
+/// The Python of the conformance stage, with the packages of end2end/conformance/requirements.txt.
+pub fn python_path() -> PathBuf {
+    sh::target().join("conformance/venv/bin/python")
+}
+
+/// A Python environment of our own, made again when the requirements are others than those that are installed.
+fn python() -> Outcome {
+    let requirements = sh::root().join("end2end/conformance/requirements.txt");
+    let wanted = std::fs::read(&requirements).during("read end2end/conformance/requirements.txt")?;
+    let venv = sh::target().join("conformance/venv");
+    let stamp = venv.join(".keyward-requirements");
+    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    // Debian's python3 comes without what makes an environment.
+    let can_make = || sh::succeeds(sh::program("python3").args(["-c", "import ensurepip, venv"]));
+    if !can_make() {
+        install(&["python3", "python3-venv"])?;
+    }
+    step("install the public SCIM checkers (Python) into target/conformance", || {
+        sh::run(sh::program("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        let mut pip = sh::program(python_path());
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ]);
+        sh::run(pip.arg("--requirement").arg(&requirements))?;
+        std::fs::write(&stamp, &wanted).during("note what pip installed")
+    })
+    .map_err(|failure| failure.cure("Python 3.11 or later and the network are needed; then run it again"))
 }
 
 /// The cargo-deny to use: the one on the path, or the one in target/tools.

@@ -13,6 +13,7 @@ use super::{
     public_url::{PublicUrl, web_address},
     reader::{Held, Reader},
 };
+use crate::out::egress::{Allowed, Egress};
 
 /// Reads every setting, so that every problem is found, and makes the configuration when there is
 /// none.
@@ -35,6 +36,7 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
     let roles = roles(reader);
     let usage_reads =
         reader.choice("usage.reads", &[("batched", UsageReads::Batched), ("strict", UsageReads::Strict)]);
+    let egress = egress(reader);
     let logging = logging(reader);
     let limits = limits(reader);
     let session = session(reader);
@@ -51,6 +53,7 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
         oidc: oidc?,
         roles: roles?,
         usage_reads: usage_reads?,
+        egress: egress?,
         logging: logging?,
         limits: limits?,
         session: session?,
@@ -260,11 +263,41 @@ fn logging(reader: &mut Reader) -> Option<Logging> {
     Some(Logging { format, level: level? })
 }
 
+fn egress(reader: &mut Reader) -> Option<Egress> {
+    let allowed = reader.list("egress.allow").and_then(|texts| {
+        let parsed: Result<Vec<Allowed>, _> = texts
+            .iter()
+            .map(|text| Allowed::parse(text).map_err(|expected| (text, expected)))
+            .collect();
+        parsed
+            .map_err(|(text, expected)| {
+                reader.refuse("egress.allow", Fault::new(expected, format!("correct or remove {text:?}")));
+            })
+            .ok()
+    });
+    let ports = reader.list("egress.ports").and_then(|texts| {
+        let ports: Result<Vec<u16>, _> = texts.iter().map(|text| text.trim().parse::<u16>()).collect();
+        match ports {
+            Ok(ports) if !ports.is_empty() && !ports.contains(&0) => Some(ports),
+            Ok(_) | Err(_) => {
+                let expected = "a list of ports, 1 to 65535, each in quotes";
+                reader.refuse("egress.ports", Fault::new(expected, "the default is [\"443\"]"));
+                None
+            }
+        }
+    });
+    Some(Egress::new(allowed?, ports?))
+}
+
 fn limits(reader: &mut Reader) -> Option<Limits> {
     let body_bytes = reader.number("limits.body_bytes", 1024, 64 * 1024 * 1024);
     let header_timeout = reader.number("limits.header_timeout_ms", 100, 60_000);
     let connections = reader.number("limits.connections", 1, 100_000);
     let per_address = reader.number("limits.connections_per_address", 1, 100_000);
+    let key_rate = reader.number("limits.key_requests_per_second", 0, 1_000_000);
+    let key_burst = reader.number("limits.key_burst", 1, 1_000_000);
+    let refused = reader.number("limits.refused_per_minute", 0, 1_000_000);
+    let refused_burst = reader.number("limits.refused_burst", 1, 1_000_000);
     if let (Some(all), Some(one)) = (connections, per_address)
         && one > all
     {
@@ -277,6 +310,10 @@ fn limits(reader: &mut Reader) -> Option<Limits> {
         header_timeout: Duration::from_millis(header_timeout?),
         connections: usize::try_from(connections?).ok()?,
         connections_per_address: usize::try_from(per_address?).ok()?,
+        key_requests_per_second: u32::try_from(key_rate?).ok()?,
+        key_burst: u32::try_from(key_burst?).ok()?,
+        refused_per_minute: u32::try_from(refused?).ok()?,
+        refused_burst: u32::try_from(refused_burst?).ok()?,
     })
 }
 

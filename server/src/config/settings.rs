@@ -246,6 +246,26 @@ pub const SETTINGS: &[Setting] = &[
         ),
         "\"batched\"",
     ),
+    or(
+        shaped(
+            text(
+                "egress.allow",
+                "[\"10.20.0.0/16\", \"scim.internal\", \"http://192.0.2.7\"]",
+                "Networks and hosts that upstreams may live in beside the public internet, on any port. Public\n\
+                 addresses need no entry. With http:// before it, plain http will do. Addresses that hand out\n\
+                 the credentials of a machine are never called.",
+            ),
+            Shape::List,
+        ),
+        "[]",
+    ),
+    or(
+        shaped(
+            text("egress.ports", "[\"443\", \"8443\"]", "The ports of upstreams at public addresses."),
+            Shape::List,
+        ),
+        "[\"443\"]",
+    ),
     text("log.format", "\"json\"", "json or text. When not set: text on a terminal, json otherwise."),
     or(text("log.level", "\"info\"", "error, warn, info, debug or trace."), "\"info\""),
     number("limits.body_bytes", "1048576", "The largest request body, in bytes: 1024 to 67108864."),
@@ -260,6 +280,19 @@ pub const SETTINGS: &[Setting] = &[
         "256",
         "How many of them from one address (IPv6: one /64). Trusted proxies are not counted.",
     ),
+    number(
+        "limits.key_requests_per_second",
+        "200",
+        "How many requests of one key are answered in a second, for long: 0 to 1000000. 0 switches this off.",
+    ),
+    number("limits.key_burst", "2000", "How many of them at once, after a rest: 1 to 1000000."),
+    number(
+        "limits.refused_per_minute",
+        "20",
+        "How many requests without an accepted key, and failed sign-ins, from one address (IPv6: one /64)\n\
+         are recorded in a minute, for long: 0 to 1000000. More are answered with 429. 0 switches this off.",
+    ),
+    number("limits.refused_burst", "100", "How many of them at once, after a rest: 1 to 1000000."),
     number(
         "session.idle_minutes",
         "30",

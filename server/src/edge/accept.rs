@@ -7,12 +7,13 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -250,7 +251,7 @@ impl Drop for Slot {
 }
 
 /// What counts as one address: IPv4 as it is, IPv6 by its /64, which one customer has.
-fn household(address: IpAddr) -> IpAddr {
+pub(super) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -264,13 +265,13 @@ fn household(address: IpAddr) -> IpAddr {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Connected, nothing read.
-    Fresh,
+    Fresh = 0,
     /// Some of a request head was read.
-    Head,
+    Head = 1,
     /// Requests are being answered.
-    Busy,
+    Busy = 2,
     /// Answered, waiting for the next request.
-    Idle,
+    Idle = 3,
 }
 
 /// How far a connection is on the way to its end.
@@ -287,23 +288,46 @@ enum End {
 /// The state of one connection, shared by its socket, its requests and its driver.
 struct Flight {
     requests: AtomicUsize,
-    phase: watch::Sender<Phase>,
+    /// The phase in the lowest two bits; above them, how often it has changed.
+    state: AtomicU64,
+}
+
+/// A phase, and which of all its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment(u64);
+
+impl Moment {
+    fn phase(self) -> Phase {
+        match self.0 & 3 {
+            0 => Phase::Fresh,
+            1 => Phase::Head,
+            2 => Phase::Busy,
+            _ => Phase::Idle,
+        }
+    }
 }
 
 impl Flight {
-    fn read(&self) {
-        self.phase.send_if_modified(|phase| match phase {
-            Phase::Fresh | Phase::Idle => {
-                *phase = Phase::Head;
-                true
-            }
-            Phase::Head | Phase::Busy => false,
+    fn now(&self) -> Moment {
+        Moment(self.state.load(Ordering::Acquire))
+    }
+
+    fn enter(&self, phase: Phase) {
+        // The closure always gives a value.
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+            Some(((state & !3).wrapping_add(4)) | phase as u64)
         });
+    }
+
+    fn read(&self) {
+        if matches!(self.now().phase(), Phase::Fresh | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
     }
 
     fn begin(self: &Arc<Self>) -> UnderWay {
         self.requests.fetch_add(1, Ordering::AcqRel);
-        self.phase.send_replace(Phase::Busy);
+        self.enter(Phase::Busy);
         UnderWay(Arc::clone(self))
     }
 }
@@ -314,7 +338,7 @@ struct UnderWay(Arc<Flight>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if self.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.phase.send_replace(Phase::Idle);
+            self.0.enter(Phase::Idle);
         }
     }
 }
@@ -324,14 +348,13 @@ async fn drive(
     peer: SocketAddr,
     router: Router,
     slot: Slot,
-    mut finishing: watch::Receiver<()>,
+    finishing: watch::Receiver<()>,
 ) {
     let shared = Arc::clone(&slot.shared);
     let limits = &shared.limits;
     // Answers are small; Nagle's algorithm would hold their last packet back.
     let _ = stream.set_nodelay(true);
-    let (phase, mut phases) = watch::channel(Phase::Fresh);
-    let flight = Arc::new(Flight { requests: AtomicUsize::new(0), phase });
+    let flight = Arc::new(Flight { requests: AtomicUsize::new(0), state: AtomicU64::new(0) });
     let socket =
         Socket { stream, flight: Arc::clone(&flight), write_timeout: limits.write_timeout, stalled: None };
     let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
@@ -343,9 +366,9 @@ async fn drive(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        // The phases below hold the shorter limit; hyper's counts idle time as part of a head.
-        .header_read_timeout(limits.keep_alive.max(limits.header_timeout))
+        // The phases below hold the limits: hyper's counts idle time as part of a head, and sets a timer
+        // anew for each request.
+        .header_read_timeout(None)
         .max_buf_size(64 * 1024);
     builder
         .http2()
@@ -355,55 +378,151 @@ async fn drive(
         .max_concurrent_streams(64)
         .max_header_list_size(32 * 1024);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
-    let mut deadline = pin!(sleep(limits.header_timeout));
-    let mut end = End::Open;
-    loop {
-        tokio::select! {
+    let mut lookout = Lookout::new(flight.as_ref(), &shared, finishing);
+    poll_fn(|cx| {
+        loop {
             // The connection first: what has arrived is read before anything is decided about it.
-            biased;
-            result = connection.as_mut() => {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 if let Err(error) = result {
                     tracing::debug!(%peer, error, "a connection ended early");
                 }
-                break;
+                return Poll::Ready(());
             }
-            Ok(()) = phases.changed() => {
-                let phase = *phases.borrow_and_update();
-                match (phase, end) {
-                    (Phase::Busy, End::LastChance) => {
-                        end = End::Closing;
-                        connection.as_mut().graceful_shutdown();
-                    }
-                    (Phase::Busy, End::Open | End::Closing) | (_, End::LastChance) => {}
-                    (Phase::Fresh | Phase::Head, End::Open | End::Closing) => {
-                        deadline.set(sleep(limits.header_timeout));
-                    }
-                    (Phase::Idle, End::Open | End::Closing) => deadline.set(sleep(limits.keep_alive)),
-                }
-            }
-            () = &mut deadline, if *phases.borrow() != Phase::Busy => {
-                if end == End::LastChance {
-                    end = End::Closing;
-                    deadline.set(sleep(limits.header_timeout));
-                    connection.as_mut().graceful_shutdown();
-                } else {
+            match lookout.look(cx) {
+                Verdict::GoOn => return Poll::Pending,
+                Verdict::Finish => connection.as_mut().graceful_shutdown(),
+                Verdict::Close => {
                     tracing::debug!(%peer, "a connection was closed: it took too long");
-                    break;
-                }
-            }
-            // Only the sender's end is ever seen: nothing is sent.
-            Err(_) = finishing.changed(), if end == End::Open => {
-                if *phases.borrow() == Phase::Busy {
-                    end = End::Closing;
-                    connection.as_mut().graceful_shutdown();
-                } else {
-                    end = End::LastChance;
-                    deadline.set(sleep(limits.linger));
+                    return Poll::Ready(());
                 }
             }
         }
-    }
+    })
+    .await;
     drop(slot);
+}
+
+/// What is to become of a connection that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    GoOn,
+    /// It ends after the requests that are under way.
+    Finish,
+    /// It ends now.
+    Close,
+}
+
+/// Watches over the time of one connection, and for the stop.
+///
+/// It is asked whenever the connection waits, which is after every request. So a request costs it
+/// a look at a number: only the head of a request that has not arrived whole sets a timer. How long
+/// a connection has been idle is found out by a timer that goes off four times in the time that it
+/// may be, and sees whether anything has happened since.
+struct Lookout<'a> {
+    flight: &'a Flight,
+    shared: &'a Shared,
+    /// Ends when the connections are to finish; asked at first, and again once the server drains.
+    finishing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    has_asked: bool,
+    deadline: Pin<Box<Sleep>>,
+    /// Whether the deadline was moved and nobody waits for it yet.
+    is_moved: bool,
+    /// What the connection was doing when the deadline was set.
+    seen: Moment,
+    quarters: u32,
+    end: End,
+}
+
+/// In how many steps idle time is measured.
+const QUARTERS: u32 = 4;
+
+impl<'a> Lookout<'a> {
+    fn new(flight: &'a Flight, shared: &'a Shared, mut finishing: watch::Receiver<()>) -> Self {
+        let finishing = Box::pin(async move {
+            // Only the sender's end is ever seen: nothing is sent.
+            while finishing.changed().await.is_ok() {}
+        });
+        Self {
+            flight,
+            shared,
+            finishing,
+            has_asked: false,
+            deadline: Box::pin(sleep(shared.limits.header_timeout)),
+            is_moved: true,
+            seen: flight.now(),
+            quarters: 0,
+            end: End::Open,
+        }
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>) -> Verdict {
+        let limits = &self.shared.limits;
+        let now = self.flight.now();
+        let asks = !self.has_asked || self.shared.draining.load(Ordering::Acquire);
+        if self.end == End::Open && asks {
+            self.has_asked = true;
+            if self.finishing.as_mut().poll(cx).is_ready() {
+                if now.phase() == Phase::Busy {
+                    self.end = End::Closing;
+                    return Verdict::Finish;
+                }
+                self.end = End::LastChance;
+                self.set(limits.linger, now);
+            }
+        }
+        match (self.end, now.phase()) {
+            (End::LastChance, Phase::Busy) => {
+                self.end = End::Closing;
+                return Verdict::Finish;
+            }
+            (End::Open | End::Closing, Phase::Fresh | Phase::Head) if now != self.seen => {
+                self.set(limits.header_timeout, now);
+            }
+            (End::Open | End::Closing, _) | (End::LastChance, Phase::Fresh | Phase::Head | Phase::Idle) => {}
+        }
+        while self.is_moved || self.deadline.is_elapsed() {
+            self.is_moved = false;
+            if self.deadline.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            if let Some(verdict) = self.at_deadline(now) {
+                return verdict;
+            }
+        }
+        Verdict::GoOn
+    }
+
+    /// Decides at the deadline; `None` when there is a new one.
+    fn at_deadline(&mut self, now: Moment) -> Option<Verdict> {
+        let limits = &self.shared.limits;
+        if self.end == End::LastChance {
+            self.end = End::Closing;
+            self.set(limits.header_timeout, now);
+            return Some(Verdict::Finish);
+        }
+        let is_as_seen = now == self.seen;
+        match now.phase() {
+            Phase::Fresh | Phase::Head if is_as_seen => return Some(Verdict::Close),
+            Phase::Fresh | Phase::Head => self.set(limits.header_timeout, now),
+            Phase::Busy => self.set(limits.keep_alive / QUARTERS, now),
+            Phase::Idle => {
+                let quarters = if is_as_seen { self.quarters + 1 } else { 0 };
+                if quarters >= QUARTERS {
+                    return Some(Verdict::Close);
+                }
+                self.set(limits.keep_alive / QUARTERS, now);
+                self.quarters = quarters;
+            }
+        }
+        None
+    }
+
+    fn set(&mut self, time: Duration, seen: Moment) {
+        self.deadline.set(sleep(time));
+        self.is_moved = true;
+        self.seen = seen;
+        self.quarters = 0;
+    }
 }
 
 async fn answer(

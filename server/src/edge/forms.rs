@@ -14,7 +14,11 @@ use axum::{
 use domain::{KeyId, admins::Admin, federations::Slug};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use leptos::prelude::provide_context;
-use ops::{Cx, Error, Kind, federations, keys};
+use ops::{
+    Cx, Error, Kind, federations,
+    gateway::{probe, target},
+    keys, oauth,
+};
 
 use app::forms::{self as fields, ShownKey, Submitted, Values};
 
@@ -29,8 +33,15 @@ pub fn routes() -> Router<Pages> {
         .route("/federations/{slug}/pause", post(pause_federation))
         .route("/federations/{slug}/resume", post(resume_federation))
         .route("/federations/{slug}/archive", post(archive_federation))
+        .route("/federations/{slug}/target", post(set_target).get(page))
+        .route("/federations/{slug}/target/embedded", post(keep_here))
+        .route("/federations/{slug}/target/test", post(test_target))
+        .route("/federations/{slug}/target/probe", post(probe_target))
+        .route("/federations/{slug}/target/quirks", post(apply_quirks))
+        .route("/federations/{slug}/target/approve", post(approve_adoption))
         .route("/keys/new", post(issue_key).get(page))
         .route("/keys/{id}/rotate", post(rotate_key).get(page))
+        .route("/keys/{id}/client", post(change_client).get(page))
         .route("/keys/{id}/revoke", post(revoke_key).get(page))
 }
 
@@ -108,12 +119,77 @@ async fn archive_federation(
     back_to_federation(&pages, &slug, posted, made).await
 }
 
+async fn set_target(State(pages): State<Pages>, Path(slug): Path<String>, mut posted: Posted) -> Response {
+    let made = match (slug_of(&slug), fields::upstream(&mut posted.values)) {
+        (Ok(slug), Ok(new)) => target::set_upstream(&posted.cx, &slug, new).await,
+        (Err(error), _) => Err(error),
+        (Ok(_), Err(faults)) => Err(faults.into()),
+    };
+    settle(&pages, posted, made, None, |federation| format!("/federations/{}", federation.slug)).await
+}
+
+async fn keep_here(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let version = posted.values.text("version").parse();
+    let made = match (slug_of(&slug), version) {
+        (Ok(slug), Ok(version)) => target::set_embedded(&posted.cx, &slug, version).await,
+        (Err(error), _) => Err(error),
+        (Ok(_), Err(_)) => Err(Error::invalid("version", "it is not a whole number")),
+    };
+    let path = format!("/federations/{slug}");
+    settle(&pages, posted, made, Some(format!("{path}/target")), |_| path).await
+}
+
+async fn test_target(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let made = match slug_of(&slug) {
+        Ok(slug) => target::test(&posted.cx, &slug).await,
+        Err(error) => Err(error),
+    };
+    back_to(&pages, &slug, posted, made).await
+}
+
+async fn probe_target(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let made = match slug_of(&slug) {
+        Ok(slug) => probe::probe(&posted.cx, &slug).await,
+        Err(error) => Err(error),
+    };
+    back_to(&pages, &slug, posted, made).await
+}
+
+async fn apply_quirks(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let made = match slug_of(&slug) {
+        Ok(slug) => target::apply_quirks(&posted.cx, &slug).await,
+        Err(error) => Err(error),
+    };
+    back_to(&pages, &slug, posted, made).await
+}
+
+async fn approve_adoption(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let (kind, id) = (posted.values.text("type"), posted.values.text("id"));
+    let made = match (slug_of(&slug), scim::ResourceType::from_name(&kind)) {
+        (Ok(slug), Some(kind)) => target::approve(&posted.cx, &slug, kind, &id).await,
+        (Ok(_), None) => Err(Error::NotFound("account")),
+        (Err(error), _) => Err(error),
+    };
+    back_to(&pages, &slug, posted, made).await
+}
+
 async fn issue_key(State(pages): State<Pages>, posted: Posted) -> Response {
-    let made = match fields::issue_key(&posted.values) {
-        Ok(new) => keys::issue(&posted.cx, new).await,
-        Err(faults) => Err(faults.into()),
+    let made = match (fields::issue_key(&posted.values), fields::new_client(&posted.values)) {
+        (Ok(new), Ok(None)) => keys::issue(&posted.cx, new).await,
+        (Ok(new), Ok(Some(client))) => keys::issue_client(&posted.cx, new, client).await,
+        (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults.into()),
+        (Err(faults), Err(more)) => Err(faults.into_iter().chain(more).collect::<Vec<_>>().into()),
     };
     show_secret(&pages, posted, made).await
+}
+
+async fn change_client(State(pages): State<Pages>, Path(id): Path<String>, posted: Posted) -> Response {
+    let made = match (key_of(&id), fields::change_client(&posted.values)) {
+        (Ok(id), Ok(change)) => oauth::change(&posted.cx, &id, change).await,
+        (Err(error), _) => Err(error),
+        (Ok(_), Err(faults)) => Err(faults.into()),
+    };
+    settle(&pages, posted, made, None, |key| format!("/keys/{}", key.id)).await
 }
 
 async fn rotate_key(State(pages): State<Pages>, Path(id): Path<String>, posted: Posted) -> Response {
@@ -149,6 +225,10 @@ async fn back_to_federation(
     posted: Posted,
     made: Result<domain::federations::Federation, Error>,
 ) -> Response {
+    back_to(pages, slug, posted, made).await
+}
+
+async fn back_to<T>(pages: &Pages, slug: &str, posted: Posted, made: Result<T, Error>) -> Response {
     let path = format!("/federations/{slug}");
     settle(pages, posted, made, Some(path.clone()), |_| path).await
 }
@@ -184,6 +264,7 @@ async fn show_secret(pages: &Pages, posted: Posted, made: Result<keys::Issued, E
 async fn refused(pages: &Pages, posted: Posted, error: &Error, stands_on: Option<String>) -> Response {
     let status = status(error);
     let Posted { cx, values, parts } = posted;
+    let values = values.fit_to_show();
     let submitted = Submitted::refused(values.clone(), error).unwrap_or_else(|| {
         let message = match error.kind() {
             Kind::Internal => {

@@ -51,39 +51,59 @@ impl HeaderPolicy {
     }
 }
 
-fn content_security_policy(nonce: &str) -> String {
-    format!(
-        "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
-         connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; \
-         base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-    )
+/// What stands before and after the nonce.
+const POLICY: [&str; 2] = [
+    "default-src 'none'; script-src 'self' 'nonce-",
+    "' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; \
+     form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'",
+];
+
+/// Random bytes of one nonce.
+pub(super) type NonceChance = [u8; 16];
+
+impl HeaderPolicy {
+    /// Makes a nonce, and the policy that names it.
+    pub(super) fn nonce(chance: NonceChance) -> (CspNonce, Option<HeaderValue>) {
+        let nonce = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(chance);
+        let [before, after] = POLICY;
+        let mut policy = String::with_capacity(before.len() + nonce.len() + after.len());
+        policy.push_str(before);
+        policy.push_str(&nonce);
+        policy.push_str(after);
+        (CspNonce(nonce), HeaderValue::try_from(policy).ok())
+    }
+
+    /// Sets the headers of an answer.
+    pub(super) fn set(&self, policy: Option<HeaderValue>, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.reserve(10);
+        if let Some(policy) = policy {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        for (name, value) in FIXED {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        if self.https {
+            let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+            headers.insert(STRICT_TRANSPORT_SECURITY, year);
+        }
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        headers.remove(SERVER);
+    }
 }
 
-/// Sets the headers of every answer, and the nonce of its request.
+/// Sets the headers of every answer, and the nonce of its request, where there is no shell.
 pub async fn layer(State(policy): State<HeaderPolicy>, mut request: Request, next: Next) -> Response {
-    let mut bytes = [0; 16];
-    policy.entropy.fill(&mut bytes);
-    let nonce = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    let csp = content_security_policy(&nonce);
-    request.extensions_mut().insert(CspNonce(nonce));
+    let mut chance = NonceChance::default();
+    policy.entropy.fill(&mut chance);
+    let (nonce, csp) = HeaderPolicy::nonce(chance);
+    request.extensions_mut().insert(nonce);
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    if let Ok(csp) = HeaderValue::from_str(&csp) {
-        headers.insert(CONTENT_SECURITY_POLICY, csp);
-    }
-    for (name, value) in FIXED {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if policy.https {
-        let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
-        headers.insert(STRICT_TRANSPORT_SECURITY, year);
-    }
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    headers.remove(SERVER);
+    policy.set(csp, &mut response);
     response
 }
 

@@ -12,8 +12,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use http::{
@@ -22,7 +21,7 @@ use http::{
 };
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Sleep, sleep},
 };
 
@@ -61,6 +60,11 @@ impl RequestLimits {
         Self { body_bytes, body_start: BODY_START, scim_places: places(), places: places() }
     }
 
+    /// The largest body.
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
     /// Other limits on the time of a body and on the number of requests.
     #[must_use]
     pub fn with(self, body_start: Duration, concurrent: usize) -> Self {
@@ -69,53 +73,78 @@ impl RequestLimits {
     }
 }
 
-/// Refuses what is too large or too slow.
-pub async fn layer(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
-    let reader = Reader::of(&request);
-    if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > URL_BYTES) {
-        return reader
-            .refuse(StatusCode::URI_TOO_LONG, &format!("the address is longer than {URL_BYTES} bytes"));
-    }
-    let header_bytes: usize =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if header_bytes > HEADER_BYTES {
-        let text = format!("the headers are larger than {HEADER_BYTES} bytes");
-        return reader.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text);
-    }
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
-        return reader.too_large(limits.body_bytes);
-    }
-    // Probes are answered even then: a busy process is not a dead one.
-    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
-    let places = if reader.is_scim { &limits.scim_places } else { &limits.places };
-    let _place = match places.try_acquire() {
-        Ok(place) => Some(place),
-        Err(_) if is_probe => None,
-        Err(_) => {
-            let mut response =
-                reader.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
-            return response;
+/// A request that may go on: its place, and what is found out about its body.
+pub(super) struct Admitted<'a> {
+    reader: Reader,
+    body_bytes: usize,
+    verdict: Option<Arc<AtomicU8>>,
+    _place: Option<SemaphorePermit<'a>>,
+}
+
+impl RequestLimits {
+    /// Refuses what is too large before it is read, and sees to it that the body keeps its limits.
+    pub(super) fn admit(
+        &self,
+        class: RouteClass,
+        request: Request,
+    ) -> Result<(Admitted<'_>, Request), Box<Response>> {
+        let reader = Reader::of(class, &request);
+        if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > URL_BYTES) {
+            let text = format!("the address is longer than {URL_BYTES} bytes");
+            return Err(Box::new(reader.refuse(StatusCode::URI_TOO_LONG, &text)));
         }
-    };
-    let verdict = Arc::new(AtomicU8::new(FINE));
-    let request = request.map(|body| {
-        Body::new(Measured {
-            body,
-            left: limits.body_bytes,
-            start: limits.body_start,
-            deadline: None,
-            verdict: Arc::clone(&verdict),
-        })
-    });
-    let response = next.run(request).await;
-    // Whatever the handler made of the broken body, the client learns what broke it.
-    match verdict.load(Ordering::Acquire) {
-        TOO_LARGE => reader.too_large(limits.body_bytes),
-        TOO_SLOW => reader.refuse(StatusCode::REQUEST_TIMEOUT, "the body arrives too slowly"),
-        _ => response,
+        let header_bytes: usize =
+            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if header_bytes > HEADER_BYTES {
+            let text = format!("the headers are larger than {HEADER_BYTES} bytes");
+            return Err(Box::new(reader.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text)));
+        }
+        let announced =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > self.body_bytes as u64) {
+            return Err(Box::new(reader.too_large(self.body_bytes)));
+        }
+        let places = if reader.is_scim { &self.scim_places } else { &self.places };
+        let place = match places.try_acquire() {
+            Ok(place) => Some(place),
+            // Probes are answered even then: a busy process is not a dead one.
+            Err(_) if matches!(request.uri().path(), "/healthz" | "/readyz") => None,
+            Err(_) => {
+                let mut response =
+                    reader.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again");
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+                return Err(Box::new(response));
+            }
+        };
+        let mut admitted =
+            Admitted { reader, body_bytes: self.body_bytes, verdict: None, _place: place };
+        // Most requests have no body, and nothing to measure.
+        if request.body().is_end_stream() {
+            return Ok((admitted, request));
+        }
+        let verdict = Arc::new(AtomicU8::new(FINE));
+        admitted.verdict = Some(Arc::clone(&verdict));
+        let request = request.map(|body| {
+            Body::new(Measured {
+                body,
+                left: self.body_bytes,
+                start: self.body_start,
+                deadline: None,
+                verdict,
+            })
+        });
+        Ok((admitted, request))
+    }
+}
+
+impl Admitted<'_> {
+    /// Whatever the handler made of a broken body, the client learns what broke it.
+    pub(super) fn answer(self, response: Response) -> Response {
+        match self.verdict.map_or(FINE, |verdict| verdict.load(Ordering::Acquire)) {
+            TOO_LARGE => self.reader.too_large(self.body_bytes),
+            TOO_SLOW => self.reader.refuse(StatusCode::REQUEST_TIMEOUT, "the body arrives too slowly"),
+            _ => response,
+        }
     }
 }
 
@@ -133,9 +162,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(request: &Request) -> Self {
+    fn of(class: RouteClass, request: &Request) -> Self {
         Self {
-            is_scim: RouteClass::of(request.uri().path()) == RouteClass::Scim,
+            is_scim: class == RouteClass::Scim,
             is_http_1: request.version() < Version::HTTP_2,
         }
     }

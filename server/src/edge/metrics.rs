@@ -27,6 +27,8 @@ const BUCKETS: &[f64] =
 pub enum RouteClass {
     /// Identity providers.
     Scim,
+    /// Tokens for identity providers.
+    Oauth,
     /// Sign-in and sign-out.
     Auth,
     /// Files with a hash in their address, icons.
@@ -45,6 +47,8 @@ impl RouteClass {
             "/favicon.svg" | "/robots.txt" => Self::Asset,
             "/scim" => Self::Scim,
             _ if path.starts_with("/scim/") => Self::Scim,
+            super::oauth::METADATA_PATH => Self::Oauth,
+            _ if path.starts_with("/oauth2/") => Self::Oauth,
             _ if path.starts_with("/auth/") => Self::Auth,
             _ if path.starts_with("/pkg/") => Self::Asset,
             _ => Self::Page,
@@ -55,6 +59,7 @@ impl RouteClass {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scim => "scim",
+            Self::Oauth => "oauth",
             Self::Auth => "auth",
             Self::Asset => "asset",
             Self::Health => "health",
@@ -92,6 +97,10 @@ impl Metrics {
             .map_err(|error| format!("metrics cannot be counted: {error}"))?;
         metrics::describe_counter!(REQUESTS, "Requests answered, by class of route and of status");
         metrics::describe_histogram!(REQUEST_SECONDS, metrics::Unit::Seconds, "Time from request to answer");
+        metrics::describe_counter!(
+            super::throttle::THROTTLED,
+            "Requests that came too soon, by limit: of a key, or refused ones of an address"
+        );
         metrics::describe_counter!(
             "keyward_connections_refused_total",
             "Connections over a limit, turned away"

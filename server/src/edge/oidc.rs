@@ -10,7 +10,6 @@
 
 pub mod answer;
 pub mod flow;
-pub mod json;
 pub mod next;
 pub mod provider;
 mod redeem;
@@ -30,11 +29,11 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use domain::{Millis, admins::Admin};
+use domain::{Millis, admins::Admin, audit::Action};
 use openidconnect::{
     CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope, core::CoreAuthenticationFlow,
 };
-use ops::{Keyward, Kind, RequestInfo, admins::SignIn};
+use ops::{Keyward, Kind, RequestInfo, admins::SignIn, scim_client::check_refusals};
 use serde_json::Value;
 use tower_sessions::Session;
 
@@ -46,7 +45,10 @@ use self::{
     settings::OidcSettings,
     token::{Claims, Expected},
 };
-use super::session::{self, SessionPolicy};
+use super::{
+    session::{self, SessionPolicy},
+    throttle::Throttle,
+};
 use crate::out::http::OidcHttp;
 
 const NO_ROLE: &str = "no-role";
@@ -243,8 +245,14 @@ impl OidcEdge {
         }
     }
 
-    async fn refuse(&self, info: &RequestInfo, refusal: &Refusal) -> Response {
+    async fn refuse(&self, info: &RequestInfo, refusal: &Refusal, throttle: Option<&Throttle>) -> Response {
         let Refusal { code, reason } = refusal;
+        if let Some(throttle) = throttle
+            && let Err(error) =
+                check_refusals(&self.0.keyward, info, throttle, Action::AdminSignInRefused).await
+        {
+            return too_many(&error);
+        }
         tracing::info!(code = code.as_str(), reason, "a sign-in was refused");
         let cx = session::visitor_cx(Arc::clone(&self.0.keyward), info.clone());
         match ops::admins::refuse_sign_in(&cx, &format!("{}: {reason}", code.as_str())).await {
@@ -263,6 +271,7 @@ async fn start(
     State(edge): State<OidcEdge>,
     session: Session,
     Extension(info): Extension<RequestInfo>,
+    throttle: Option<Extension<Throttle>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.unwrap_or_default();
@@ -270,24 +279,30 @@ async fn start(
         .find(|(name, _)| name == "next")
         .map_or_else(|| "/".to_owned(), |(_, path)| next::local_path(&path));
     let begun = edge.begin(&session, info.arrived_ms, next).await;
-    edge.answer(&info, begun).await
+    edge.answer(&info, begun, throttle.as_deref()).await
 }
 
 async fn callback(
     State(edge): State<OidcEdge>,
     session: Session,
     Extension(info): Extension<RequestInfo>,
+    throttle: Option<Extension<Throttle>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let finished = edge.finish(&session, &info, &query.unwrap_or_default()).await;
-    edge.answer(&info, finished).await
+    edge.answer(&info, finished, throttle.as_deref()).await
 }
 
 impl OidcEdge {
-    async fn answer(&self, info: &RequestInfo, came_to: Result<String, End>) -> Response {
+    async fn answer(
+        &self,
+        info: &RequestInfo,
+        came_to: Result<String, End>,
+        throttle: Option<&Throttle>,
+    ) -> Response {
         match came_to {
             Ok(location) => see_other(&location),
-            Err(End::Refused(refusal)) => self.refuse(info, &refusal).await,
+            Err(End::Refused(refusal)) => self.refuse(info, &refusal, throttle).await,
             Err(End::NoRole) => sign_in_page(Code::NoRole),
             Err(End::Failed(status)) => failure(status),
         }
@@ -317,6 +332,15 @@ fn failure(status: StatusCode) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "5")];
     (status, headers, "Signing in is not possible at the moment. Try again in a few seconds.\n")
         .into_response()
+}
+
+/// The answer to an address that was refused too often; or that this could not be recorded.
+fn too_many(error: &ops::Error) -> Response {
+    let ops::Error::Throttled { retry_after_s, .. } = error else { return failure(status(error)) };
+    let headers =
+        [(header::CACHE_CONTROL, "no-store".to_owned()), (header::RETRY_AFTER, retry_after_s.to_string())];
+    let text = format!("Too many sign-ins from your address failed. Try again in {retry_after_s} seconds.\n");
+    (StatusCode::TOO_MANY_REQUESTS, headers, text).into_response()
 }
 
 fn status(error: &ops::Error) -> StatusCode {

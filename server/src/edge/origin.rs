@@ -9,11 +9,10 @@
 //! (Fetch 3.2). `null` is therefore accepted together with `Sec-Fetch-Site: same-origin`, which a
 //! sandboxed or foreign page cannot have.
 //!
-//! Routes that a key opens, and no cookie, are left out: SCIM.
+//! Routes that a key opens, and no cookie, are left out: SCIM and the token endpoint.
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, StatusCode, header::ORIGIN};
@@ -70,21 +69,17 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// Whether a route is opened by something that a browser does not send by itself.
 fn is_exempt(path: &str) -> bool {
-    RouteClass::of(path) == RouteClass::Scim
+    matches!(RouteClass::of(path), RouteClass::Scim | RouteClass::Oauth)
 }
 
 /// Refuses changes that were not begun on a page of ours.
-pub async fn layer(State(own): State<OwnOrigin>, request: Request, next: Next) -> Response {
+pub(super) fn refuse(own: &OwnOrigin, request: &Request) -> Option<Response> {
     if request.method().is_safe() || is_exempt(request.uri().path()) {
-        return next.run(request).await;
+        return None;
     }
-    match check(request.headers(), &own) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            tracing::warn!(?refusal, "a change was refused: it was not begun on a page of Keyward");
-            (StatusCode::FORBIDDEN, sentence(refusal, &own)).into_response()
-        }
-    }
+    let refusal = check(request.headers(), own).err()?;
+    tracing::warn!(?refusal, "a change was refused: it was not begun on a page of Keyward");
+    Some((StatusCode::FORBIDDEN, sentence(refusal, own)).into_response())
 }
 
 fn sentence(refusal: Refusal, own: &OwnOrigin) -> String {

@@ -3,14 +3,13 @@
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use domain::{
     RequestId,
     ids::IdChance,
-    keys::KEY_PREFIX,
+    keys::begins_in,
     usage::{clean, clean_user_agent},
 };
 use futures::FutureExt as _;
@@ -41,58 +40,69 @@ pub struct Requests {
     pub proxies: TrustedProxies,
 }
 
-/// Gives a request its [`RequestInfo`], opens its span, counts and logs it, and answers 500 when a
-/// defect stops it.
-pub async fn layer(State(requests): State<Requests>, mut request: Request, next: Next) -> Response {
-    let began_us = requests.clock.monotonic_us();
-    let mut chance = IdChance::default();
-    requests.entropy.fill(&mut chance);
-    let arrived_ms = requests.clock.now_ms();
-    let id = RequestId::new(arrived_ms, chance);
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    let source = peer.map(|peer| source(peer, request.headers(), &requests.proxies));
-    let user_agent = request
-        .headers()
-        .get(USER_AGENT)
-        .map(|agent| clean_user_agent(&String::from_utf8_lossy(agent.as_bytes())));
-    request.extensions_mut().insert(RequestInfo {
-        id: id.clone(),
-        source,
-        user_agent,
-        arrived_ms,
-        arrived_us: began_us,
-    });
-    let class = RouteClass::of(request.uri().path());
-    // The query stays out: it may carry a code, a name, a search.
-    let span = tracing::info_span!(
-        "request",
-        request_id = %id,
-        method = short(request.method().as_str(), 20),
-        path = shown(request.uri().path())
-    );
-    let handled = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await;
-    let mut response = handled.unwrap_or_else(|_| defect(&id));
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(X_REQUEST_ID.clone(), value);
+/// A request that was let in.
+pub(super) struct Begun {
+    /// Who asks, and when.
+    pub info: RequestInfo,
+    class: RouteClass,
+    span: tracing::Span,
+}
+
+impl Requests {
+    /// Gives a request its [`RequestInfo`] and opens its span.
+    pub(super) fn begin(&self, class: RouteClass, chance: IdChance, request: &Request) -> Begun {
+        let arrived_us = self.clock.monotonic_us();
+        let arrived_ms = self.clock.now_ms();
+        let id = RequestId::new(arrived_ms, chance);
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+        let source = peer.map(|peer| source(peer, request.headers(), &self.proxies));
+        let user_agent = request
+            .headers()
+            .get(USER_AGENT)
+            .map(|agent| clean_user_agent(&String::from_utf8_lossy(agent.as_bytes())));
+        // The query stays out: it may carry a code, a name, a search.
+        let span = tracing::info_span!(
+            "request",
+            request_id = %id,
+            method = short(request.method().as_str(), 20),
+            path = shown(request.uri().path())
+        );
+        Begun { info: RequestInfo { id, source, user_agent, arrived_ms, arrived_us }, class, span }
     }
-    let elapsed_us = u64::try_from(requests.clock.monotonic_us().saturating_sub(began_us)).unwrap_or(0);
-    super::metrics::count_request(class, response.status(), Duration::from_micros(elapsed_us));
-    let status = response.status().as_u16();
-    let source = source.map(tracing::field::display);
-    span.in_scope(|| match class {
-        // Probes come every few seconds and would bury the rest.
-        RouteClass::Health | RouteClass::Asset => tracing::debug!(status, elapsed_us, source, "answered"),
-        RouteClass::Scim | RouteClass::Auth | RouteClass::Page => {
-            tracing::info!(status, elapsed_us, source, "answered");
+
+    /// Waits for the answer inside the span; a defect that stops it is answered 500.
+    pub(super) async fn run(&self, begun: &Begun, answer: impl Future<Output = Response>) -> Response {
+        let handled = AssertUnwindSafe(answer.instrument(begun.span.clone())).catch_unwind().await;
+        handled.unwrap_or_else(|_| defect(&begun.info.id))
+    }
+
+    /// Counts and logs a request, and names it in its answer.
+    pub(super) fn end(&self, begun: &Begun, response: &mut Response) {
+        let Begun { info, class, span } = begun;
+        if let Ok(value) = HeaderValue::from_str(info.id.as_str()) {
+            response.headers_mut().insert(X_REQUEST_ID.clone(), value);
         }
-    });
-    response
+        let elapsed_us = self.clock.monotonic_us().saturating_sub(info.arrived_us);
+        let elapsed_us = u64::try_from(elapsed_us).unwrap_or(0);
+        super::metrics::count_request(*class, response.status(), Duration::from_micros(elapsed_us));
+        let status = response.status().as_u16();
+        let source = info.source.map(tracing::field::display);
+        span.in_scope(|| match class {
+            // Probes come every few seconds and would bury the rest.
+            RouteClass::Health | RouteClass::Asset => {
+                tracing::debug!(status, elapsed_us, source, "answered");
+            }
+            RouteClass::Scim | RouteClass::Oauth | RouteClass::Auth | RouteClass::Page => {
+                tracing::info!(status, elapsed_us, source, "answered");
+            }
+        });
+    }
 }
 
 /// A path as the log shows it: not long, and without a key, encoded or not.
 fn shown(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    if decoded.contains(KEY_PREFIX) { clean(&decoded, 200) } else { short(path, 200).to_owned() }
+    if begins_in(&decoded) { clean(&decoded, 200) } else { short(path, 200).to_owned() }
 }
 
 /// The beginning of a text, at most `limit` bytes: a client does not decide how long our lines are.

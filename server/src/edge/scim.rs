@@ -5,61 +5,103 @@
 //! record is written from as well.
 
 mod answer;
+mod bulk;
+mod change;
+mod gateway;
 mod resources;
+mod search;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    response::Response,
-    routing::any,
-};
+use axum::{extract::Request, response::Response};
+use domain::federations::FederationTarget;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use ops::{
-    Cx, Error, Keyward, RequestInfo, ScimClient,
+    Cx, Keyward, RequestInfo, ScimClient,
+    listing::CURSOR_TIMEOUT_MS,
     scim_client::{self, Asked},
 };
 use percent_encoding::percent_decode_str;
-use scim::{ResourceType, ScimError, discovery};
+use scim::{ResourceType, ScimError, Tolerance, discovery};
 
 use self::answer::{json, problem};
+use super::throttle::{Throttle, TooSoon};
 
-/// The routes. Whatever is below `/scim/` is answered here, so that nothing there can be told apart
-/// without a key.
-pub fn routes(keyward: Arc<Keyward>) -> Router {
-    Router::new()
-        .route("/scim", any(answer_path))
-        .route("/scim/", any(answer_path))
-        .route("/scim/{*path}", any(answer_path))
-        .with_state(keyward)
+/// Whatever is below `/scim/` is answered here, so that nothing there can be told apart without a
+/// key.
+#[derive(Clone)]
+pub struct Scim {
+    keyward: Arc<Keyward>,
+    bulk: scim::bulk::Limits,
 }
 
-async fn answer_path(State(keyward): State<Arc<Keyward>>, request: Request) -> Response {
-    // What is no UTF-8 names nothing, and is refused like any other path that names nothing.
-    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
-    let path = path.strip_prefix("/scim").unwrap_or_default().trim_start_matches('/');
-    // What is not a base belongs to no federation.
-    let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
-    let is_base = endpoint.is_empty() || endpoint.starts_with('/');
-    serve(keyward, if is_base { federation } else { "" }, endpoint, request).await
+impl Scim {
+    /// The edge of an installation.
+    pub fn new(keyward: Arc<Keyward>) -> Self {
+        Self { keyward, bulk: scim::bulk::Limits::default() }
+    }
+
+    /// The edge behind a limit on bodies.
+    pub(super) fn within(self, body_bytes: usize) -> Self {
+        Self { bulk: bulk::limits(body_bytes), ..self }
+    }
+
+    pub(super) async fn answer(&self, info: &RequestInfo, throttle: &Throttle, request: Request) -> Response {
+        // What is no UTF-8 names nothing, and is refused like any other path that names nothing.
+        let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+        let path = path.strip_prefix("/scim").unwrap_or_default().trim_start_matches('/');
+        // What is not a base belongs to no federation.
+        let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
+        let is_base = endpoint.is_empty() || endpoint.starts_with('/');
+        serve(self, (info, throttle), if is_base { federation } else { "" }, endpoint, request).await
+    }
 }
 
-async fn serve(keyward: Arc<Keyward>, federation: &str, path: &str, request: Request) -> Response {
-    let Some(info) = request.extensions().get::<RequestInfo>().cloned() else {
-        return problem(&Error::Internal("the request layer is missing".to_owned()));
-    };
+async fn serve(
+    Scim { keyward, bulk }: &Scim,
+    (info, throttle): (&RequestInfo, &Throttle),
+    federation: &str,
+    path: &str,
+    mut request: Request,
+) -> Response {
     let endpoint = Endpoint::of(path);
-    let asked = endpoint.asked(request.method());
+    let mut asked = endpoint.asked(request.method());
+    if path.len() > 1 && path.ends_with('/') {
+        asked.tolerated.push(Tolerance::TrailingSlash.as_str().to_owned());
+    }
+    // RFC 9110 9.3.2: HEAD is GET, and the server below keeps the body to itself.
+    if request.method() == Method::HEAD {
+        *request.method_mut() = Method::GET;
+    }
     if names_a_key(request.uri()) {
         let error =
             ScimError::new(400, "a key was sent in the address; send it in the Authorization header only");
         return problem(&error.into());
     }
     let bearer = bearer(request.headers());
-    match scim_client::authenticate(&keyward, &info, federation, bearer.as_deref(), &asked).await {
-        Ok(cx) => endpoint.serve(&cx, &asked, request).await,
-        Err(error) => problem(&error),
+    let came = scim_client::authenticate_within(
+        keyward,
+        info,
+        federation,
+        bearer.as_deref(),
+        &asked,
+        throttle,
+    );
+    let cx = match came.await {
+        Ok(cx) => cx,
+        Err(error) => return problem(&error),
+    };
+    // Only who is known has an allowance to spend: nobody can use up that of another's key.
+    match throttle.enter(&cx.actor().key_id) {
+        Ok(_place) => {
+            if matches!(endpoint, Endpoint::Bulk | Endpoint::ServiceProviderConfig) {
+                request.extensions_mut().insert(*bulk);
+            }
+            endpoint.serve(&cx, &asked, request).await
+        }
+        Err(TooSoon { retry_after_s, is_told }) => {
+            problem(&cx.too_soon(&asked, throttle.key_limit(), retry_after_s, is_told).await)
+        }
     }
 }
 
@@ -67,7 +109,7 @@ async fn serve(keyward: Arc<Keyward>, federation: &str, path: &str, request: Req
 /// logs and histories.
 fn names_a_key(uri: &Uri) -> bool {
     let path_and_query = uri.path_and_query().map_or("", |text| text.as_str());
-    percent_decode_str(path_and_query).decode_utf8_lossy().contains(domain::keys::KEY_PREFIX)
+    domain::keys::begins_in(&percent_decode_str(path_and_query).decode_utf8_lossy())
 }
 
 /// The bearer token (RFC 6750 2.1). More than one `Authorization` header is as good as none: one of
@@ -82,11 +124,16 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Endpoint {
+    /// The base itself: resources of every type.
+    Base,
+    /// `.search` of a type, or of the base.
+    Search(Option<ResourceType>),
     Resources(ResourceType),
     Resource(ResourceType, String),
     ServiceProviderConfig,
     Schemas(Option<String>),
     ResourceTypes(Option<String>),
+    Bulk,
     /// Named by RFC 7644 and not offered.
     NotOffered(&'static str),
     Unknown,
@@ -98,7 +145,10 @@ impl Endpoint {
         match parts.as_slice() {
             ["Users"] => Self::Resources(ResourceType::User),
             ["Groups"] => Self::Resources(ResourceType::Group),
-            ["Users" | "Groups", ".search"] | [".search"] => Self::NotOffered("POST .search"),
+            [] => Self::Base,
+            [".search"] => Self::Search(None),
+            ["Users", ".search"] => Self::Search(Some(ResourceType::User)),
+            ["Groups", ".search"] => Self::Search(Some(ResourceType::Group)),
             ["Users", id] => Self::Resource(ResourceType::User, (*id).to_owned()),
             ["Groups", id] => Self::Resource(ResourceType::Group, (*id).to_owned()),
             ["ServiceProviderConfig"] => Self::ServiceProviderConfig,
@@ -106,7 +156,7 @@ impl Endpoint {
             ["Schemas", urn] => Self::Schemas(Some((*urn).to_owned())),
             ["ResourceTypes"] => Self::ResourceTypes(None),
             ["ResourceTypes", name] => Self::ResourceTypes(Some((*name).to_owned())),
-            ["Bulk"] => Self::NotOffered("Bulk"),
+            ["Bulk"] => Self::Bulk,
             ["Me", ..] => Self::NotOffered("/Me"),
             _ => Self::Unknown,
         }
@@ -114,11 +164,14 @@ impl Endpoint {
 
     fn asked(&self, method: &Method) -> Asked {
         let (resource_type, resource_id) = match self {
-            Self::Resources(kind) => (kind.endpoint(), None),
+            Self::Base => ("base", None),
+            Self::Search(None) => (".search", None),
+            Self::Search(Some(kind)) | Self::Resources(kind) => (kind.endpoint(), None),
             Self::Resource(kind, id) => (kind.endpoint(), Some(id.chars().take(100).collect())),
             Self::ServiceProviderConfig => ("ServiceProviderConfig", None),
             Self::Schemas(_) => ("Schemas", None),
             Self::ResourceTypes(_) => ("ResourceTypes", None),
+            Self::Bulk => ("Bulk", None),
             Self::NotOffered(name) => (*name, None),
             Self::Unknown => ("unknown", None),
         };
@@ -127,26 +180,44 @@ impl Endpoint {
             resource_type: resource_type.trim_start_matches('/').to_owned(),
             resource_id,
             tolerated: Vec::new(),
+            operation: None,
         }
     }
 
     async fn serve(self, cx: &Cx<ScimClient>, asked: &Asked, request: Request) -> Response {
+        if cx.actor().federation.target == FederationTarget::Upstream {
+            return Box::pin(gateway::serve(self, cx, asked, request)).await;
+        }
+        self.serve_here(cx, asked, request).await
+    }
+
+    /// What this server answers by itself.
+    /// One resource is what is asked for most. The rest is boxed, so that the way of that one stays
+    /// small: the future of a request is moved.
+    async fn serve_here(self, cx: &Cx<ScimClient>, asked: &Asked, request: Request) -> Response {
         match self {
-            Self::Resources(kind) => resources::collection(cx, asked, kind, request).await,
+            Self::Base => Box::pin(search::list(cx, asked, None, request)).await,
+            Self::Search(kind) => Box::pin(search::search(cx, asked, kind, request)).await,
+            Self::Resources(kind) => Box::pin(resources::collection(cx, asked, kind, request)).await,
             Self::Resource(kind, id) => resources::single(cx, asked, kind, &id, request).await,
+            Self::Bulk => Box::pin(bulk::serve(cx, asked, request)).await,
             Self::ServiceProviderConfig => {
-                let found = discovery::service_provider_config(&base(cx), &features());
+                let found = discovery::service_provider_config(&base(cx), &features(cx, &request));
                 discovered(cx, asked, request, Some(found)).await
             }
-            Self::Schemas(None) => discovered(cx, asked, request, Some(discovery::schemas(&base(cx)))).await,
+            Self::Schemas(None) => {
+                discovered(cx, asked, request, Some(discovery::schemas_of(cx.schemas(), &base(cx)))).await
+            }
             Self::Schemas(Some(urn)) => {
-                discovered(cx, asked, request, discovery::schema(&base(cx), &urn)).await
+                discovered(cx, asked, request, discovery::schema_of(cx.schemas(), &base(cx), &urn)).await
             }
             Self::ResourceTypes(None) => {
-                discovered(cx, asked, request, Some(discovery::resource_types(&base(cx)))).await
+                let found = discovery::resource_types_of(cx.schemas(), &base(cx));
+                discovered(cx, asked, request, Some(found)).await
             }
             Self::ResourceTypes(Some(name)) => {
-                discovered(cx, asked, request, discovery::resource_type(&base(cx), &name)).await
+                let found = discovery::resource_type_of(cx.schemas(), &base(cx), &name);
+                discovered(cx, asked, request, found).await
             }
             Self::NotOffered(name) => {
                 refuse(cx, asked, ScimError::not_implemented(format!("{name} is not offered"))).await
@@ -157,15 +228,20 @@ impl Endpoint {
 }
 
 /// What is offered, and nothing else (RFC 7643 5).
-fn features() -> scim::Features {
+fn features(cx: &Cx<ScimClient>, request: &Request) -> scim::Features {
+    let bulk = bulk::limits_of(request);
+    let number = |number| u64::try_from(number).unwrap_or(u64::MAX);
     scim::Features {
         patch: true,
-        bulk: None,
+        bulk: Some(scim::Bulk {
+            max_operations: number(bulk.max_operations),
+            max_payload_size: number(bulk.max_payload_bytes),
+        }),
         filter_max_results: scim::list::MAX_COUNT,
-        sort: false,
-        etag: true,
+        sort: true,
+        etag: cx.actor().federation.scim.etag,
         change_password: false,
-        cursor: None,
+        cursor: Some(scim::Cursor { timeout_seconds: CURSOR_TIMEOUT_MS.unsigned_abs() / 1_000 }),
         documentation_uri: None,
     }
 }
@@ -185,7 +261,7 @@ async fn discovered(
 ) -> Response {
     let (parts, _body) = request.into_parts();
     if parts.method != Method::GET {
-        return not_allowed(cx, asked, "GET").await;
+        return not_allowed(cx, asked, "GET, HEAD").await;
     }
     let has_filter = parts.uri.query().is_some_and(|query| {
         query
@@ -230,7 +306,9 @@ mod tests {
         assert_eq!(Endpoint::of("Groups/a"), Endpoint::Resource(ResourceType::Group, "a".to_owned()));
         assert_eq!(Endpoint::of("users"), Endpoint::Unknown);
         assert_eq!(Endpoint::of("Users/a/b"), Endpoint::Unknown);
-        assert_eq!(Endpoint::of(""), Endpoint::Unknown);
+        assert_eq!(Endpoint::of(""), Endpoint::Base);
+        assert_eq!(Endpoint::of("/.search"), Endpoint::Search(None));
+        assert_eq!(Endpoint::of("Groups/.search/"), Endpoint::Search(Some(ResourceType::Group)));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::{
     future::Future,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -16,6 +16,8 @@ use std::{
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
+
+use super::egress::{embedded_v4, hands_out_credentials, is_no_host, literal};
 
 /// The most bytes of an answer that are read.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -152,12 +154,7 @@ impl Reach {
         if url.scheme() != "https" && !plain_on_loopback {
             return Err(HttpError::Scheme(url.origin().ascii_serialization()));
         }
-        // reqwest asks the resolver for names only.
-        let literal = match url.host() {
-            Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
-            Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
-            Some(Host::Domain(_)) | None => None,
-        };
+        let literal = literal(url);
         let host = url.host_str().unwrap_or_default();
         if literal.is_some_and(|ip| !self.admits_address(host, ip)) {
             return Err(HttpError::Address(host.to_owned()));
@@ -171,7 +168,7 @@ impl Reach {
             return self.issuer_on_loopback || host == self.issuer_host;
         }
         // Plain http was let through for this name because it stays on the machine.
-        host != "localhost" && !is_never_called(ip)
+        host != "localhost" && !hands_out_credentials(ip) && !is_no_host(ip)
     }
 }
 
@@ -198,42 +195,6 @@ pub fn is_loopback_host(url: &Url) -> bool {
         Some(Host::Ipv6(v6)) => v6.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
-    }
-}
-
-/// The IPv4 address that an IPv6 address stands for: mapped, NAT64 (RFC 6052) and 6to4 (RFC 3056).
-fn embedded_v4(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    let v4: [u8; 4] = match v6.octets() {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..]
-        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..]
-        | [0x20, 0x02, v4 @ .., _, _, _, _, _, _, _, _, _, _] => v4,
-        _ => return ip,
-    };
-    IpAddr::V4(Ipv4Addr::from(v4))
-}
-
-/// Link-local addresses, where clouds keep the credentials of the machine; the metadata addresses
-/// that lie elsewhere; and what is not the address of one host.
-fn is_never_called(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || v4.octets()[0] == 0
-                // Alibaba Cloud and Azure.
-                || v4 == Ipv4Addr::new(100, 100, 100, 200)
-                || v4 == Ipv4Addr::new(168, 63, 129, 16)
-        }
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local()
-                || v6.is_multicast()
-                || v6.is_unspecified()
-                // AWS and Google Cloud.
-                || v6 == Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)
-                || v6 == Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)
-        }
     }
 }
 

@@ -20,6 +20,8 @@ const EDIT: &str =
     "version=1&name=Renamed&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
 const KEY: &str = "federation=own&name=another&scope=read-only&lifetime_days=30&idempotency_token=t1";
 
+const CLIENT: &str = "version=1&jwks_uri=https%3A%2F%2Fid.example.com%2Fother";
+
 /// The order counts: what comes later stands on what came before.
 const ROUTES: &[Row] = &[
     ("GET", "/", "", [200, 200, 200, 200]),
@@ -33,6 +35,7 @@ const ROUTES: &[Row] = &[
     ("GET", "/keys/{key}", "", [200, 200, 200, 404]),
     ("GET", "/keys/{key}/rotate", "", [200, 403, 200, 404]),
     ("GET", "/keys/{key}/revoke", "", [200, 403, 200, 404]),
+    ("GET", "/keys/{client}/client", "", [200, 403, 200, 404]),
     ("GET", "/audit", "", [200, 200, 200, 200]),
     ("GET", "/audit?federation=own", "", [200, 200, 200, 404]),
     ("GET", "/audit/1", "", [200, 200, 404, 404]),
@@ -46,12 +49,15 @@ const ROUTES: &[Row] = &[
     ("POST", "/keys/new", KEY, [200, 403, 200, 404]),
     ("POST", "/keys/{key}/rotate", "idempotency_token=t2", [200, 403, 200, 404]),
     ("POST", "/keys/{key}/revoke", "reason=leaked", [303, 403, 303, 404]),
+    ("POST", "/keys/{client}/client", CLIENT, [303, 403, 303, 404]),
     ("POST", "/federations/own/archive", "", [303, 403, 403, 404]),
 ];
 
 /// A federation `own` with a key, another one, and the place of a record about the first.
 struct Scene {
     key: String,
+    /// An OAuth client of the first.
+    client: String,
     seq: String,
 }
 
@@ -60,15 +66,18 @@ async fn scene(house: &House) -> Scene {
     house.federation("other").await;
     let scope = Scope::of([(ResourceKind::Users, Verb::Read)]);
     let (key, _) = house.key("own", "own-1", scope.clone()).await;
-    house.key("other", "other-1", scope).await;
+    house.key("other", "other-1", scope.clone()).await;
+    let new = crate::house::new_key(&Slug::parse("own").unwrap(), "own-client", scope);
+    let keys = ops::oauth::NewClient::JwksUri("https://id.example.com/jwks".to_owned());
+    let client = ops::keys::issue_client(&house.admin(), new, keys).await.unwrap().key.id;
     let seq =
         house.log().await.iter().position(|line| line.starts_with("key.issued done own-1")).unwrap() + 1;
-    Scene { key: key.to_string(), seq: seq.to_string() }
+    Scene { key: key.to_string(), client: client.to_string(), seq: seq.to_string() }
 }
 
 impl Scene {
     fn path(&self, path: &str) -> String {
-        path.replace("{key}", &self.key).replace("{seq}", &self.seq)
+        path.replace("{key}", &self.key).replace("{client}", &self.client).replace("{seq}", &self.seq)
     }
 }
 

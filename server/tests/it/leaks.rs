@@ -12,7 +12,7 @@ use domain::keys;
 use store::testing::databases;
 
 use crate::{
-    house::form,
+    house::{form, new_federation, new_key},
     process::{MASTER_KEY, Place, Running, database_bytes, http_client},
 };
 
@@ -361,5 +361,96 @@ async fn a_key_in_a_body_is_nowhere_afterwards() {
         });
         let found = found.await;
         assert!(found.is_empty(), "{found}");
+    }
+}
+
+/// A client of the federation `okta` that has a secret: its id, and the secret.
+async fn with_client(place: &Place) -> (String, String) {
+    use ops::{federations::EditFederation, oauth::NewClient, testing};
+    let keyward = place.open().await;
+    let admin = testing::cx(&keyward, domain::admins::Role::Admin);
+    let federation = ops::federations::register(&admin, new_federation("okta")).await.unwrap();
+    let edit = EditFederation {
+        version: federation.version,
+        name: federation.name,
+        vendor: "okta".to_owned(),
+        owners: "a".to_owned(),
+        notes: String::new(),
+        max_age_days: 90,
+        overlap_hours: 72,
+        warn_days: 14,
+        scim: Some(domain::federations::ScimSettings { oauth_secrets: true, ..Default::default() }),
+    };
+    ops::federations::edit(&admin, &federation.slug, edit).await.unwrap();
+    let new = new_key(&federation.slug, "client", domain::scopes::Scope::full_directory());
+    let issued = ops::keys::issue_client(&admin, new, NewClient::Secret).await.unwrap();
+    keyward.close().await;
+    (issued.key.id.to_string(), issued.secret.unwrap().expose().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_and_a_client_secret_are_nowhere_afterwards() {
+    for database in databases().await {
+        let place = Place::on(database);
+        let (id, secret) = with_client(&place).await;
+        let running = place.start("trace").await;
+        let client = http_client();
+        let ask = async |path: &str, fields: &[(&str, &str)]| {
+            let request = client
+                .post(running.url(path))
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(form(fields));
+            request.send().await.unwrap()
+        };
+        let whole = [("grant_type", "client_credentials"), ("client_id", &id), ("client_secret", &secret)];
+        let given: serde_json::Value =
+            serde_json::from_str(&ask("/oauth2/token", &whole).await.text().await.unwrap()).unwrap();
+        let token = given["access_token"].as_str().unwrap().to_owned();
+        let mut answers = Vec::new();
+        for text in [&token, &secret] {
+            for (path, fields) in [
+                ("/oauth2/token".to_owned(), vec![("grant_type", text.as_str())]),
+                ("/oauth2/token".to_owned(), vec![("grant_type", "client_credentials"), ("client_id", text)]),
+                (
+                    "/oauth2/token".to_owned(),
+                    vec![("grant_type", "client_credentials"), ("client_id", text), ("client_secret", text)],
+                ),
+                ("/oauth2/token".to_owned(), [&whole[..], &[("scope", text.as_str())]].concat()),
+                (format!("/oauth2/token?client_secret={text}"), whole.to_vec()),
+                (format!("/oauth2/{text}"), whole.to_vec()),
+                (format!("/scim/okta/v2/Users/{text}"), vec![]),
+                (format!("/scim/{text}/v2/Users"), vec![]),
+            ] {
+                let answer = ask(&path, &fields).await;
+                assert!((400..500).contains(&answer.status().as_u16()), "{path}: {}", answer.status());
+                answers.push(answer.text().await.unwrap());
+            }
+            for request in [
+                client.get(running.url("/scim/okta/v2/Users")).basic_auth("key", Some(text)),
+                client.get(running.url("/scim/okta/v2/Users")).header("user-agent", text),
+                client.post(running.url("/scim/okta/v2/Users")).bearer_auth(format!("{text}{text}")),
+                client
+                    .post(running.url("/scim/okta/v2/Users"))
+                    .bearer_auth(&token)
+                    .body(format!(r#"{{"userName":"{text}"}}"#)),
+            ] {
+                let answer = request.send().await.unwrap();
+                assert!((400..500).contains(&answer.status().as_u16()), "{}", answer.status());
+                answers.push(answer.text().await.unwrap());
+            }
+        }
+        let used = client.get(running.url("/scim/okta/v2/Users")).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(used.status().as_u16(), 200);
+        let log = running.log();
+        running.stop().await;
+        let mut needles = Needles::default();
+        needles.add(secret_part(&token));
+        needles.add(secret_part(&secret));
+        for answer in &answers {
+            needles.assert_not_in(answer.as_bytes(), "an answer");
+        }
+        assert!(log.contains("/oauth2/token"), "the log is not silent");
+        needles.assert_not_in(log.as_bytes(), "the log");
+        needles.assert_not_in(&database_bytes(&place.database), "the database");
     }
 }

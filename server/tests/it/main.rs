@@ -8,11 +8,18 @@
 mod house;
 mod process;
 
+mod checklist;
+mod dialects;
 mod scim;
 mod scim_limits;
 mod scim_malformed;
 mod scim_providers;
 mod scim_refusals;
+
+#[path = "../oidc/jws.rs"]
+mod jws;
+mod oauth;
+mod oauth_pages;
 
 mod authz_dashboard;
 mod authz_scim;
@@ -21,5 +28,7 @@ mod typed_text;
 
 mod crash;
 mod leaks;
+mod mutated;
+mod races;
 mod stop;
 mod tamper;

@@ -24,6 +24,7 @@ use server::{
         origin::OwnOrigin,
         request::Requests,
         shell::Shell,
+        throttle::Throttle,
     },
 };
 use tower::ServiceExt as _;
@@ -64,6 +65,7 @@ pub fn shell(proxies: &[&str]) -> Shell {
         requests: Requests { clock: Arc::new(Still), entropy, proxies },
         limits: RequestLimits::new(1024),
         origin: OwnOrigin::new(OWN),
+        throttle: Throttle::off(Arc::new(Still)),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use domain::{
     Millis,
-    federations::{Federation as Entity, FederationStatus},
+    federations::{Federation as Entity, FederationStatus, FederationTarget, Slug},
+    keys::Proof,
 };
 use leptos::prelude::*;
-use ops::federations::FederationView;
+use ops::{federations::FederationView, keys::KeyView};
 
 use crate::{
     api::{self, federations::FederationPage},
@@ -29,7 +30,7 @@ use crate::{
 #[component]
 pub fn Federation() -> impl IntoView {
     page(Section::Federations, async {
-        let FederationPage { view, keys, requests } = api::federations::page(&param("slug")).await?;
+        let FederationPage { view, keys, requests, target } = api::federations::page(&param("slug")).await?;
         let now = now_ms();
         let federation = &view.federation;
         let path = format!("/federations/{}", federation.slug);
@@ -52,6 +53,7 @@ pub fn Federation() -> impl IntoView {
                     blocked=blocked(view.may_manage_keys, archived)
                 />
             });
+        let still_static = still_static(&keys, &federation.slug);
         let keys = if keys.is_empty() {
             view! {
                 <Empty
@@ -81,24 +83,18 @@ pub fn Federation() -> impl IntoView {
                         </dd>
                         <dt>"Where to paste"</dt>
                         <dd>{words::paste_guide(federation.vendor)}</dd>
-                        <dt>"Directory"</dt>
-                        <dd>
-                            {format!(
-                                "{} and {}, embedded in Keyward",
-                                words::count(view.users, "user"),
-                                words::count(view.groups, "group"),
-                            )}
-                        </dd>
+                        {directory(&view)}
                     </dl>
                 </section>
                 {facts(federation, now)}
             </div>
+            {super::target::card(federation, &target, now)}
             <section class="card flush" aria-labelledby="keys">
                 <header>
                     <h2 id="keys">"Keys"</h2>
                     <a href=format!("/keys?federation={}", federation.slug)>"In the list of keys"</a>
                 </header>
-                {keys}
+                {still_static} {keys}
             </section>
             <section class="card flush" aria-labelledby="requests">
                 <header>
@@ -112,12 +108,48 @@ pub fn Federation() -> impl IntoView {
     })
 }
 
+/// How many accepted keys go with each request, when some do.
+fn still_static(keys: &[KeyView], slug: &Slug) -> Option<AnyView> {
+    let accepted = || keys.iter().filter(|view| view.state.is_accepted());
+    let count = accepted().filter(|view| view.key.proof == Proof::Static).count();
+    let text = format!("{count} of {} accepted", accepted().count());
+    (count > 0).then(|| {
+        view! {
+            <p class="muted small pad">
+                {text} " are "
+                <a href=format!("/keys?federation={slug}&proof=static&state=accepted")>"static keys"</a>
+                "."
+            </p>
+        }
+        .into_any()
+    })
+}
+
 fn blocked(may: bool, archived: bool) -> Option<String> {
     if archived {
         Some("It is archived.".to_owned())
     } else {
         (!may).then(|| words::NEEDS_OPERATOR.to_owned())
     }
+}
+
+/// What the directory holds, where it is embedded; the card of the target says it otherwise.
+fn directory(view: &FederationView) -> Option<AnyView> {
+    let held = match view.federation.target {
+        FederationTarget::Upstream => return None,
+        FederationTarget::Embedded => format!(
+            "{} and {}, embedded in Keyward",
+            words::count(view.users, "user"),
+            words::count(view.groups, "group"),
+        ),
+    };
+    Some(
+        view! {
+            <dt>"Directory"</dt>
+            <dd>{held}</dd>
+        }
+        .into_any(),
+    )
 }
 
 /// The state in a sentence.

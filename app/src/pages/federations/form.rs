@@ -2,7 +2,7 @@
 
 use domain::{
     admins::Right,
-    federations::{Federation, RotationPolicy, ScimSettings, Vendor},
+    federations::{Federation, RotationPolicy, ScimSettings, TOKEN_MINUTES, Vendor},
 };
 use leptos::prelude::*;
 
@@ -167,6 +167,14 @@ fn switches(form: &Form, scim: ScimSettings) -> AnyView {
                 "OAuth clients may use a secret",
                 "Off, a client proves itself with a signed assertion only (private_key_jwt).",
             )}
+            {form
+                .number(
+                    field("token_minutes", "OAuth tokens live, minutes")
+                        .default(scim.token_minutes)
+                        .hint("Of tokens that are given out from then on. None lives longer than its key."),
+                    *TOKEN_MINUTES.start(),
+                    *TOKEN_MINUTES.end(),
+                )}
         </fieldset>
     }
     .into_any()

@@ -2,6 +2,7 @@
 
 mod detail;
 mod form;
+mod target;
 
 use domain::{Millis, admins::Right};
 use leptos::prelude::*;
@@ -10,6 +11,7 @@ use ops::federations::FederationView;
 pub use self::{
     detail::Federation,
     form::{EditFederation, NewFederation},
+    target::EditTarget,
 };
 use crate::{
     api,

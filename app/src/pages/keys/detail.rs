@@ -1,6 +1,9 @@
 //! One key: who holds it, what may it do, is it used now, when does it end.
 
-use domain::{Millis, keys::KeyState};
+use domain::{
+    Millis,
+    keys::{KeyState, Proof},
+};
 use leptos::prelude::*;
 use ops::keys::KeyView;
 
@@ -14,6 +17,7 @@ use crate::{
     ui::{
         button::LinkButton,
         keys::{KeyLink, age},
+        oauth,
         page::{Head, Section, page},
         requests::RequestsTable,
         status::{Shape, Status, of_key},
@@ -62,7 +66,8 @@ pub fn Key() -> impl IntoView {
                             <Status shape=Shape::Good word="In use" />
                         </span>
                     </Waiting>
-                    <p class="muted small">{words::paste_guide(view.federation.vendor)}</p>
+                    {(!key.proof.is_oauth())
+                        .then(|| view! { <p class="muted small">{words::paste_guide(view.federation.vendor)}</p> })}
                 </section>
             }
         });
@@ -89,6 +94,7 @@ pub fn Key() -> impl IntoView {
                 </dl>
             </section>
             {waiting}
+            {client(&data)}
             {line(&data, now)}
             <section class="card flush" aria-labelledby="requests">
                 <header>
@@ -128,8 +134,42 @@ fn holder(view: &KeyView, now: Millis) -> impl IntoView + use<> {
             <Ago at=key.life.issued_ms now />
             "."
         </span>
+        <span class="muted small">{format!("{}. {}", key.proof.label(), words::proof(key.proof))}</span>
         <span class="muted small">{format!("Owners: {}", view.federation.owners.join(", "))}</span>
     }
+}
+
+/// How an OAuth client asks for tokens, and by which keys it is known.
+fn client(data: &KeyPage) -> Option<AnyView> {
+    let (view, client) = (&data.view, data.client.as_ref()?);
+    let key = &view.key;
+    let change = (key.proof == Proof::Assertion).then(|| {
+        let ended = (!view.state.is_accepted()).then(|| "It has ended.".to_owned());
+        let blocked = ended.or_else(|| (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned()));
+        view! {
+            <div class="actions">
+                <LinkButton href=format!("/keys/{}/client", key.id) label="Change public keys" icon="pencil" blocked />
+            </div>
+        }
+    });
+    let keys = (key.proof == Proof::Assertion).then(|| oauth::public_keys(client));
+    Some(
+        view! {
+            <section class="card" aria-labelledby="client">
+                <h2 id="client">"OAuth client"</h2>
+                <dl class="props">
+                    {oauth::facts(key, client)} {keys} <dt>"Live tokens"</dt>
+                    <dd>{words::number(client.live_tokens)}</dd>
+                </dl>
+                <details class="more">
+                    <summary>"How to ask for a token"</summary>
+                    {oauth::example(key, client)}
+                </details>
+                {change}
+            </section>
+        }
+        .into_any(),
+    )
 }
 
 fn power(view: &KeyView) -> impl IntoView + use<> {

@@ -1,9 +1,13 @@
 //! Issuing a key: for what, what it may do, how long, and in words what that means.
 //!
-//! The summary beside the form and the free choice of verbs are moved by `style/scope.css` alone,
+//! The summary beside the form, the free choice of verbs and the fields of a client are moved by `style/scope.css` alone,
 //! so that they live without script: ids and `data-` names here are its selectors.
 
-use domain::scopes::{ResourceKind, Verb};
+use domain::{
+    federations::Federation,
+    keys::Proof,
+    scopes::{ResourceKind, Verb},
+};
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
@@ -135,6 +139,7 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
                             .hint("Shown in lists, logs and the audit log."),
                         "text",
                     )}
+                {proof_fields(form, federation)}
                 {scope_fields(form, federation.vendor.label())}
                 <div class="justification">{form.area(justification, 2)}</div>
                 {form.area(networks, 2)}
@@ -148,6 +153,44 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
             </div>
             {summary(view)}
         </form>
+    }
+    .into_any()
+}
+
+/// How it proves itself. A secret is offered where the federation allows one.
+fn proof_fields(form: &Form, federation: &Federation) -> AnyView {
+    let offered = |proof: &Proof| *proof != Proof::Secret || federation.scim.oauth_secrets;
+    let options = Proof::ALL.into_iter().filter(offered).map(|proof| {
+        let (word, checked) =
+            (proof.as_str(), form.is_ticked("proof", proof.as_str(), proof == Proof::Static));
+        let title = match proof {
+            Proof::Static => "Static key",
+            Proof::Assertion => "OAuth client, signed assertion",
+            Proof::Secret => "OAuth client, secret",
+        };
+        view! {
+            <label class="opt">
+                <input type="radio" name="proof" value=word id=format!("proof-{word}") checked=checked />
+                <span>
+                    <strong>{title}</strong>
+                    <span class="hint">{words::proof(proof)}</span>
+                </span>
+            </label>
+        }
+    });
+    let keys = field("public_keys", "Public keys")
+        .hint("A JWKS, a JWK or PEM: RSA of 2048 bits or more, P-256 or Ed25519. Public halves only.")
+        .optional();
+    let uri = field("jwks_uri", "Or the address of a JWKS")
+        .hint("https, on the public internet. Leave one of the two fields empty.")
+        .optional();
+    view! {
+        <fieldset class="field" id="proof">
+            <legend>"How does it prove itself?"</legend>
+            {options.collect_view()}
+            {form.group_fault("proof")}
+        </fieldset>
+        <div class="assertion">{form.area(keys, 5)} {form.input(uri, "text")}</div>
     }
     .into_any()
 }

@@ -1,15 +1,17 @@
 //! Keys: the list, one of them, and the forms that issue, rotate and revoke.
 
+mod client;
 mod detail;
 mod issue;
 mod revoke;
 mod rotate;
 mod secret;
 
+use domain::keys::Proof;
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
-pub use self::{detail::Key, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
+pub use self::{client::ChangeClient, detail::Key, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
 use crate::{
     api,
     ssr::{issuing_blocked, now_ms, query},
@@ -28,8 +30,9 @@ pub fn Keys() -> impl IntoView {
     page(Section::Keys, async {
         let (federation, text) = (query("federation"), query("q"));
         let accepted_only = query("state").as_deref() == Some("accepted");
-        let data = api::keys::list(federation.as_deref(), text.clone(), accepted_only).await?;
-        let is_filtered = federation.is_some() || text.is_some() || accepted_only;
+        let proof = query("proof").and_then(|word| Proof::parse(&word));
+        let data = api::keys::list(federation.as_deref(), text.clone(), accepted_only, proof).await?;
+        let is_filtered = federation.is_some() || text.is_some() || accepted_only || proof.is_some();
         let head = Head::new("Keys")
             .lead("A key lets one identity provider write to one federation. Only a keyed hash of it is kept, so it cannot be shown again.")
             .actions(view! { <LinkButton href="/keys/new" label="Issue key" icon="plus" primary=true blocked=issuing_blocked() /> });
@@ -57,7 +60,7 @@ pub fn Keys() -> impl IntoView {
         };
         let body = view! {
             <section class="card flush" aria-label="Keys">
-                {filter(&data.federations, federation.as_deref(), text, accepted_only, count)} {list}
+                {filter(&data.federations, federation.as_deref(), text, accepted_only, proof, count)} {list}
             </section>
         };
         Ok((head, body.into_any()))
@@ -69,6 +72,7 @@ fn filter(
     chosen: Option<&str>,
     text: Option<String>,
     accepted_only: bool,
+    chosen_proof: Option<Proof>,
     count: String,
 ) -> impl IntoView + use<> {
     let federations = federations
@@ -79,6 +83,16 @@ fn filter(
             view! {
                 <option value=slug selected=selected>
                     {view.federation.name.clone()}
+                </option>
+            }
+        })
+        .collect_view();
+    let proofs = Proof::ALL
+        .into_iter()
+        .map(|proof| {
+            view! {
+                <option value=proof.as_str() selected=chosen_proof == Some(proof)>
+                    {proof.label()}
                 </option>
             }
         })
@@ -103,6 +117,13 @@ fn filter(
                     <option value="accepted" selected=accepted_only>
                         "Accepted now"
                     </option>
+                </select>
+            </div>
+            <div class="field">
+                <label for="proof">"Proof"</label>
+                <select id="proof" name="proof">
+                    <option value="">"Any"</option>
+                    {proofs}
                 </select>
             </div>
             <button class="btn">"Apply filter"</button>

@@ -1,6 +1,9 @@
 //! Rotating a key: a successor, and a time in which both are accepted.
 
-use domain::{DAY_MS, HOUR_MS, keys::Life};
+use domain::{
+    DAY_MS, HOUR_MS,
+    keys::{Life, Proof},
+};
 use leptos::prelude::*;
 
 use crate::{
@@ -57,10 +60,12 @@ pub fn RotateKey() -> impl IntoView {
         let head = Head::new(format!("Rotate {}", key.name))
             .crumb("/keys", "Keys")
             .crumb(path.clone(), key.name.clone())
-            .lead(format!(
-                "A new key for {} with the same scope; the old one ends by itself.",
-                view.federation.name
-            ));
+            .lead(format!("{}; the old one ends by itself.", successor(key.proof, &view.federation.name)));
+        let button = match key.proof {
+            Proof::Static => "Rotate and show the new key",
+            Proof::Assertion => "Rotate and show the new client",
+            Proof::Secret => "Rotate and show the new secret",
+        };
         let body = view! {
             <Callout shape=Shape::Moving verdict>
                 {fate} <p>"The successor ends " <Exact at=new_end /> "."</p> <p class="muted">{last}</p>
@@ -92,7 +97,7 @@ pub fn RotateKey() -> impl IntoView {
                 </div>
                 <p class="muted small">"The times above are those of the policy; other numbers move them."</p>
                 <div class="actions">
-                    <button class="btn primary">"Rotate and show the new key"</button>
+                    <button class="btn primary">{button}</button>
                     <a class="btn ghost" href=path.clone()>
                         "Cancel"
                     </a>
@@ -102,4 +107,15 @@ pub fn RotateKey() -> impl IntoView {
         Ok((head, body.into_any()))
     })
     .into_any()
+}
+
+/// What the successor is.
+fn successor(proof: Proof, federation: &str) -> String {
+    match proof {
+        Proof::Static => format!("A new key for {federation} with the same scope"),
+        Proof::Assertion => {
+            format!("A new client id for {federation} with the same public keys and scope")
+        }
+        Proof::Secret => format!("A new client id and secret for {federation} with the same scope"),
+    }
 }

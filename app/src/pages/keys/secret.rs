@@ -1,11 +1,15 @@
-//! The one page that shows the secret of a key, after it was issued or rotated.
+//! The one page that shows the secret of a key, after it was issued or rotated. A client that signs
+//! has none: its page shows what to set it up with.
 //!
 //! Rendered as the answer of the form itself, never stored by a browser or proxy. The secret is
 //! written into one field of this page and into nothing that is serialised.
 
-use domain::keys::Key;
+use domain::keys::{Key, Proof};
 use leptos::prelude::*;
-use ops::keys::KeyView;
+use ops::{
+    keys::{Issued, KeyView},
+    oauth::ClientView,
+};
 
 use crate::{
     api::{self, keys::describe},
@@ -16,6 +20,7 @@ use crate::{
         button::LinkButton,
         callout::Callout,
         icon::Icon,
+        oauth,
         page::{Head, Section, page},
         status::{Shape, Status},
         time::Exact,
@@ -47,21 +52,21 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
             "For {}. You will recognise it by its last four: {}.",
             issued.federation.name, key.last_four
         ));
-        let secret = match &issued.secret {
-            Some(secret) => secret_box(secret.expose().to_owned()),
-            None => replayed(),
-        };
+        // What a client is set up with stands on its own page too.
+        let client = api::keys::client(&key.id).await.ok().flatten();
         let first = describe(&view, &[], now_ms());
-        let curl =
-            format!("curl -H \"Authorization: Bearer $KEY\" \\\n  \"{}/Users?count=1\"", issued.base_url);
+        let curl = try_it(&issued);
+        let guide = if key.proof.is_oauth() {
+            "Set the client up with what stands above, and with this base URL."
+        } else {
+            words::paste_guide(issued.federation.vendor)
+        };
         let body = view! {
-            <section class="card" aria-labelledby="secret-title">
-                <h2 id="secret-title">"The key"</h2>
-                {secret}
-            </section>
+            {secret_section(&issued)}
+            {client.map(|client| client_section(key, &client))}
             <section class="card" aria-labelledby="paste-title">
                 <h2 id="paste-title">"Hand it over"</h2>
-                <p>{words::paste_guide(issued.federation.vendor)}</p>
+                <p>{guide}</p>
                 <dl class="props">
                     <dt>"SCIM base URL"</dt>
                     <dd class="with-copy">
@@ -76,7 +81,7 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
                     </dd>
                     <dt>"Try it"</dt>
                     <dd>
-                        <pre class="code" tabindex="0" role="region" aria-label="Command that tries the key">
+                        <pre class="code" tabindex="0" role="region" aria-label="Command that tries it">
                             <code>{curl}</code>
                         </pre>
                     </dd>
@@ -99,13 +104,53 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
     })
 }
 
-fn secret_box(secret: String) -> AnyView {
+fn try_it(issued: &Issued) -> String {
+    let variable = if issued.key.proof.is_oauth() { "$TOKEN" } else { "$KEY" };
+    format!("curl -H \"Authorization: Bearer {variable}\" \\\n  \"{}/Users?count=1\"", issued.base_url)
+}
+
+/// The secret; nothing for a client that signs.
+fn secret_section(issued: &Issued) -> Option<AnyView> {
+    let (title, noun) = match issued.key.proof {
+        Proof::Static => ("The key", "key"),
+        Proof::Secret => ("The client secret", "secret"),
+        Proof::Assertion => return None,
+    };
+    let secret = match &issued.secret {
+        Some(secret) => secret_box(secret.expose().to_owned(), noun),
+        None => replayed(noun),
+    };
+    Some(
+        view! {
+            <section class="card" aria-labelledby="secret-title">
+                <h2 id="secret-title">{title}</h2>
+                {secret}
+            </section>
+        }
+        .into_any(),
+    )
+}
+
+fn client_section(key: &Key, client: &ClientView) -> AnyView {
+    view! {
+        <section class="card" aria-labelledby="client-title">
+            <h2 id="client-title">"Ask for a token"</h2>
+            <dl class="props">{oauth::facts(key, client)}</dl>
+            {oauth::example(key, client)}
+        </section>
+    }
+    .into_any()
+}
+
+fn secret_box(secret: String, noun: &'static str) -> AnyView {
     view! {
         <SecretBox>
             <div role="status">
                 <div class="when-not-copied">
                     <Callout shape=Shape::Look verdict="Not copied yet.">
-                        <p>"This is the only time that it is shown. Keyward keeps a keyed hash, not the key."</p>
+                        <p>
+                            {format!("This is the only time that it is shown. Keyward keeps a keyed hash, not the {noun}.")}
+                        </p>
                     </Callout>
                 </div>
                 <div class="when-copied">
@@ -127,7 +172,7 @@ fn secret_box(secret: String) -> AnyView {
                 </textarea>
                 <button class="btn needs-script" type="button" id="copy-secret">
                     <Icon name="copy" />
-                    "Copy key"
+                    {format!("Copy {noun}")}
                 </button>
             </div>
         </SecretBox>
@@ -135,12 +180,13 @@ fn secret_box(secret: String) -> AnyView {
     .into_any()
 }
 
-fn replayed() -> AnyView {
+fn replayed(noun: &'static str) -> AnyView {
+    let text = format!(
+        "This form was already answered, and the {noun} was shown then. It cannot be shown again. If it was not copied, revoke this key and issue another."
+    );
     view! {
         <Callout shape=Shape::Look verdict="Shown before.">
-            <p>
-                "This form was already answered, and the key was shown then. It cannot be shown again. If it was not copied, revoke this key and issue another."
-            </p>
+            <p>{text}</p>
         </Callout>
     }
     .into_any()

@@ -2,6 +2,7 @@
 //!
 //! A new check is a variant of [`Stage`] and an arm of [`run`]; it is counted by itself.
 
+mod conformance;
 mod counts;
 
 use std::path::Path;
@@ -35,13 +36,24 @@ pub enum Stage {
     Unit,
     /// The binary
     Build,
+    /// Public SCIM checkers on both databases; filters and PATCH beside programs of other people
+    Conformance,
     /// Playwright, on SQLite and then on Postgres
     End2end,
 }
 
 impl Stage {
-    const ALL: [Self; 8] =
-        [Self::Fmt, Self::Tidy, Self::Clippy, Self::Deny, Self::Site, Self::Unit, Self::Build, Self::End2end];
+    const ALL: [Self; 9] = [
+        Self::Fmt,
+        Self::Tidy,
+        Self::Clippy,
+        Self::Deny,
+        Self::Site,
+        Self::Unit,
+        Self::Build,
+        Self::Conformance,
+        Self::End2end,
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -52,6 +64,7 @@ impl Stage {
             Self::Site => "front end",
             Self::Unit => "unit and integration tests, on SQLite and Postgres",
             Self::Build => "the binary",
+            Self::Conformance => "conformance: public SCIM checkers, on SQLite and Postgres",
             Self::End2end => "end to end: Playwright, on SQLite and Postgres",
         }
     }
@@ -66,8 +79,13 @@ pub fn test(only: &[Stage]) -> Outcome {
     let stages = Stage::ALL.into_iter().filter(|stage| only.is_empty() || only.contains(stage));
     let stages: Vec<Stage> = stages.collect();
     let needs = |list: &[Stage]| list.iter().any(|stage| stages.contains(stage));
-    setup::setup(setup::Wanted { tests: needs(&[Stage::Deny, Stage::Unit, Stage::End2end]), bench: false })?;
-    let postgres = if needs(&[Stage::Unit, Stage::End2end]) { Some(Server::find()?) } else { None };
+    setup::setup(setup::Wanted {
+        tests: needs(&[Stage::Deny, Stage::Unit, Stage::End2end]),
+        conformance: needs(&[Stage::Conformance]),
+        bench: false,
+    })?;
+    let needs_postgres = needs(&[Stage::Unit, Stage::Conformance, Stage::End2end]);
+    let postgres = if needs_postgres { Some(Server::find()?) } else { None };
 
     let mut total = Counts::default();
     let mut summary = Vec::new();
@@ -105,6 +123,7 @@ fn run(stage: Stage, postgres: Option<&Server>) -> Outcome<Counts> {
         Stage::Site => site::site(Profile::Dev).map(|_| Counts::success()),
         Stage::Unit => unit(postgres),
         Stage::Build => build::server(Profile::Dev).map(|()| Counts::success()),
+        Stage::Conformance => conformance(postgres),
         Stage::End2end => end2end(postgres),
     }
 }
@@ -162,6 +181,19 @@ fn unit(postgres: Option<&Server>) -> Outcome<Counts> {
     let docs = sh::watch(&mut docs)?;
     let doc_counts = counts::of_libtest(&docs.text);
     Ok(counts.or_failure(seen.success) + doc_counts.or_failure(docs.success))
+}
+
+fn conformance(postgres: Option<&Server>) -> Outcome<Counts> {
+    let mut counts = conformance::differential()?;
+    conformance::build()?;
+    say("▸ the checkers, on SQLite");
+    counts += conformance::checkers(None)?;
+    say("▸ the checkers, on Postgres");
+    match postgres {
+        Some(server) => counts += conformance::checkers(Some(&server.database("keyward_conformance")?))?,
+        None => counts += Counts::failure(),
+    }
+    Ok(counts)
 }
 
 fn end2end(postgres: Option<&Server>) -> Outcome<Counts> {

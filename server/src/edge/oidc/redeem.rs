@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::{StatusCode, header};
-use domain::Secret;
+use domain::{Secret, json};
 use openidconnect::{
     AccessToken, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointMaybeSet, EndpointNotSet,
     EndpointSet, OAuth2TokenResponse, PkceCodeVerifier, RedirectUrl, RequestTokenError, TokenResponse,
@@ -12,7 +12,7 @@ use openidconnect::{
 };
 
 use super::{
-    Inner, OidcEdge, json,
+    Inner, OidcEdge,
     provider::Known,
     refusal::{Code, Refusal},
     roles,

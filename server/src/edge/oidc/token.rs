@@ -7,7 +7,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use domain::Millis;
+use domain::{Millis, json};
 use openidconnect::{
     AccessToken, AccessTokenHash, ClaimsVerificationError, ClientId, IssuerUrl, Nonce,
     SignatureVerificationError,
@@ -15,10 +15,7 @@ use openidconnect::{
 };
 use serde_json::{Map, Value};
 
-use super::{
-    json,
-    refusal::{Code, Refusal},
-};
+use super::refusal::{Code, Refusal};
 
 /// The longest ID token that is read.
 pub const TOKEN_LIMIT: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! Answers in SCIM JSON.
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -34,6 +34,40 @@ pub(super) fn resource(status: u16, body: &Value, version: i64, location: &str) 
     response
 }
 
+/// An answer with a resource that is made once and given many times.
+pub(super) struct Ready {
+    body: Bytes,
+    /// The version that it shows.
+    pub(super) version: i64,
+    etag: Option<HeaderValue>,
+    location: Option<HeaderValue>,
+}
+
+impl Ready {
+    /// Makes it, and says what it weighs.
+    pub(super) fn new(body: &Value, version: i64, location: &str) -> (Self, usize) {
+        let body = Bytes::from(body.to_string());
+        let bytes = body.len() + location.len() + 200;
+        let etag = HeaderValue::from_str(&scim::etag(version)).ok();
+        (Self { body, version, etag, location: HeaderValue::from_str(location).ok() }, bytes)
+    }
+
+    /// 200 with it.
+    pub(super) fn answer(&self) -> Response {
+        let mut response = Response::new(Body::from(self.body.clone()));
+        let headers = response.headers_mut();
+        // Room for those of the shell as well: growing moves them all.
+        headers.reserve(16);
+        headers.insert(header::CONTENT_TYPE, SCIM_JSON);
+        for (name, value) in [(header::ETAG, &self.etag), (header::CONTENT_LOCATION, &self.location)] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+        response
+    }
+}
+
 /// 204, or 304 with the ETag that it is about.
 pub(super) fn empty(status: StatusCode, version: Option<i64>) -> Response {
     let mut response = (status, Body::empty()).into_response();
@@ -46,8 +80,35 @@ pub(super) fn empty(status: StatusCode, version: Option<i64>) -> Response {
 /// A failure, as RFC 7644 3.12 words it. A failure of ours is logged here, once, and says nothing
 /// outside.
 pub(super) fn problem(error: &Error) -> Response {
-    let status = status_of(error);
-    let told = match error {
+    let mut response = json(status_of(error), &told(error).to_json());
+    let headers = response.headers_mut();
+    match error {
+        // RFC 6750 3: no error code when nothing was said about the token.
+        Error::Unauthenticated(_) => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"SCIM\""));
+        }
+        Error::Held { retry_after_s, .. }
+        | Error::Throttled { retry_after_s, .. }
+        | Error::Upstream { retry_after_s, .. } => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+        }
+        Error::Unavailable(_) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        Error::Scim(_)
+        | Error::Internal(_)
+        | Error::NotFound(_)
+        | Error::Invalid(_)
+        | Error::Forbidden(_)
+        | Error::Conflict(_)
+        | Error::Stale(_) => {}
+    }
+    response
+}
+
+/// What is told of a failure.
+pub(super) fn told(error: &Error) -> ScimError {
+    match error {
         Error::Scim(error) => error.clone(),
         Error::Unavailable(source) => {
             tracing::error!(error = %source, "a SCIM request was not served");
@@ -63,28 +124,8 @@ pub(super) fn problem(error: &Error) -> Response {
         | Error::Forbidden(_)
         | Error::Conflict(_)
         | Error::Stale(_)
-        | Error::Held { .. } => ScimError::new(status, error.to_string()),
-    };
-    let mut response = json(status, &told.to_json());
-    let headers = response.headers_mut();
-    match error {
-        // RFC 6750 3: no error code when nothing was said about the token.
-        Error::Unauthenticated(_) => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"SCIM\""));
-        }
-        Error::Held { retry_after_s, .. } => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
-        }
-        Error::Unavailable(_) => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        Error::Scim(_)
-        | Error::Internal(_)
-        | Error::NotFound(_)
-        | Error::Invalid(_)
-        | Error::Forbidden(_)
-        | Error::Conflict(_)
-        | Error::Stale(_) => {}
+        | Error::Throttled { .. }
+        | Error::Upstream { .. }
+        | Error::Held { .. } => ScimError::new(status_of(error), error.to_string()),
     }
-    response
 }

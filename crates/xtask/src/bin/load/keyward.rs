@@ -41,6 +41,16 @@ impl Keyward {
 
     /// As [`Keyward::prepare`], on an empty database of the caller's.
     pub async fn prepare_on(binary: &Path, name: &str, database: Option<&str>) -> Outcome<Self> {
+        Self::prepare_with(binary, name, database, 0).await
+    }
+
+    /// As [`Keyward::prepare_on`], with so many keys more.
+    pub async fn prepare_with(
+        binary: &Path,
+        name: &str,
+        database: Option<&str>,
+        more_keys: u32,
+    ) -> Outcome<Self> {
         let folder = std::env::temp_dir().join(format!("keyward-{name}-{}", std::process::id()));
         let data = folder.join("data");
         std::fs::create_dir_all(&data)?;
@@ -63,7 +73,7 @@ impl Keyward {
             Some(url) => store::Target::parse(url)?,
             None => store::Target::sqlite(data.join("keyward.db")),
         };
-        let key = first_key(target, &MasterKey::new(master_key.into())).await?;
+        let key = first_key(target, &MasterKey::new(master_key.into()), more_keys).await?;
         let base = "/scim/bench/v2".to_owned();
         Ok(Self { binary: binary.into(), folder, running: None, port, base, key, master_key: hex })
     }
@@ -148,7 +158,7 @@ impl Keyward {
 }
 
 /// Registers the federation `bench` in a new database and issues a key for all of it.
-async fn first_key(target: store::Target, master_key: &MasterKey) -> Outcome<String> {
+async fn first_key(target: store::Target, master_key: &MasterKey, more: u32) -> Outcome<String> {
     store::migrate(&target).await?;
     let settings = Settings { public_url: "http://127.0.0.1".to_owned(), strict_reads: false };
     let keyward = Installation::open(target, master_key, Arc::new(Now), Arc::new(Random), settings).await?;
@@ -180,6 +190,13 @@ async fn first_key(target: store::Target, master_key: &MasterKey) -> Outcome<Str
         justification: "the load may do everything".to_owned(),
         idempotency_token: String::new(),
     };
+    let others = (0..more).map(|number| {
+        let (cx, key) = (cx.clone(), NewKey { name: format!("other {number}"), ..key.clone() });
+        tokio::spawn(async move { ops::keys::issue(&cx, key).await.map(drop) })
+    });
+    for other in others.collect::<Vec<_>>() {
+        other.await??;
+    }
     let secret = ops::keys::issue(&cx, key).await?.secret.ok_or("the key was issued before")?;
     keyward.close().await;
     Ok(secret.expose().to_owned())

@@ -6,10 +6,15 @@ mod bare;
 mod bench;
 mod chaos;
 mod client;
+mod contestants;
 mod hold;
 mod keyward;
 mod meter;
+mod raw;
 mod report;
+mod seed;
+mod select;
+mod work;
 
 use std::error::Error;
 use std::io::Write;
@@ -42,6 +47,10 @@ enum Verb {
         #[arg(long)]
         body: PathBuf,
     },
+    /// Answer with one SELECT: what an HTTP server with a database costs
+    Select(select::Args),
+    /// Write the rows of users in groups: what a database costs
+    Raw(raw::Args),
     /// Measure in turn, round after round
     Bench(bench::Args),
     /// Kill with signal 9 while users are provisioned, and look for what is missing
@@ -57,6 +66,8 @@ fn main() -> ExitCode {
     };
     let outcome = match Cli::parse().verb {
         Verb::Bare { port, body } => runtime.block_on(bare::serve(port, &body)),
+        Verb::Select(args) => runtime.block_on(select::serve(args)),
+        Verb::Raw(args) => runtime.block_on(raw::write(args)),
         Verb::Bench(args) => runtime.block_on(bench::bench(args)),
         Verb::Chaos(args) => runtime.block_on(chaos::chaos(args)),
         Verb::Hold(args) => runtime.block_on(hold::hold(args)),

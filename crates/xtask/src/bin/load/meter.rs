@@ -9,19 +9,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::keyward::user;
+use crate::work::{Work, run_number};
 use crate::{Outcome, now};
 
-/// What is asked, again and again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// GET of one of many paths.
-    Read,
-    /// POST of a new user.
-    Create,
-}
-
 /// Who is asked.
+#[derive(Clone)]
 pub struct Target {
     /// Its port.
     pub port: u16,
@@ -29,8 +21,6 @@ pub struct Target {
     pub pid: u32,
     /// The key that goes with each request; empty for none.
     pub bearer: String,
-    /// For [`Work::Read`] the paths to ask in turn, for [`Work::Create`] the one to post to.
-    pub paths: Vec<String>,
 }
 
 /// How hard.
@@ -57,14 +47,11 @@ pub struct Run {
     pub cpu_us: f64,
 }
 
-/// A different one in every call, so that names never collide between runs.
-fn run_number() -> u64 {
-    static RUNS: AtomicU64 = AtomicU64::new(0);
-    RUNS.fetch_add(1, Ordering::Relaxed)
-}
-
 /// Runs it with wrk, whose script goes to `scratch`, where that is installed, else with connections of our own.
-pub async fn run(target: &Target, work: Work, load: Load, scratch: Option<&Path>) -> Outcome<Run> {
+///
+/// # Errors
+/// When nothing could be measured.
+pub async fn run(target: &Target, work: &Work, load: Load, scratch: Option<&Path>) -> Outcome<Run> {
     let before = cpu_seconds(target.pid)?;
     let (requests, mut run) = match scratch {
         Some(scratch) => with_wrk(target, work, load, scratch)?,
@@ -75,7 +62,7 @@ pub async fn run(target: &Target, work: Work, load: Load, scratch: Option<&Path>
     Ok(run)
 }
 
-fn with_wrk(target: &Target, work: Work, load: Load, scratch: &Path) -> Outcome<(f64, Run)> {
+fn with_wrk(target: &Target, work: &Work, load: Load, scratch: &Path) -> Outcome<(f64, Run)> {
     let script = scratch.join("load.lua");
     std::fs::write(&script, lua(target, work))?;
     let mut tool = Command::new("wrk");
@@ -98,63 +85,38 @@ fn with_wrk(target: &Target, work: Work, load: Load, scratch: &Path) -> Outcome<
     Ok((number("requests"), run))
 }
 
-fn lua(target: &Target, work: Work) -> String {
+fn lua(target: &Target, work: &Work) -> String {
     let bearer = if target.bearer.is_empty() {
         String::new()
     } else {
         format!("wrk.headers[\"Authorization\"] = \"Bearer {}\"\n", target.bearer)
     };
-    let request = match work {
-        Work::Read => {
-            let paths: Vec<String> = target.paths.iter().map(|path| format!("{path:?}")).collect();
-            format!(
-                "local paths = {{{}}}\nlocal i = 0\nfunction request()\n  i = i % #paths + 1\n  return wrk.format(\"GET\", paths[i])\nend\n",
-                paths.join(",")
-            )
-        }
-        Work::Create => {
-            let body = user("@@").replace("@@", "\" .. name .. \"");
-            // The template holds quotes: write it as a Lua long string cut at the name.
-            let parts: Vec<String> =
-                body.split("\" .. name .. \"").map(|part| format!("[==[{part}]==]")).collect();
-            format!(
-                "local i = 0\nfunction request()\n  i = i + 1\n  local name = \"r{run}n\" .. i\n  return wrk.format(\"POST\", {path:?}, nil, {body})\nend\n",
-                run = run_number(),
-                path = target.paths.first().map_or("/", String::as_str),
-                body = parts.join(" .. name .. "),
-            )
-        }
-    };
     format!(
-        "{bearer}wrk.headers[\"Content-Type\"] = \"application/scim+json\"\n{request}\
+        "{bearer}wrk.headers[\"Content-Type\"] = \"application/scim+json\"\n{}\
          function done(summary, latency)\n  local e = summary.errors\n  io.write(string.format(\
          '{{\"requests\":%d,\"duration_us\":%d,\"failures\":%d,\"p50_us\":%d,\"p99_us\":%d}}\\n', summary.requests, \
          summary.duration, e.connect + e.read + e.write + e.status + e.timeout, latency:percentile(50), \
-         latency:percentile(99)))\nend\n"
+         latency:percentile(99)))\nend\n",
+        work.lua()
     )
 }
 
-async fn with_connections(target: &Target, work: Work, load: Load) -> Outcome<(f64, Run)> {
+async fn with_connections(target: &Target, work: &Work, load: Load) -> Outcome<(f64, Run)> {
     let failures = Arc::new(AtomicU64::new(0));
     let run = run_number();
     let since = now();
     let until = Duration::from_secs(load.seconds.into());
     let mut workers = Vec::new();
     for worker in 0..load.connections {
-        let (port, bearer, paths) = (target.port, target.bearer.clone(), target.paths.clone());
-        let failures = Arc::clone(&failures);
+        let (target, work, failures) = (target.clone(), work.clone(), Arc::clone(&failures));
         workers.push(tokio::spawn(async move {
-            let mut client = Client::connect(port, &bearer).await?;
+            let mut client = Client::connect(target.port, &target.bearer).await?;
             let mut times = Vec::new();
             let mut turn = worker as usize;
             while since.elapsed() < until {
+                let request = work.request(turn, &format!("r{run}w{worker}"));
                 let begun = now();
-                let answer = match work {
-                    Work::Read => client.send("GET", &paths[turn % paths.len()], "").await?,
-                    Work::Create => {
-                        client.send("POST", &paths[0], &user(&format!("r{run}w{worker}n{turn}"))).await?
-                    }
-                };
+                let answer = client.send(request.method, &request.path, &request.body).await?;
                 if !(200..300).contains(&answer.status) {
                     failures.fetch_add(1, Ordering::Relaxed);
                 }
@@ -186,10 +148,18 @@ async fn with_connections(target: &Target, work: Work, load: Load) -> Outcome<(f
 }
 
 /// User and system time that a process has spent: fields 14 and 15 of /proc/PID/stat, in hundredths of a second.
-fn cpu_seconds(pid: u32) -> Outcome<f64> {
+pub fn cpu_seconds(pid: u32) -> Outcome<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold spaces.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
     let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     Ok(ticks / 100.0)
+}
+
+/// What a process holds in memory, in MiB.
+pub fn resident_mib(pid: u32) -> Outcome<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a process without VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
 }

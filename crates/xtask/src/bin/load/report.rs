@@ -33,7 +33,7 @@ impl Spread {
 /// One figure: a contestant against its base, round by round.
 pub struct Figure {
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// The least that it should be, when there is a target.
     pub target: Option<f64>,
     /// The contestant's runs.
@@ -86,6 +86,30 @@ pub fn table(figures: &[Figure]) -> String {
             ours(|run| run.p50_ms),
             ours(|run| run.p99_ms),
         );
+    }
+    text
+}
+
+/// A figure that is no ratio: measured once.
+pub struct Plain {
+    name: String,
+    at_most: f64,
+    value: f64,
+}
+
+impl Plain {
+    /// One that should be this at the most.
+    pub fn at_most(name: impl Into<String>, at_most: f64, value: f64) -> Self {
+        Self { name: name.into(), at_most, value }
+    }
+}
+
+/// A table in markdown.
+pub fn plain(figures: &[Plain]) -> String {
+    let mut text = String::from("| figure | value | target | |\n|---|---|---|---|\n");
+    for Plain { name, at_most, value } in figures {
+        let verdict = if value <= at_most { "met" } else { "missed" };
+        let _ = writeln!(text, "| {name} | **{value:.1}** | ≤ {at_most:.0} | {verdict} |");
     }
     text
 }
