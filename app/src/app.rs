@@ -11,7 +11,7 @@ use leptos_router::{
 use crate::{
     pages::{
         audit::{Audit, AuditEntry},
-        federations::{EditFederation, EditTarget, Federation, Federations, NewFederation},
+        federations::{EditFederation, EditSchemas, EditTarget, Federation, Federations, NewFederation},
         keys::{ChangeClient, IssueKey, Key, Keys, RevokeKey, RotateKey},
         not_found::NotFound,
         overview::Overview,
@@ -64,6 +64,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/federations/new") view=NewFederation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug") view=Federation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/edit") view=EditFederation ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/schemas") view=EditSchemas ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/target") view=EditTarget ssr=SsrMode::Async />
                 <Route path=path!("/keys") view=Keys ssr=SsrMode::Async />
                 <Route path=path!("/keys/new") view=IssueKey ssr=SsrMode::Async />

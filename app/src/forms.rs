@@ -15,6 +15,7 @@ use domain::{
     upstreams::Limits,
 };
 use ops::{
+    extensions::NewExtension,
     federations::{EditFederation, NewFederation},
     gateway::target::NewUpstream,
     keys::{Issued, NewKey, Rotate},
@@ -151,6 +152,11 @@ fn scim_settings(values: &Values, faults: &mut Vec<Invalid>) -> Option<ScimSetti
         oauth_secrets: is_on("oauth-secrets"),
         token_minutes: minutes.unwrap_or(ScimSettings::default().token_minutes),
     })
+}
+
+/// Reads `/federations/{slug}/schemas`.
+pub fn new_extension(values: &Values) -> NewExtension {
+    NewExtension { resource_type: values.text("resource_type"), json: values.text("json") }
 }
 
 /// Reads `/federations/{slug}/edit`.

@@ -37,6 +37,11 @@ CREATE INDEX scim_groups_modified ON scim_groups (federation_id, modified_ms, id
 -- Most users are active: those who are not are few and asked for.
 CREATE INDEX scim_users_inactive ON scim_users (federation_id, id) WHERE active = 0;
 
+-- Who somebody's groups are is read from the index alone; SQLite would rather read every membership
+-- of the federation from the primary key than look into the table.
+DROP INDEX scim_group_members_member;
+CREATE INDEX scim_group_members_member ON scim_group_members (federation_id, member_id, group_id);
+
 -- Folded values of attributes that are looked up and have no column: emails.value, and the
 -- employeeNumber of the enterprise extension. ('absent', 'active') stands for a user who had that
 -- attribute removed: the column cannot say so.

@@ -4,7 +4,9 @@ use domain::{
     federations::{Federation, Slug},
     usage::UsageRecord,
 };
-use ops::{federations::FederationView, gateway::target::TargetView, keys::KeyView};
+use ops::{
+    extensions::ExtensionView, federations::FederationView, gateway::target::TargetView, keys::KeyView,
+};
 
 use crate::{error::UiError, ssr::admin_cx};
 
@@ -21,6 +23,8 @@ pub struct FederationPage {
     pub requests: Vec<UsageRecord>,
     /// Where it keeps its users and groups.
     pub target: TargetView,
+    /// The schemas that were registered for it.
+    pub schemas: Vec<ExtensionView>,
 }
 
 /// Every federation that the reader may see, archived last.
@@ -50,7 +54,8 @@ pub async fn page(slug: &str) -> Result<FederationPage, UiError> {
     let keys = ops::keys::list(&cx, &filter).await?;
     let requests = ops::usage::of_federation(&cx, &slug, REQUESTS).await?;
     let target = ops::gateway::target::view(&cx, &slug).await?;
-    Ok(FederationPage { target, view, keys, requests })
+    let schemas = ops::extensions::list(&cx, &slug).await?;
+    Ok(FederationPage { target, view, keys, requests, schemas })
 }
 
 /// Where a federation keeps its users and groups.
@@ -61,6 +66,15 @@ pub async fn target(slug: &str) -> Result<(Federation, TargetView), UiError> {
     let (cx, slug) = (admin_cx()?, parse(slug)?);
     let federation = ops::federations::open(&cx, &slug).await?.federation;
     Ok((federation, ops::gateway::target::view(&cx, &slug).await?))
+}
+
+/// A federation and the schemas that were registered for it.
+///
+/// # Errors
+/// See [`open`].
+pub async fn schemas(slug: &str) -> Result<(FederationView, Vec<ExtensionView>), UiError> {
+    let (cx, slug) = (admin_cx()?, parse(slug)?);
+    Ok((ops::federations::open(&cx, &slug).await?, ops::extensions::list(&cx, &slug).await?))
 }
 
 fn parse(slug: &str) -> Result<Slug, UiError> {

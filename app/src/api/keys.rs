@@ -33,7 +33,7 @@ mod load {
     };
     use ops::{
         federations::FederationView,
-        keys::{KeyFilter, KeyView},
+        keys::{KeyFilter, KeyView, Tolerated},
         oauth::ClientView,
     };
 
@@ -66,6 +66,8 @@ mod load {
         pub successor: Option<KeyView>,
         /// Its last requests, newest first.
         pub requests: Vec<UsageRecord>,
+        /// What was tolerated of them, the most frequent first.
+        pub tolerated: Vec<Tolerated>,
         /// How it proves itself, when it is an OAuth client.
         pub client: Option<ClientView>,
     }
@@ -104,8 +106,9 @@ mod load {
         let predecessor = neighbour(view.key.predecessor_id.as_ref()).await?;
         let successor = neighbour(view.key.successor_id.as_ref()).await?;
         let requests = ops::usage::of_key(&cx, &id, REQUESTS).await?;
+        let tolerated = ops::keys::tolerances(&cx, &id).await?;
         let client = ops::oauth::open(&cx, &id).await?;
-        Ok(KeyPage { view, predecessor, successor, requests, client })
+        Ok(KeyPage { view, predecessor, successor, requests, tolerated, client })
     }
 
     /// How a key proves itself; `None` when it is static.

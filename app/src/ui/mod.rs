@@ -13,3 +13,4 @@ pub mod requests;
 pub mod status;
 pub mod time;
 pub mod timeline;
+pub mod tolerated;

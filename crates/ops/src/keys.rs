@@ -17,7 +17,7 @@ use domain::{
 use serde_json::json;
 use store::{Change, Conn, idempotency::Used, keys::StoredKey, oauth::StoredClient};
 
-pub use views::{KeyFilter, KeyView, list, open};
+pub use views::{KeyFilter, KeyView, Tolerated, list, open, tolerances};
 pub(crate) use views::{attention, of_federations};
 
 use crate::{

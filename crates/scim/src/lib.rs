@@ -12,7 +12,9 @@
 //!    body of an answer.
 //! 4. [`mod@filter`]: the tree of a filter, what it means, and what it says to an index.
 //! 5. [`path`] and [`patch`]: PATCH, and the short form of one that only changes members.
-//! 6. [`list`]: queries and pages; [`discovery`]: what the server says about itself.
+//! 6. [`bulk`]: many operations in one request, their order and the references between them.
+//! 7. [`list`]: queries and pages; [`discovery`]: what the server says about itself.
+//! 8. [`probe`]: what another server will choke on, through a trait that sends.
 //!
 //! Invariants: no input makes it panic or recurse without a bound; a [`Resource`] holds nothing that the
 //! schemas do not know and never a password; a PATCH applies as a whole or not at all.

@@ -2,7 +2,7 @@
 //!
 //! `attr`, `attr.sub`, `attr[filter]`, `attr[filter].sub`, each with or without a URN, and the URN of a
 //! schema alone, which stands for everything in it. Which URNs are schemas says the
-//! [`Type`](crate::Type) that the path is used on.
+//! [`Type`] that the path is used on.
 
 use std::fmt;
 

@@ -25,10 +25,17 @@ statements! {
         WHERE id = $1 AND version = $2";
     BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
     LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
+    // A federation has its users and groups here or at its upstream, never both.
     USERS = "SELECT federation_id, COUNT(*) AS count FROM scim_users
-        WHERE CAST($1 AS TEXT) IS NULL OR federation_id = $1 GROUP BY federation_id";
+        WHERE CAST($1 AS TEXT) IS NULL OR federation_id = $1 GROUP BY federation_id
+        UNION ALL SELECT federation_id, COUNT(*) AS count FROM upstream_links
+        WHERE (CAST($1 AS TEXT) IS NULL OR federation_id = $1) AND resource_type = 'User'
+            AND state IN ('live', 'unknown') GROUP BY federation_id";
     GROUPS = "SELECT federation_id, COUNT(*) AS count FROM scim_groups
-        WHERE CAST($1 AS TEXT) IS NULL OR federation_id = $1 GROUP BY federation_id";
+        WHERE CAST($1 AS TEXT) IS NULL OR federation_id = $1 GROUP BY federation_id
+        UNION ALL SELECT federation_id, COUNT(*) AS count FROM upstream_links
+        WHERE (CAST($1 AS TEXT) IS NULL OR federation_id = $1) AND resource_type = 'Group'
+            AND state IN ('live', 'unknown') GROUP BY federation_id";
 }
 
 #[derive(FromRow)]
@@ -211,7 +218,7 @@ pub async fn list(conn: &mut Conn<'_>) -> Result<Vec<Federation>, Error> {
     rows.into_iter().map(Federation::try_from).collect()
 }
 
-/// What a federation's directory holds.
+/// What a federation's directory holds, or what it has at its upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Users.

@@ -61,9 +61,6 @@ statements! {
     BY_ID = concat!("SELECT ", columns!(), " FROM scim_groups WHERE federation_id = $1 AND id = $2");
     TOUCH_GROUPS_OF = "UPDATE scim_groups SET version = version + 1, modified_ms = $3 WHERE federation_id = $1 AND id IN
         (SELECT group_id FROM scim_group_members WHERE federation_id = $1 AND member_id = $2)";
-    ADD_MEMBER = "INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind)
-        VALUES ($1, $2, $3, $4) ON CONFLICT (federation_id, group_id, member_id) DO NOTHING";
-    REMOVE_MEMBER = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 AND member_id = $3";
     LEAVE_ALL = "DELETE FROM scim_group_members WHERE federation_id = $1 AND member_id = $2";
 }
 
@@ -416,10 +413,11 @@ fn belongings_sql(federation_id: &FederationId, users: &[&ResourceId]) -> direct
         WHERE federation_id = $1 AND member_id",
     );
     sql.bind_any(&users).push(
+        // CROSS JOIN keeps SQLite from beginning with every group of the federation.
         " UNION SELECT up.member_id, m.group_id, CAST(1 AS BIGINT) FROM up
-        JOIN scim_group_members m ON m.federation_id = $1 AND m.member_id = up.group_id)
+        CROSS JOIN scim_group_members m WHERE m.federation_id = $1 AND m.member_id = up.group_id)
         SELECT up.member_id, g.id, g.display_name, MIN(up.indirect) AS indirect FROM up
-        JOIN scim_groups g ON g.federation_id = $1 AND g.id = up.group_id
+        CROSS JOIN scim_groups g WHERE g.federation_id = $1 AND g.id = up.group_id
         GROUP BY up.member_id, g.id, g.display_name ORDER BY up.member_id, g.id",
     );
     sql
@@ -455,32 +453,6 @@ pub async fn groups_of(
         })?);
     }
     Ok(found)
-}
-
-/// Adds a member; adding it again changes nothing.
-pub async fn add_member(
-    conn: &mut Conn<'_>,
-    federation_id: &FederationId,
-    group_id: &ResourceId,
-    member_id: &str,
-    member_kind: &str,
-) -> Result<(), Error> {
-    on_db!(conn, db => sqlx::query(ADD_MEMBER)
-        .bind(federation_id.as_str()).bind(group_id.as_str()).bind(member_id).bind(member_kind)
-        .execute(db).await.map(drop))?;
-    Ok(())
-}
-
-/// Removes a member.
-pub async fn remove_member(
-    conn: &mut Conn<'_>,
-    federation_id: &FederationId,
-    group_id: &ResourceId,
-    member_id: &str,
-) -> Result<(), Error> {
-    on_db!(conn, db => sqlx::query(REMOVE_MEMBER)
-        .bind(federation_id.as_str()).bind(group_id.as_str()).bind(member_id).execute(db).await.map(drop))?;
-    Ok(())
 }
 
 /// Takes a user or group out of every group that it is in; those groups have changed by that.

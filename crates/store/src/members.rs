@@ -38,7 +38,7 @@ const REMOVE: &str = "DELETE FROM scim_group_members WHERE federation_id = ";
 statements! {
     IDS_OF = "SELECT member_id FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 ORDER BY member_id";
     COUNT_UP_TO = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM scim_group_members
-        WHERE federation_id = $1 AND group_id = $2 LIMIT $3) AS some";
+        WHERE federation_id = $1 AND group_id = $2 LIMIT $3) AS found";
     REMOVE_ALL = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2";
 }
 

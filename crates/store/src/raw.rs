@@ -10,7 +10,9 @@ use domain::{
     usage::{Decision, UsageRecord},
 };
 
-use crate::{Conn, Error, Target, audit, committer, federations, usage::Plan, users, users::UserRow};
+use crate::{
+    Error, Target, audit, committer, directory::Reindex, federations, usage::Plan, users, users::UserRow,
+};
 
 /// Writes groups of users with their usage and audit records while `goes_on`; how many users.
 ///
@@ -35,7 +37,8 @@ pub async fn write(target: &Target, group: usize, goes_on: impl Fn() -> bool) ->
         for _ in 0..group {
             number += 1;
             let user = user(number, at_ms);
-            users::insert(&mut conn, &federation_id, &user, "raw").await?;
+            let body = serde_json::from_str(&user.body).map_err(|error| Error::Corrupt(error.to_string()))?;
+            users::insert(&mut conn, &federation_id, &user, &Reindex::created(&body), "raw").await?;
             uses.push(usage(number, at_ms, &federation_id, &user));
             events.push(event(at_ms, &federation_id, &user));
         }

@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
     process,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
@@ -91,11 +92,14 @@ pub async fn databases() -> Vec<TestDatabase> {
 /// `sqlx::query`, with the numbers of rows. Postgres stays as it is.
 ///
 /// # Panics
-/// Never: the level is one.
+/// Never: the levels are some.
 pub fn logged(target: Target) -> Target {
+    let level = |word: &str| word.parse().expect("a level");
     match target {
         Target::Sqlite(options) => {
-            Target::Sqlite(Box::new(options.log_statements("debug".parse().expect("a level"))))
+            let options = options.log_statements(level("debug"));
+            // Off for slow ones, and nothing is slow: else every one is.
+            Target::Sqlite(Box::new(options.log_slow_statements(level("off"), Duration::from_hours(1))))
         }
         Target::Postgres(options) => Target::Postgres(options),
     }

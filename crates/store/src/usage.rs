@@ -21,8 +21,19 @@ use crate::{
 };
 
 statements! {
+    // A request that is recorded twice must not take the batch of others with it: both records are kept.
     INSERT = "INSERT INTO usage_batches (federation_id, key_id, last_request_id, first_request_id, first_ms, last_ms,
-        count, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        count, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (federation_id, key_id, last_request_id) DO UPDATE SET
+        first_request_id = CASE WHEN excluded.first_request_id < usage_batches.first_request_id
+            THEN excluded.first_request_id ELSE usage_batches.first_request_id END,
+        first_ms = CASE WHEN excluded.first_ms < usage_batches.first_ms
+            THEN excluded.first_ms ELSE usage_batches.first_ms END,
+        last_ms = CASE WHEN excluded.last_ms > usage_batches.last_ms
+            THEN excluded.last_ms ELSE usage_batches.last_ms END,
+        count = usage_batches.count + excluded.count,
+        records = substr(usage_batches.records, 1, length(usage_batches.records) - 1) || ','
+            || substr(excluded.records, 2)";
     COUNT_HOUR = "INSERT INTO usage_hours (hour, federation_id, decision, count) VALUES ($1, $2, $3, $4)
         ON CONFLICT (hour, federation_id, decision) DO UPDATE SET count = usage_hours.count + excluded.count";
     OF_KEY = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches

@@ -15,7 +15,7 @@ use domain::{KeyId, admins::Admin, federations::Slug};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use leptos::prelude::provide_context;
 use ops::{
-    Cx, Error, Kind, federations,
+    Cx, Error, Kind, extensions, federations,
     gateway::{probe, target},
     keys, oauth,
 };
@@ -33,6 +33,8 @@ pub fn routes() -> Router<Pages> {
         .route("/federations/{slug}/pause", post(pause_federation))
         .route("/federations/{slug}/resume", post(resume_federation))
         .route("/federations/{slug}/archive", post(archive_federation))
+        .route("/federations/{slug}/schemas", post(register_schema).get(page))
+        .route("/federations/{slug}/schemas/remove", post(remove_schema))
         .route("/federations/{slug}/target", post(set_target).get(page))
         .route("/federations/{slug}/target/embedded", post(keep_here))
         .route("/federations/{slug}/target/test", post(test_target))
@@ -117,6 +119,23 @@ async fn archive_federation(
         Err(error) => Err(error),
     };
     back_to_federation(&pages, &slug, posted, made).await
+}
+
+async fn register_schema(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let made = match slug_of(&slug) {
+        Ok(slug) => extensions::register(&posted.cx, &slug, fields::new_extension(&posted.values)).await,
+        Err(error) => Err(error),
+    };
+    settle(&pages, posted, made, None, |_| format!("/federations/{slug}/schemas")).await
+}
+
+async fn remove_schema(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
+    let made = match slug_of(&slug) {
+        Ok(slug) => extensions::remove(&posted.cx, &slug, &posted.values.text("urn")).await,
+        Err(error) => Err(error),
+    };
+    let path = format!("/federations/{slug}/schemas");
+    settle(&pages, posted, made, Some(path.clone()), |()| path).await
 }
 
 async fn set_target(State(pages): State<Pages>, Path(slug): Path<String>, mut posted: Posted) -> Response {

@@ -13,9 +13,10 @@ mod search;
 
 use std::sync::Arc;
 
-use axum::{extract::Request, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use domain::federations::FederationTarget;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use hyper::body::Body as _;
 use ops::{
     Cx, Keyward, RequestInfo, ScimClient,
     listing::CURSOR_TIMEOUT_MS,
@@ -53,8 +54,20 @@ impl Scim {
         // What is not a base belongs to no federation.
         let (federation, endpoint) = path.split_once("/v2").unwrap_or(("", ""));
         let is_base = endpoint.is_empty() || endpoint.starts_with('/');
-        serve(self, (info, throttle), if is_base { federation } else { "" }, endpoint, request).await
+        let federation = if is_base { federation } else { "" };
+        let is_head = request.method() == Method::HEAD;
+        let response = serve(self, (info, throttle), federation, endpoint, request).await;
+        if is_head { without_body(response) } else { response }
     }
+}
+
+/// The answer to HEAD: that to GET without its body (RFC 9110 9.3.2).
+fn without_body(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 async fn serve(
@@ -69,7 +82,7 @@ async fn serve(
     if path.len() > 1 && path.ends_with('/') {
         asked.tolerated.push(Tolerance::TrailingSlash.as_str().to_owned());
     }
-    // RFC 9110 9.3.2: HEAD is GET, and the server below keeps the body to itself.
+    // From here on HEAD is GET; the records keep its name.
     if request.method() == Method::HEAD {
         *request.method_mut() = Method::GET;
     }

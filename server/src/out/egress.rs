@@ -129,14 +129,14 @@ impl Egress {
             "http" if is_plain => {}
             _ => return Err(Barred::Scheme),
         }
-        let port = url.port_or_known_default().ok_or(Barred::Url)?;
-        if !is_allowed && !may_resolve && !self.ports.contains(&port) {
-            return Err(Barred::Port(port));
-        }
         if let Some(ip) = literal
             && !self.admits_address(host, ip)
         {
             return Err(Barred::Address(host.to_owned()));
+        }
+        let port = url.port_or_known_default().ok_or(Barred::Url)?;
+        if !is_allowed && !may_resolve && !self.ports.contains(&port) {
+            return Err(Barred::Port(port));
         }
         Ok(())
     }

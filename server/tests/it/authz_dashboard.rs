@@ -22,6 +22,11 @@ const KEY: &str = "federation=own&name=another&scope=read-only&lifetime_days=30&
 
 const CLIENT: &str = "version=1&jwks_uri=https%3A%2F%2Fid.example.com%2Fother";
 
+const TARGET: &str = "version=4&base_url=http%3A%2F%2F127.0.0.1%3A9%2Fv2&sign_in=bearer&secret=abc&timeout_ms=500&concurrency=1";
+
+/// `{"id":"urn:example:a:User","attributes":[{"name":"badge","type":"string"}]}`
+const SCHEMA: &str = "resource_type=User&json=%7B%22id%22%3A%22urn%3Aexample%3Aa%3AUser%22%2C%22attributes%22%3A%5B%7B%22name%22%3A%22badge%22%2C%22type%22%3A%22string%22%7D%5D%7D";
+
 /// The order counts: what comes later stands on what came before.
 const ROUTES: &[Row] = &[
     ("GET", "/", "", [200, 200, 200, 200]),
@@ -29,6 +34,8 @@ const ROUTES: &[Row] = &[
     ("GET", "/federations/new", "", [200, 403, 403, 403]),
     ("GET", "/federations/own", "", [200, 200, 200, 404]),
     ("GET", "/federations/own/edit", "", [200, 403, 200, 404]),
+    ("GET", "/federations/own/target", "", [200, 403, 403, 404]),
+    ("GET", "/federations/own/schemas", "", [200, 403, 200, 404]),
     ("GET", "/keys", "", [200, 200, 200, 200]),
     ("GET", "/keys/new", "", [200, 403, 200, 200]),
     ("GET", "/keys/new?federation=own", "", [200, 403, 200, 200]),
@@ -46,6 +53,14 @@ const ROUTES: &[Row] = &[
     ("POST", "/federations/own/edit", EDIT, [303, 403, 303, 404]),
     ("POST", "/federations/own/pause", "", [303, 403, 303, 404]),
     ("POST", "/federations/own/resume", "", [303, 403, 303, 404]),
+    ("POST", "/federations/own/target", TARGET, [303, 403, 403, 404]),
+    ("POST", "/federations/own/target/test", "", [303, 403, 409, 404]),
+    ("POST", "/federations/own/target/probe", "", [303, 403, 409, 404]),
+    ("POST", "/federations/own/target/quirks", "", [409, 403, 403, 404]),
+    ("POST", "/federations/own/target/approve", "type=User&id=nobody", [404, 403, 404, 404]),
+    ("POST", "/federations/own/target/embedded", "version=5", [303, 403, 403, 404]),
+    ("POST", "/federations/own/schemas", SCHEMA, [303, 403, 303, 404]),
+    ("POST", "/federations/own/schemas/remove", "urn=urn%3Aexample%3Aa%3AUser", [303, 403, 303, 404]),
     ("POST", "/keys/new", KEY, [200, 403, 200, 404]),
     ("POST", "/keys/{key}/rotate", "idempotency_token=t2", [200, 403, 200, 404]),
     ("POST", "/keys/{key}/revoke", "reason=leaked", [303, 403, 303, 404]),

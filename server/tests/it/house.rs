@@ -33,9 +33,12 @@ use server::{
         request::Requests,
         session::{self, SessionPolicy},
         shell::Shell,
-        throttle::Throttle,
+        throttle::{Rates, Throttle},
     },
-    out::egress::Egress,
+    out::{
+        egress::{Allowed, Egress},
+        upstream::UpstreamHttp,
+    },
     serve,
 };
 use store::testing::{TestDatabase, databases};
@@ -87,8 +90,20 @@ impl House {
         let router =
             serve::router(&keyward, &shell(&keyward), oidc(), POLICY, always_ready(), Egress::default())
                 .expect("a router");
+        // Upstreams of the tests are on this machine.
+        let allowed = vec![Allowed::parse("http://127.0.0.0/8").unwrap()];
+        let upstreams = UpstreamHttp::new(Egress::new(allowed, Vec::new()), Arc::clone(keyward.clock()));
+        keyward.connect_upstreams(Arc::new(upstreams));
         let door = door(&keyward, POLICY);
         Self { keyward, clock, database, router, door }
+    }
+
+    /// The same with limits on how often.
+    pub fn with_rates(self, rates: Rates) -> Self {
+        let throttle = Throttle::new(Arc::clone(self.keyward.clock()), rates);
+        let shell = Shell { throttle, ..shell(&self.keyward) };
+        let router = serve::router(&self.keyward, &shell, oidc(), POLICY, always_ready(), Egress::default());
+        Self { router: router.expect("a router"), ..self }
     }
 
     pub async fn ask(&self, mut request: Request<Body>) -> Answer {

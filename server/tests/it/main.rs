@@ -8,13 +8,17 @@
 mod house;
 mod process;
 
+mod bulk;
 mod checklist;
 mod dialects;
 mod scim;
+mod scim_edge;
 mod scim_limits;
 mod scim_malformed;
 mod scim_providers;
 mod scim_refusals;
+mod scim_schemas;
+mod scim_search;
 
 #[path = "../oidc/jws.rs"]
 mod jws;
@@ -26,9 +30,12 @@ mod authz_scim;
 mod forms;
 mod typed_text;
 
+mod gateway;
+
 mod crash;
 mod leaks;
 mod mutated;
 mod races;
 mod stop;
+mod throttle;
 mod tamper;

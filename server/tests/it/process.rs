@@ -108,6 +108,9 @@ impl Place {
             .env("KEYWARD_OIDC__ISSUER", "https://id.example.com")
             .env("KEYWARD_OIDC__CLIENT_ID", "keyward")
             .env("KEYWARD_ROLES__ADMIN", "keyward-admins")
+            // A test is faster than any provider.
+            .env("KEYWARD_LIMITS__KEY_REQUESTS_PER_SECOND", "0")
+            .env("KEYWARD_EGRESS__ALLOW", "http://127.0.0.0/8")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

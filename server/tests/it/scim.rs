@@ -344,15 +344,20 @@ async fn what_the_server_says_about_itself_is_what_it_does() {
         let config = config.json();
         for (feature, offered) in [
             ("patch", true),
-            ("bulk", false),
+            ("bulk", true),
             ("filter", true),
             ("changePassword", false),
-            ("sort", false),
+            ("sort", true),
             ("etag", true),
         ] {
             assert_eq!(config[feature]["supported"], json!(offered), "{feature}");
         }
         assert_eq!(config["authenticationSchemes"][0]["type"], json!("oauthbearertoken"));
+        let pagination = json!({
+            "cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": 200,
+            "maxPageSize": 1_000, "cursorTimeout": 3_600,
+        });
+        assert_eq!(config["pagination"], pagination);
 
         let types = client.get("/ResourceTypes").await.json();
         assert_eq!((&types["schemas"], &types["totalResults"]), (&json!([LIST_URN]), &json!(2)));

@@ -61,8 +61,7 @@ async fn a_request_that_is_wrong_is_400_with_its_keyword() {
             let what = format!("{method} {path} {body}");
             assert_eq!(answer.assert_scim_error(400, &what).as_deref(), Some(*keyword), "{what}");
         }
-        for query in ["userName co \"m\"", "userName eq", "userName like \"m\"", "(", "emails.value eq \"x\""]
-        {
+        for query in ["active gt true", "userName eq", "userName like \"m\"", "(", "name eq \"x\"", "password pr"] {
             let answer = client.get(&format!("/Users{}", filter(query))).await;
             assert_eq!(answer.assert_scim_error(400, query).as_deref(), Some("invalidFilter"), "{query}");
         }
@@ -151,7 +150,7 @@ async fn what_is_not_there_is_404_and_a_method_that_is_not_there_is_405() {
         let client = house.client("okta").await;
         let id = client.user("mia").await;
         for path in
-            ["", "/", "/users", "/Users/not-an-id", "/Planets", "/Users/a/b", "/ServiceProviderConfigs"]
+            ["/users", "/Users/not-an-id", "/Planets", "/Users/a/b", "/ServiceProviderConfigs"]
         {
             client.get(path).await.assert_scim_error(404, path);
         }
@@ -165,15 +164,7 @@ async fn what_is_not_there_is_404_and_a_method_that_is_not_there_is_405() {
         ] {
             client.send(method, path, &[], Body::empty()).await.assert_scim_error(405, method);
         }
-        for (method, path) in [
-            ("POST", "/Bulk"),
-            ("GET", "/Me"),
-            ("POST", "/.search"),
-            ("POST", "/Users/.search"),
-            ("POST", "/Groups/.search"),
-        ] {
-            client.send(method, path, &[], "{}").await.assert_scim_error(501, path);
-        }
+        client.get("/Me").await.assert_scim_error(501, "/Me");
         house.close().await;
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Router,
     extract::Request,
     http::StatusCode,
     middleware::{Next, from_fn},
@@ -13,8 +14,12 @@ use domain::{
 };
 use ops::testing::{TestClock, TestEntropy, cx};
 use server::{
+    config::TrustedProxies,
     demo::{self, people::SIGN_INS, provider::DemoProvider},
-    edge::{scim, session::SessionPolicy},
+    edge::{
+        headers::HeaderPolicy, limits::RequestLimits, origin::OwnOrigin, request::Requests, scim::Scim,
+        session::SessionPolicy, shell::Shell, throttle::Throttle,
+    },
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -124,9 +129,16 @@ async fn the_simulated_providers_are_understood_and_stop_when_told() {
     // The real SCIM edge, with an ear at the door.
     let (heard, mut hearing) = watch::channel(Vec::<(String, StatusCode)>::new());
     let forget = heard.clone();
-    let keyward_of_requests = Arc::clone(&keyward);
-    let app = scim::routes(Arc::clone(&keyward)).layer(from_fn(move |mut request: Request, next: Next| {
-        request.extensions_mut().insert(keyward_of_requests.request_info());
+    let (clock, entropy) = (Arc::clone(keyward.clock()), Arc::clone(keyward.entropy()));
+    let shell = Shell {
+        headers: HeaderPolicy::new(Arc::clone(&entropy), false),
+        throttle: Throttle::off(Arc::clone(&clock)),
+        requests: Requests { clock, entropy, proxies: TrustedProxies::default() },
+        limits: RequestLimits::new(1024 * 1024),
+        origin: OwnOrigin::new("http://127.0.0.1"),
+    };
+    let scim = Scim::new(Arc::clone(&keyward));
+    let app = shell.around_scim(scim, Router::new()).layer(from_fn(move |request: Request, next: Next| {
         let (asked, heard) = (format!("{} {}", request.method(), request.uri().path()), heard.clone());
         async move {
             let response = next.run(request).await;

@@ -30,7 +30,8 @@ use crate::{
 #[component]
 pub fn Federation() -> impl IntoView {
     page(Section::Federations, async {
-        let FederationPage { view, keys, requests, target } = api::federations::page(&param("slug")).await?;
+        let FederationPage { view, keys, requests, target, schemas } =
+            api::federations::page(&param("slug")).await?;
         let now = now_ms();
         let federation = &view.federation;
         let path = format!("/federations/{}", federation.slug);
@@ -89,6 +90,7 @@ pub fn Federation() -> impl IntoView {
                 {facts(federation, now)}
             </div>
             {super::target::card(federation, &target, now)}
+            {super::schemas::card(federation, &schemas, view.may_run)}
             <section class="card flush" aria-labelledby="keys">
                 <header>
                     <h2 id="keys">"Keys"</h2>

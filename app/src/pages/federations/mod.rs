@@ -2,6 +2,7 @@
 
 mod detail;
 mod form;
+mod schemas;
 mod target;
 
 use domain::{Millis, admins::Right};
@@ -11,6 +12,7 @@ use ops::federations::FederationView;
 pub use self::{
     detail::Federation,
     form::{EditFederation, NewFederation},
+    schemas::EditSchemas,
     target::EditTarget,
 };
 use crate::{

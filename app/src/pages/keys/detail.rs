@@ -20,6 +20,7 @@ use crate::{
         oauth,
         page::{Head, Section, page},
         requests::RequestsTable,
+        tolerated::ToleratedTable,
         status::{Shape, Status, of_key},
         time::{Ago, Exact, relative},
     },
@@ -102,6 +103,12 @@ pub fn Key() -> impl IntoView {
                     <a href=format!("/audit?key={}", key.id)>"Audit log of this key"</a>
                 </header>
                 <RequestsTable requests=requests.clone() now />
+            </section>
+            <section class="card flush" aria-labelledby="tolerated">
+                <header>
+                    <h2 id="tolerated">"What this provider sends"</h2>
+                </header>
+                <ToleratedTable tolerated=data.tolerated.clone() is_used=key.life.first_used_ms.is_some() now />
             </section>
         };
         Ok((head, body.into_any()))

@@ -34,8 +34,9 @@ use crate::{Actor, Cx, Error, Keyward, System};
 /// The lease of this work.
 const LEASE: &str = "gateway";
 
-/// How long the lease holds, in milliseconds.
-const LEASE_MS: i64 = 60_000;
+/// How long the lease holds, in milliseconds: not much longer than a round, so that the node that
+/// comes after one that died need not wait.
+const LEASE_MS: i64 = 15_000;
 
 /// Calls of one federation in one round.
 const ROUND: i64 = 100;

@@ -412,21 +412,12 @@ pub async fn set_embedded(cx: &Cx<Admin>, slug: &Slug, version: i64) -> Result<F
 async fn check_empty(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
     let counts = store::federations::counts(conn, Some(&federation.id)).await?;
     let counts = counts.get(federation.id.as_str()).copied().unwrap_or_default();
-    if counts.users + counts.groups > 0 {
-        return Err(Error::Conflict(format!(
-            "the directory of {} holds {} users and {} groups: only an empty one can be exchanged; register another \
-             federation for the other place",
-            federation.name, counts.users, counts.groups
-        )));
-    }
-    let links = store::links::counts(conn, &federation.id).await?;
-    let ours: i64 = links.iter().filter(|(_, state, _)| state.is_ours()).map(|(.., count)| count).sum();
     let open = store::calls::count_unsettled(conn, &federation.id).await?;
-    if ours + open > 0 {
+    if counts.users + counts.groups + open > 0 {
         return Err(Error::Conflict(format!(
-            "{} has {ours} users and groups at its upstream and {open} calls of which nobody knows yet: only an empty \
-             one can be moved; register another federation for the other place",
-            federation.name
+            "{} has {} users, {} groups and {open} calls of which nobody knows yet where it is: only an empty \
+             federation can be moved; register another one for the other place",
+            federation.name, counts.users, counts.groups
         )));
     }
     Ok(())

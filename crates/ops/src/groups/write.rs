@@ -389,7 +389,7 @@ impl Request {
         if self.is_shown(size) { 200 } else { 204 }
     }
 
-    /// Whether the answer has a body. `docs/adr/0025` says why a large group has none.
+    /// Whether the answer has a body. `docs/adr/0026` says why a large group has none.
     fn is_shown(&self, size: usize) -> bool {
         self.shown != Shown::ByDefault || size <= MEMBERS_SHOWN
     }

@@ -53,6 +53,37 @@ pub async fn list(cx: &Cx<Admin>, filter: &KeyFilter) -> Result<Vec<KeyView>, Er
     Ok(views)
 }
 
+/// What was understood of the requests of a key although no standard says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tolerated {
+    /// How "this provider …" ends.
+    pub sentence: &'static str,
+    /// How many requests.
+    pub count: i64,
+    /// The first of them.
+    pub first_ms: Millis,
+    /// The last of them.
+    pub last_ms: Millis,
+}
+
+/// What was tolerated of a key, the most frequent first.
+///
+/// # Errors
+/// NotFound when there is no such key, or none that the viewer may see.
+pub async fn tolerances(cx: &Cx<Admin>, id: &KeyId) -> Result<Vec<Tolerated>, Error> {
+    let view = open(cx, id).await?;
+    let mut reader = cx.read().await?;
+    let found = store::keys::tolerances(&mut reader.conn(), &view.federation.id, id).await?;
+    // A word that this version does not know any more says nothing to anybody.
+    let tolerated = found.into_iter().filter_map(|(word, seen)| {
+        let sentence = scim::Tolerance::from_word(&word)?.sentence();
+        Some(Tolerated { sentence, count: seen.count, first_ms: seen.first_ms, last_ms: seen.last_ms })
+    });
+    let mut tolerated: Vec<Tolerated> = tolerated.collect();
+    tolerated.sort_by_key(|seen| std::cmp::Reverse(seen.count));
+    Ok(tolerated)
+}
+
 /// One key.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ mod extensions;
 mod filters;
 mod gate;
 mod members;
+mod policies;
 mod listing;
 
 mod laws;

@@ -74,17 +74,23 @@ impl Memory {
             return say(200, json!({ "patch": { "supported": true }, "filter": { "supported": true } }));
         };
         let id = parts.next().map(str::to_owned);
-        let body: Value =
-            request.body.as_deref().map(|body| serde_json::from_slice(body).unwrap()).unwrap_or_default();
+        let body: Value = request
+            .body
+            .as_deref()
+            .map(|body| serde_json::from_slice(body).unwrap_or_default())
+            .unwrap_or_default();
         let mut resources = self.resources.lock().unwrap();
         let Some(id) = id else {
             if request.method == Method::Get {
-                let query = scim::ListQuery::parse(kind, query).unwrap();
+                let query = match scim::ListQuery::parse(kind, query) {
+                    Ok(query) => query,
+                    Err(error) => return say(error.status, error.to_json()),
+                };
                 let fits = |value: &Value| {
                     query
                         .filter
                         .as_ref()
-                        .is_none_or(|filter: &Filter| scim::matches(filter, kind, value).unwrap())
+                        .is_none_or(|filter: &Filter| scim::matches(filter, kind, value).unwrap_or(false))
                 };
                 let found: Vec<Value> = resources
                     .values()
@@ -125,9 +131,11 @@ impl Memory {
                 say(200, value.clone())
             }
             Method::Patch => {
-                let ops = scim::patch::from_value(body).unwrap();
-                let before = Resource::from_value(kind, value.clone()).unwrap();
-                match scim::patch::apply(kind, &before, &ops) {
+                let patched = scim::patch::from_value(body).and_then(|ops| {
+                    let before = Resource::from_value(kind, value.clone())?;
+                    scim::patch::apply(kind, &before, &ops)
+                });
+                match patched {
                     Ok(patched) => {
                         let after = patched.resource.into_value();
                         let (Value::Object(parts), Value::Object(changed)) = (&mut *value, after) else {

@@ -2,6 +2,7 @@
 //! and never by looking at every row.
 
 use domain::{FederationId, ResourceId};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use store::{
     Conn, Engine, Error, Store,
     directory::{GroupTerm, Lookup, Order, Place, Span, Term, UserTerm, Window},
@@ -219,4 +220,24 @@ async fn the_groups_of_users_are_found_by_their_members() {
         drop(reader);
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn no_statement_of_the_directory_walks_a_federation() {
+    let database = testing::sqlite();
+    store::migrate(&database.target).await.unwrap();
+    let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
+    let mut looked_at = 0;
+    for (module, name, sql) in store::all_statements() {
+        if !["users", "groups", "members"].contains(&module) {
+            continue;
+        }
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let walks = |line: &String| line.starts_with("SCAN scim") || line.ends_with("(federation_id=?)");
+        assert!(!plan.iter().any(walks), "{module}::{name} walks a federation:\n{}", plan.join("\n"));
+        looked_at += 1;
+    }
+    assert!(looked_at >= 15, "only {looked_at} statements");
 }

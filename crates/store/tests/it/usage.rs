@@ -145,6 +145,26 @@ async fn what_is_tolerated_of_a_key_is_counted_by_word() {
     }
 }
 
+#[tokio::test]
+async fn a_request_that_is_recorded_twice_keeps_both_records_and_hurts_nobody() {
+    for database in testing::databases().await {
+        let store = open(&database).await;
+        let same = |status| UsageRecord { status, federation_id: Some(federation()), key_id: key(1), ..record(4) };
+        let other = UsageRecord { federation_id: Some(federation()), key_id: key(1), ..record(2) };
+        for record in [same(200), other.clone(), same(201), same(202)] {
+            store.committer().record_usage(record, false).await.unwrap();
+        }
+        let mut reader = store.read().await.unwrap();
+        let found = store::usage::of_key(&mut reader.conn(), &federation(), &key(1), 10).await.unwrap();
+        let mut statuses: Vec<u16> = found[..3].iter().map(|record| record.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 201, 202]);
+        assert_eq!(found[3..], [other]);
+        drop(reader);
+        store.close().await;
+    }
+}
+
 /// The migrations of an engine before the one that packs.
 async fn older(engine: Engine) -> (Migrator, std::path::PathBuf) {
     let name = match engine {

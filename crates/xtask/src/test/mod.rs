@@ -81,7 +81,8 @@ pub fn test(only: &[Stage]) -> Outcome {
     let needs = |list: &[Stage]| list.iter().any(|stage| stages.contains(stage));
     setup::setup(setup::Wanted {
         tests: needs(&[Stage::Deny, Stage::Unit, Stage::End2end]),
-        conformance: needs(&[Stage::Conformance]),
+        // The upstreams of the gateway's tests come with the checkers.
+        conformance: needs(&[Stage::Unit, Stage::Conformance]),
         bench: false,
     })?;
     let needs_postgres = needs(&[Stage::Unit, Stage::Conformance, Stage::End2end]);
@@ -174,6 +175,7 @@ fn unit(postgres: Option<&Server>) -> Outcome<Counts> {
     } else {
         tests.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(HOST);
     }
+    tests.env("KEYWARD_TEST_UPSTREAMS", setup::python_path().with_file_name(""));
     let seen = sh::watch(tests.env("KEYWARD_TEST_POSTGRES", url))?;
     let counts = if nextest { counts::of_nextest(&seen.text) } else { counts::of_libtest(&seen.text) };
     let mut docs = sh::cargo();
