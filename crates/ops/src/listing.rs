@@ -15,7 +15,7 @@ use domain::{
     audit::Action,
     scopes::{ResourceKind, Verb},
 };
-use scim::{Filter, ListQuery, ResourceType, ScimError, Selection, Sort, SortOrder, Type};
+use scim::{Filter, ListQuery, ResourceType, ScimError, Selection, Sort, SortKey, SortOrder, Type};
 use serde_json::Value;
 use store::{
     Conn,
@@ -122,11 +122,10 @@ async fn search(cx: &Cx<ScimClient>, query: &ListQuery, kinds: &[ResourceType]) 
         Some(Cursor { kind, position, .. }) => (Some(kind), position),
         None => (None, Position::Start),
     };
-    let mut kinds_left =
-        kinds.iter().copied().skip_while(|kind| first_kind.is_some_and(|first| first != *kind));
+    let kinds_left = kinds.iter().copied().skip_while(|kind| first_kind.is_some_and(|first| first != *kind));
     let mut reader = cx.read().await?;
     let (mut total, mut found, mut next) = (0, Vec::new(), None);
-    while let Some(kind) = kinds_left.next() {
+    for kind in kinds_left {
         let wanted = Wanted { position, skip, limit, needs_total: known_total.is_none() || limit == 0 };
         let shelf = Shelf { cx, of: cx.schemas().of(kind), query };
         let part = shelf.read(&mut reader.conn(), wanted).await?;
@@ -306,7 +305,7 @@ impl Shelf<'_> {
         Ok(Part { total, found, next })
     }
 
-    /// No index has the order: what matches is ordered here, by the one attribute that is kept of it.
+    /// No index has the order: what matches is ordered here, by the one value that is kept of it.
     async fn sorted(
         &self,
         conn: &mut Conn<'_>,
@@ -314,22 +313,19 @@ impl Shelf<'_> {
         sort: &Sort,
         wanted: Wanted,
     ) -> Result<Part, Error> {
-        let by = Selection::Only(vec![sort.by.to_string()]);
         let mut walk = Walk::new(self, plan.rest.as_ref(), Order::Id, false, None);
         walk.also_looks_at(sort);
-        let mut keyed: Vec<(Value, String)> = Vec::new();
+        let mut keyed: Vec<(SortKey, String)> = Vec::new();
         while let Some(batch) = walk.next(conn, &plan.terms).await? {
             for (resource, body) in batch {
-                keyed.push((by.apply(self.of, body), resource.id().to_string()));
+                keyed.push((sort.key(self.of, &body), resource.id().to_string()));
             }
         }
         let ids_in_order = |a: &str, b: &str| match sort.order {
             SortOrder::Ascending => a.cmp(b),
             SortOrder::Descending => b.cmp(a),
         };
-        keyed.sort_by(|(a, a_id), (b, b_id)| {
-            sort.compare(self.of, a, b).then_with(|| ids_in_order(a_id, b_id))
-        });
+        keyed.sort_by(|(a, a_id), (b, b_id)| sort.compare_keys(a, b).then_with(|| ids_in_order(a_id, b_id)));
         let ids: Vec<String> = keyed.into_iter().map(|(_, id)| id).collect();
         let total = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         let begin = match &wanted.position {

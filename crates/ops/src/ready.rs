@@ -46,8 +46,10 @@ where
         let ready = Arc::new(ready);
         if let Some(ticket) = ticket.filter(|_| groups.len() <= MOST_GROUPS) {
             let names = groups.iter().map(|id| Mark::GroupName(federation_id, id));
-            let marks: Vec<Mark<'_>> =
-                [Mark::Settings(federation_id), Mark::Nesting(federation_id)].into_iter().chain(names).collect();
+            let marks: Vec<Mark<'_>> = [Mark::Settings(federation_id), Mark::Nesting(federation_id)]
+                .into_iter()
+                .chain(names)
+                .collect();
             store.cache().keep(ticket, &marks, Arc::clone(&ready), bytes);
         }
         Ok(ready)
@@ -78,7 +80,8 @@ where
         let ready = Arc::new(ready);
         if let Some(ticket) = ticket {
             // It shows the names of its members, whoever they are.
-            let marks = [Mark::Settings(federation_id), Mark::Nesting(federation_id), Mark::Names(federation_id)];
+            let marks =
+                [Mark::Settings(federation_id), Mark::Nesting(federation_id), Mark::Names(federation_id)];
             store.cache().keep(ticket, &marks, Arc::clone(&ready), bytes);
         }
         Ok(ready)

@@ -57,7 +57,7 @@ pub use self::{
     extension::Extension,
     filter::{CompareOp, CompareValue, Filter, matches},
     instant::unix_nanos,
-    list::{ListQuery, ListResponse, Sort, SortOrder, query_selection, read_selection},
+    list::{ListQuery, ListResponse, Sort, SortKey, SortOrder, query_selection, read_selection},
     member::{GroupRef, Member},
     patch::{Op, Patched, Verb},
     path::PatchPath,

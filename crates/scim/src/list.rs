@@ -95,8 +95,13 @@ impl Sort {
     /// when ascending, first when descending.
     pub fn compare<'a>(&self, of: impl Into<Type<'a>>, a: &Value, b: &Value) -> Ordering {
         let of = of.into();
-        let ordering = match (self.key(of, a), self.key(of, b)) {
-            (Some(a), Some(b)) => a.cmp(&b),
+        self.compare_keys(&self.key(of, a), &self.key(of, b))
+    }
+
+    /// As [`Sort::compare`], for keys that were taken before: of many resources each is looked at once.
+    pub fn compare_keys(&self, a: &SortKey, b: &SortKey) -> Ordering {
+        let ordering = match (&a.0, &b.0) {
+            (Some(a), Some(b)) => a.cmp(b),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (None, None) => Ordering::Equal,
@@ -107,7 +112,12 @@ impl Sort {
         }
     }
 
-    fn key(&self, of: Type<'_>, resource: &Value) -> Option<SortKey> {
+    /// What a resource is sorted by.
+    pub fn key<'a>(&self, of: impl Into<Type<'a>>, resource: &Value) -> SortKey {
+        SortKey(self.value(of.into(), resource))
+    }
+
+    fn value(&self, of: Type<'_>, resource: &Value) -> Option<SortValue> {
         let resolved = self.by.resolve(of)?;
         let holder = match resolved.extension {
             Some(extension) => resource.get(extension.id.as_ref())?,
@@ -125,20 +135,24 @@ impl Sort {
         };
         let value = if value.is_object() { value.get(leaf.name.as_ref())? } else { value };
         match value {
-            Value::Bool(value) => Some(SortKey::Boolean(*value)),
+            Value::Bool(value) => Some(SortValue::Boolean(*value)),
             Value::String(text) if leaf.kind == Kind::DateTime => {
-                instant::parse(text).map(|instant| SortKey::Instant(instant.unix_timestamp_nanos()))
+                instant::parse(text).map(|instant| SortValue::Instant(instant.unix_timestamp_nanos()))
             }
-            Value::String(text) if leaf.case_exact => Some(SortKey::Text(text.clone())),
-            Value::String(text) => Some(SortKey::Text(fold_case(text))),
-            Value::Number(number) => number.as_f64().map(SortKey::number),
+            Value::String(text) if leaf.case_exact => Some(SortValue::Text(text.clone())),
+            Value::String(text) => Some(SortValue::Text(fold_case(text))),
+            Value::Number(number) => number.as_f64().map(SortValue::number),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
     }
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum SortKey {
+/// What a resource is sorted by, or that it has no such value; see [`Sort::key`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortKey(Option<SortValue>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum SortValue {
     Boolean(bool),
     /// The bits of a number, so that their order is its order.
     Number(i64),
@@ -146,7 +160,7 @@ enum SortKey {
     Text(String),
 }
 
-impl SortKey {
+impl SortValue {
     /// IEEE 754 orders its numbers by their bits, but for the sign (as `f64::total_cmp` does). Both
     /// zeroes are one.
     fn number(number: f64) -> Self {

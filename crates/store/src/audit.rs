@@ -218,7 +218,9 @@ pub(crate) async fn federations_between(
     after: i64,
     last: i64,
 ) -> Result<Vec<Option<String>>, Error> {
-    Ok(on_db!(conn, db => sqlx::query_scalar(FEDERATIONS_BETWEEN).bind(after).bind(last).fetch_all(db).await)?)
+    Ok(
+        on_db!(conn, db => sqlx::query_scalar(FEDERATIONS_BETWEEN).bind(after).bind(last).fetch_all(db).await)?,
+    )
 }
 
 /// Which records to list; every field narrows.

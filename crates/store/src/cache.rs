@@ -33,8 +33,8 @@ use std::{
 
 use domain::FederationId;
 
-pub use self::touch::Mark;
 use self::shard::{Entry, Id, Shard};
+pub use self::touch::Mark;
 
 /// How many marks there are; rows share them by their hash.
 const MARKS: usize = 1 << 16;
@@ -218,7 +218,8 @@ impl Cache {
 
     /// How much is kept: values, and bytes.
     pub fn size(&self) -> (usize, usize) {
-        let sizes = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).size());
+        let sizes =
+            self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).size());
         sizes.fold((0, 0), |(values, bytes), (more, weight)| (values + more, bytes + weight))
     }
 

@@ -217,7 +217,8 @@ impl<'a> Plan<'a> {
                 }
             }
         }
-        let packets = by_key.into_iter().map(|((federation, key), records)| packet(federation, key, &records));
+        let packets =
+            by_key.into_iter().map(|((federation, key), records)| packet(federation, key, &records));
         Ok(Self {
             batches: packets.collect::<Result<_, _>>()?,
             hours: hours
@@ -370,7 +371,9 @@ async fn newest(
         for batch in &batches {
             // Nothing in this batch or an older one is newer than what is there.
             if limit == 0
-                || found.get(limit - 1).is_some_and(|last| last.request_id.as_str() > batch.last_request_id.as_str())
+                || found
+                    .get(limit - 1)
+                    .is_some_and(|last| last.request_id.as_str() > batch.last_request_id.as_str())
             {
                 return Ok(found);
             }

@@ -116,8 +116,7 @@ impl RequestLimits {
                 return Err(Box::new(response));
             }
         };
-        let mut admitted =
-            Admitted { reader, body_bytes: self.body_bytes, verdict: None, _place: place };
+        let mut admitted = Admitted { reader, body_bytes: self.body_bytes, verdict: None, _place: place };
         // Most requests have no body, and nothing to measure.
         if request.body().is_end_stream() {
             return Ok((admitted, request));
@@ -163,10 +162,7 @@ struct Reader {
 
 impl Reader {
     fn of(class: RouteClass, request: &Request) -> Self {
-        Self {
-            is_scim: class == RouteClass::Scim,
-            is_http_1: request.version() < Version::HTTP_2,
-        }
+        Self { is_scim: class == RouteClass::Scim, is_http_1: request.version() < Version::HTTP_2 }
     }
 
     fn too_large(self, limit: usize) -> Response {

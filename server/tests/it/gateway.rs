@@ -3,6 +3,7 @@
 
 mod hostile;
 mod real;
+mod tls;
 
 use std::{sync::Arc, time::Instant};
 

@@ -231,11 +231,11 @@ fn waiting(path: &str, target: &TargetView, waiting: &[Waiting], now: Millis) ->
                 <header>
                     <h2 id="waiting">"Waiting for approval"</h2>
                 </header>
-                <p class="muted in-card">
+                <p class="muted pad">
                     "They were at the service before, and the provider wants to change them. Approve those that are the same people and groups: the provider then takes them over."
                 </p>
-                <div class="scroll">
-                    <table>
+                <div class="tw" tabindex="0" role="region" aria-label="Table of accounts that wait">
+                    <table class="t cards">
                         <thead>
                             <tr>
                                 <th scope="col">"Name"</th>

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
 };
 
-use ops::{Cx, Entropy as _, Error, Keyward, OpenError, ScimClient, groups, ready, scim_client, testing, users};
+use ops::{
+    Cx, Entropy as _, Error, Keyward, OpenError, ScimClient, groups, ready, scim_client, testing, users,
+};
 use scim::ResourceType;
 use serde_json::json;
 use store::Engine;
@@ -62,7 +64,8 @@ async fn no_reader_sees_an_older_version_after_a_newer_one_was_answered() {
         for number in 0..6 {
             let node = &nodes[number % nodes.len()];
             let cx = present(node, "okta", secret.expose()).await.unwrap();
-            let (id, answered, over, hits) = (id.clone(), Arc::clone(&answered), Arc::clone(&over), Arc::clone(&hits));
+            let (id, answered, over, hits) =
+                (id.clone(), Arc::clone(&answered), Arc::clone(&over), Arc::clone(&hits));
             readers.push(tokio::spawn(async move {
                 while !over.load(Ordering::SeqCst) {
                     let least = answered.load(Ordering::SeqCst);
@@ -86,8 +89,12 @@ async fn no_reader_sees_an_older_version_after_a_newer_one_was_answered() {
             }));
         }
         let writers = (0..2).map(|number| {
-            let (node, answered, id, secret) =
-                (Arc::clone(&nodes[number % nodes.len()]), Arc::clone(&answered), id.clone(), secret.expose().to_owned());
+            let (node, answered, id, secret) = (
+                Arc::clone(&nodes[number % nodes.len()]),
+                Arc::clone(&answered),
+                id.clone(),
+                secret.expose().to_owned(),
+            );
             tokio::spawn(async move {
                 let cx = present(&node, "okta", &secret).await.unwrap();
                 for change in 0..60 {
@@ -120,7 +127,8 @@ async fn a_user_is_made_once_until_something_that_it_shows_changes() {
         // Changes are made by the last node, answers are given by the first.
         let writer = present(nodes.last().unwrap(), "okta", secret.expose()).await.unwrap();
         let cx = house.client(&federation, &secret).await;
-        let id = users::create(&writer, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap().id.to_string();
+        let id =
+            users::create(&writer, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap().id.to_string();
         let makes = AtomicU32::new(0);
         let shown = async || {
             let make = |user: users::User| {
@@ -136,19 +144,33 @@ async fn a_user_is_made_once_until_something_that_it_shows_changes() {
         };
         assert_eq!(shown().await, "Ada []");
         let group = json!({ "displayName": "Staff", "members": [{ "value": id }] });
-        let made = groups::create(&writer, &asked("POST", "Groups"), resource(ResourceType::Group, group), groups::Shown::Members).await;
+        let made = groups::create(
+            &writer,
+            &asked("POST", "Groups"),
+            resource(ResourceType::Group, group),
+            groups::Shown::Members,
+        )
+        .await;
         let group = made.unwrap().id.to_string();
         assert_eq!(shown().await, "Ada [\"Staff\"]");
-        let renamed = resource(ResourceType::Group, json!({ "displayName": "Crew", "members": [{ "value": id }] }));
-        groups::replace(&writer, &asked("PUT", "Groups"), &group, None, renamed, groups::Shown::Members).await.unwrap();
+        let renamed =
+            resource(ResourceType::Group, json!({ "displayName": "Crew", "members": [{ "value": id }] }));
+        groups::replace(&writer, &asked("PUT", "Groups"), &group, None, renamed, groups::Shown::Members)
+            .await
+            .unwrap();
         assert_eq!(shown().await, "Ada [\"Crew\"]");
         users::replace(&writer, &asked("PUT", "Users"), &id, None, user("ada", "Ada L")).await.unwrap();
         assert_eq!(shown().await, "Ada L [\"Crew\"]");
         let empty = resource(ResourceType::Group, json!({ "displayName": "Crew" }));
-        groups::replace(&writer, &asked("PUT", "Groups"), &group, None, empty, groups::Shown::Members).await.unwrap();
+        groups::replace(&writer, &asked("PUT", "Groups"), &group, None, empty, groups::Shown::Members)
+            .await
+            .unwrap();
         assert_eq!(shown().await, "Ada L []");
-        let full = resource(ResourceType::Group, json!({ "displayName": "Crew", "members": [{ "value": id }] }));
-        groups::replace(&writer, &asked("PUT", "Groups"), &group, None, full, groups::Shown::Members).await.unwrap();
+        let full =
+            resource(ResourceType::Group, json!({ "displayName": "Crew", "members": [{ "value": id }] }));
+        groups::replace(&writer, &asked("PUT", "Groups"), &group, None, full, groups::Shown::Members)
+            .await
+            .unwrap();
         assert_eq!(shown().await, "Ada L [\"Crew\"]");
         groups::delete(&writer, &asked("DELETE", "Groups"), &group, None).await.unwrap();
         assert_eq!(shown().await, "Ada L []");
@@ -169,13 +191,21 @@ async fn a_group_shows_the_present_names_of_its_members() {
         let nodes = nodes(&house).await;
         let writer = present(nodes.last().unwrap(), "okta", secret.expose()).await.unwrap();
         let cx = house.client(&federation, &secret).await;
-        let id = users::create(&writer, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap().id.to_string();
+        let id =
+            users::create(&writer, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap().id.to_string();
         let group = json!({ "displayName": "Staff", "members": [{ "value": id }] });
-        let made = groups::create(&writer, &asked("POST", "Groups"), resource(ResourceType::Group, group), groups::Shown::Members).await;
+        let made = groups::create(
+            &writer,
+            &asked("POST", "Groups"),
+            resource(ResourceType::Group, group),
+            groups::Shown::Members,
+        )
+        .await;
         let group = made.unwrap().id.to_string();
         let shown = async || {
             let make = |group: groups::Group| {
-                let names: Vec<String> = group.members.into_iter().filter_map(|member| member.display).collect();
+                let names: Vec<String> =
+                    group.members.into_iter().filter_map(|member| member.display).collect();
                 (names.join(", "), 100)
             };
             ready::group(&cx, &asked("GET", "Groups"), &group, make).await.unwrap().to_string()
@@ -199,7 +229,8 @@ async fn what_is_kept_of_one_federation_is_not_there_for_another() {
         let (first, second) = (house.client(&one, &first).await, house.client(&two, &second).await);
         let made = users::create(&first, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap();
         assert_eq!(version(&first, made.id.as_str()).await, 1);
-        let other = ready::user(&second, &asked("GET", "Users"), made.id.as_str(), |user| (user.version, 8)).await;
+        let other =
+            ready::user(&second, &asked("GET", "Users"), made.id.as_str(), |user| (user.version, 8)).await;
         assert!(matches!(other, Err(Error::NotFound(_))), "{:?}", other.err());
         house.close().await;
     }
@@ -275,7 +306,8 @@ async fn a_file_has_one_process_that_writes() {
             continue;
         }
         let again = async || {
-            let (clock, chance) = (Arc::new(testing::TestClock::default()), Arc::new(testing::TestEntropy::default()));
+            let (clock, chance) =
+                (Arc::new(testing::TestClock::default()), Arc::new(testing::TestEntropy::default()));
             let target = house.database.target.clone();
             Keyward::open(target, &testing::master_key(), clock, chance, testing::settings()).await
         };

@@ -1,12 +1,16 @@
 //! Members of groups: deltas, races, circles, limits, and what an answer shows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use domain::federations::Federation;
 use ops::{
     Error,
     groups::{self, Changed, Group, MEMBERS_SHOWN, Shown},
-    scim_client::status_of,
+    scim_client::{self, status_of},
+    testing::{self, TestClock},
     users,
 };
 use scim::ResourceType;
@@ -465,4 +469,63 @@ async fn nobody_joins_a_group_who_is_being_deleted() {
         assert!(client.get(&id).await.members.is_empty());
         house.close().await;
     }
+}
+
+/// Two nodes on one Postgres: what neither sees of the other until the commit.
+#[tokio::test]
+async fn two_nodes_close_no_circle_and_leave_nobody_behind_who_was_deleted() {
+    let Some(database) = store::testing::postgres().await else { return };
+    let clock = Arc::new(TestClock::default());
+    let one = testing::open(database.target.clone(), Arc::clone(&clock)).await;
+    // Chance of its own, or both nodes give out the same ids.
+    let other = testing::open(database.target.clone(), Arc::clone(&clock)).await;
+    for _ in 0..1_000 {
+        other.request_info();
+    }
+    let house = House { keyward: one, clock, database };
+    let client = Client::new(&house).await;
+    let slug = client.federation.slug.as_str();
+    let there = async || {
+        let bearer = Some(client.secret.expose());
+        scim_client::authenticate(&other, &other.request_info(), slug, bearer, &asked("PATCH", "Groups"))
+            .await
+            .unwrap()
+    };
+    let join = |id: &str| {
+        let operations = json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }]);
+        scim::patch::from_value(json!({ "Operations": operations })).unwrap()
+    };
+    for round in 0..10 {
+        // a holds b, c holds d: b takes c and d takes a, at once, would close a circle of four.
+        let mut groups = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            groups.push(client.group(&format!("{name}{round}"), &[]).await.unwrap().id.to_string());
+        }
+        let [a, b, c, d] = groups.as_slice() else { panic!("four groups were made") };
+        let patch = asked("PATCH", "Groups");
+        for (holder, member) in [(a, b), (c, d)] {
+            let cx = client.cx().await;
+            groups::patch(&cx, &patch, holder, None, join(member), Shown::NoMembers).await.unwrap();
+        }
+        let (here, there_cx) = (client.cx().await, there().await);
+        let (first, second) = tokio::join!(
+            groups::patch(&here, &patch, b, None, join(c), Shown::NoMembers),
+            groups::patch(&there_cx, &patch, d, None, join(a), Shown::NoMembers),
+        );
+        let answers = [first, second].map(|answer| answer.map(drop).map_err(|error| status_of(&error)));
+        assert!(answers.contains(&Ok(())) && answers.contains(&Err(400)), "{answers:?}");
+
+        let person = client.user(&format!("u{round}")).await;
+        let (here, there_cx) = (client.cx().await, there().await);
+        let delete = asked("DELETE", "Users");
+        let (joined, left) = tokio::join!(
+            groups::patch(&here, &patch, a, None, join(&person), Shown::NoMembers),
+            users::delete(&there_cx, &delete, &person, None),
+        );
+        left.unwrap();
+        assert!(joined.is_ok() || joined.is_err_and(|error| status_of(&error) == 400));
+        assert!(!ids(&client.get(a).await).contains(&person), "a member that nobody is");
+    }
+    other.close().await;
+    house.close().await;
 }

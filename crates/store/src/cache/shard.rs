@@ -63,7 +63,8 @@ impl Id {
     /// A number that ids spread over.
     pub(crate) fn spread(&self) -> usize {
         let (words, _) = self.0.as_chunks::<8>();
-        let mix = |sum: u64, word: &[u8; 8]| (sum ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mix =
+            |sum: u64, word: &[u8; 8]| (sum ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // The high bits of a product depend on all that was multiplied; 32 of them fit everywhere.
         usize::try_from(words.iter().fold(0, mix) >> 32).unwrap_or(0)
     }
@@ -121,7 +122,9 @@ impl Shard {
         }
         while self.weight > self.budget || self.order.len() > 2 * self.entries.len() + 16 {
             let Some((id, stamp)) = self.order.pop_front() else { break };
-            let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.stamp == stamp) else { continue };
+            let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.stamp == stamp) else {
+                continue;
+            };
             if entry.was_asked_for || self.weight <= self.budget {
                 entry.was_asked_for = self.weight <= self.budget && entry.was_asked_for;
                 self.order.push_back((id, stamp));

@@ -89,9 +89,15 @@ pub(crate) mod tables {
 
     /// The words for some bits.
     pub(crate) fn names(bits: u32) -> String {
-        let all =
-            [(KEYS, "keys"), (FEDERATIONS, "federations"), (USERS, "users"), (GROUPS, "groups"), (MEMBERS, "members")];
-        let words: Vec<&str> = all.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| word).collect();
+        let all = [
+            (KEYS, "keys"),
+            (FEDERATIONS, "federations"),
+            (USERS, "users"),
+            (GROUPS, "groups"),
+            (MEMBERS, "members"),
+        ];
+        let words: Vec<&str> =
+            all.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| word).collect();
         words.join(", ")
     }
 }
@@ -114,7 +120,9 @@ impl Touched {
             Touch::Key(id) => {
                 ([Id::new(Kind::Key, None, id.as_str()).map(|id| cache.slot(&id)), None, None], tables::KEYS)
             }
-            Touch::Federation(federation) => ([mark(Mark::Settings(federation)), None, None], tables::FEDERATIONS),
+            Touch::Federation(federation) => {
+                ([mark(Mark::Settings(federation)), None, None], tables::FEDERATIONS)
+            }
             Touch::User(federation, id) => {
                 ([row(Kind::User, federation, id), mark(Mark::Names(federation)), None], tables::USERS)
             }
@@ -126,10 +134,13 @@ impl Touched {
                 ],
                 tables::GROUPS,
             ),
-            Touch::GroupVersion(federation, id) => ([row(Kind::Group, federation, id), None, None], tables::GROUPS),
-            Touch::Member(federation, group, user) => {
-                ([row(Kind::Group, federation, group), row(Kind::User, federation, user), None], tables::MEMBERS)
+            Touch::GroupVersion(federation, id) => {
+                ([row(Kind::Group, federation, id), None, None], tables::GROUPS)
             }
+            Touch::Member(federation, group, user) => (
+                [row(Kind::Group, federation, group), row(Kind::User, federation, user), None],
+                tables::MEMBERS,
+            ),
             // Every group that is kept shows names, so all of them go.
             Touch::MemberOfAll(federation, user) => (
                 [row(Kind::User, federation, user), mark(Mark::Names(federation)), None],

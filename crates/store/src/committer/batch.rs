@@ -217,7 +217,8 @@ impl Writer {
         execute(&mut link.conn(), begin).await?;
         cache.decided();
         written.store(0, Ordering::SeqCst);
-        let worked = transaction(&mut link.writing(&cache, &mut touched), units, has_savepoints, &written).await;
+        let worked =
+            transaction(&mut link.writing(&cache, &mut touched), units, has_savepoints, &written).await;
         match worked {
             Ok(Worked::Whole(made)) => {
                 let closing = Closing::begin(&cache, head.as_deref(), &touched, made);

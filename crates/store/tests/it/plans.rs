@@ -1,6 +1,8 @@
 //! How both databases would run each list: by the index that its term or its order is there for,
 //! and never by looking at every row.
 
+use std::fmt::Write as _;
+
 use domain::{FederationId, ResourceId};
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use store::{
@@ -24,18 +26,21 @@ async fn filled(database: &testing::TestDatabase) -> (Store, FederationId) {
     let [own, other] = [1, 2].map(|number| FederationId::new(number, [0; 10]));
     let mut sql = String::new();
     for (federation, slug, rows) in [(&own, "own", OWN), (&other, "other", OTHERS)] {
-        sql.push_str(&format!(
+        write!(
+            sql,
             "INSERT INTO federations (id, slug, name, vendor, status, owners, notes, max_age_days, overlap_hours,
                 warn_days, version, created_ms, updated_ms)
             VALUES ('{federation}', '{slug}', '{slug}', 'okta', 'live', '[]', '', 90, 72, 14, 1, 0, 0);"
-        ));
+        )
+        .unwrap();
         let numbers = format!(
             "WITH RECURSIVE n (i, id) AS (
                 SELECT 1, '00000001-0000-7000-8000-000000000001'
                 UNION ALL SELECT i + 1, substr(CAST(100000001 + i AS TEXT), 2) || '-0000-7000-8000-' ||
                     substr(CAST(1000000000001 + i AS TEXT), 2) FROM n WHERE i < {rows})"
         );
-        sql.push_str(&format!(
+        write!(
+            sql,
             "INSERT INTO scim_users (federation_id, id, user_name, user_name_lower, external_id, active, body, made_by,
                 version, created_ms, modified_ms)
             {numbers} SELECT '{federation}', id, 'U' || i, 'u' || i, 'x' || i, CASE WHEN i % 50 = 0 THEN 0 ELSE 1 END,
@@ -49,7 +54,8 @@ async fn filled(database: &testing::TestDatabase) -> (Store, FederationId) {
             {numbers} SELECT '{federation}', 'employeeNumber', 'e' || i, id FROM n;
             INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind)
             {numbers} SELECT '{federation}', id, id, 'User' FROM n;"
-        ));
+        )
+        .unwrap();
     }
     if database.engine == Engine::Postgres {
         sql.push_str("ANALYZE;");

@@ -149,7 +149,8 @@ async fn what_is_tolerated_of_a_key_is_counted_by_word() {
 async fn a_request_that_is_recorded_twice_keeps_both_records_and_hurts_nobody() {
     for database in testing::databases().await {
         let store = open(&database).await;
-        let same = |status| UsageRecord { status, federation_id: Some(federation()), key_id: key(1), ..record(4) };
+        let same =
+            |status| UsageRecord { status, federation_id: Some(federation()), key_id: key(1), ..record(4) };
         let other = UsageRecord { federation_id: Some(federation()), key_id: key(1), ..record(2) };
         for record in [same(200), other.clone(), same(201), same(202)] {
             store.committer().record_usage(record, false).await.unwrap();
@@ -190,7 +191,8 @@ async fn records_of_the_older_schema_move() {
         let (migrator, folder) = older(database.engine).await;
         let records: Vec<UsageRecord> =
             (0..900).map(|number| UsageRecord { tolerated: Vec::new(), ..record(number) }).collect();
-        let insert = "INSERT INTO usage_records (federation_id, request_id, at_ms, key_id, method, resource_type,
+        let insert =
+            "INSERT INTO usage_records (federation_id, request_id, at_ms, key_id, method, resource_type,
             resource_id, status, decision, reason, duration_us, source, user_agent)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         macro_rules! fill {

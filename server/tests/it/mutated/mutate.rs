@@ -24,14 +24,11 @@ pub struct Mutated {
     /// Not even HTTP: a server may refuse it without a word of SCIM.
     pub is_no_http: bool,
     pub is_head: bool,
-    /// It is about the worker's own user or group.
-    pub touches_own: bool,
 }
 
 impl Mutated {
     fn new(kind: &'static str, seed: &Seed, bytes: Vec<u8>, expected: Expected) -> Self {
-        let touches_own = seed.method != "GET";
-        Self { kind, bytes, expected, is_no_http: false, is_head: seed.method == "HEAD", touches_own }
+        Self { kind, bytes, expected, is_no_http: false, is_head: seed.method == "HEAD" }
     }
 
     /// 501 is for what the standard names and this server does not offer.
@@ -87,9 +84,11 @@ fn body_of(seed: &Seed) -> Vec<u8> {
     seed.body.as_ref().map(|body| body.to_string().into_bytes()).unwrap_or_default()
 }
 
-/// With this body; what is no JSON is `invalidSyntax`, where a body is read.
+/// With this body; what is no JSON is `invalidSyntax`, where a body is read. A byte order mark is forgiven
+/// (RFC 8259 8.1 lets a reader do so).
 fn with_body(kind: &'static str, seed: &Seed, body: &[u8]) -> Mutated {
-    let is_json = serde_json::from_slice::<Value>(body).is_ok();
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let is_json = serde_json::from_slice::<Value>(text).is_ok();
     let expected = if is_json { Expected::Anything } else { syntax(seed) };
     Mutated::new(kind, seed, seed.bytes_with(Some(body)), expected)
 }

@@ -157,8 +157,7 @@ impl House {
         let users = u32::try_from(self.paths.len())?;
         let step = self.paths.len() / PATHS + 1;
         let at = if attribute == "userName" { "@example.com" } else { "" };
-        let filter =
-            |number: u32| self.at(&format!("/Users?filter={attribute}%20eq%20%22u{number}{at}%22"));
+        let filter = |number: u32| self.at(&format!("/Users?filter={attribute}%20eq%20%22u{number}{at}%22"));
         let filters: Vec<String> = (0..users).step_by(step).map(filter).collect();
         let found: Value = serde_json::from_slice(&self.body(&filters[filters.len() / 2]).await?)?;
         if found["totalResults"] == 1 { Ok(filters) } else { Err(format!("{attribute} eq: {found}").into()) }
@@ -266,7 +265,10 @@ impl Field {
         for size in &group_sizes {
             let group = seed::group(&large.keyward, &format!("Group of {size}"), &ids[..*size]).await?;
             let users = ids[ids.len() - 100..].iter().map(|id| (*id).to_owned()).collect();
-            add(format!("member of {size}"), Doing::Asked(large.target(), Work::Member { group, users }, alone));
+            add(
+                format!("member of {size}"),
+                Doing::Asked(large.target(), Work::Member { group, users }, alone),
+            );
         }
         Ok(Self {
             contestants,
@@ -314,7 +316,12 @@ impl Field {
             line("Postgres / SQLite: userName eq".into(), 0.60, "userName postgres", "userName few");
             line("Postgres / SQLite: PATCH active".into(), 0.0, "toggle postgres", "toggle");
             line("Postgres / SQLite: POST".into(), 0.0, "create postgres", "create");
-            line("Postgres / SQLite: POST, 1 connection".into(), 0.0, "create alone postgres", "create alone");
+            line(
+                "Postgres / SQLite: POST, 1 connection".into(),
+                0.0,
+                "create alone postgres",
+                "create alone",
+            );
         }
         lines
             .into_iter()
@@ -340,5 +347,9 @@ async fn check(keyward: &Keyward, paths: &[String]) -> Outcome {
 
 async fn refuses_strangers(port: u16, path: &str) -> Outcome {
     let refused = Client::connect(port, "").await?.send("GET", path, "").await?.status;
-    if refused == 401 { Ok(()) } else { Err(format!("a request without a key was answered {refused}").into()) }
+    if refused == 401 {
+        Ok(())
+    } else {
+        Err(format!("a request without a key was answered {refused}").into())
+    }
 }
