@@ -25,7 +25,8 @@ pub async fn run(keyward: &Keyward, node: &str) -> Result<Option<u64>, Error> {
         let tokens = store::idempotency::forget(conn, now_ms - DAY_MS).await?;
         // Assertions are remembered for as long as a clock that is behind would take them.
         let oauth = store::oauth::forget(conn, now_ms - domain::oauth::assertion::SKEW_MS).await?;
-        Ok(Some(sessions + tokens + oauth))
+        let calls = crate::gateway::reconcile::forget(conn, now_ms).await?;
+        Ok(Some(sessions + tokens + oauth + calls))
     };
     Ok(keyward.store.committer().upkeep(run).await?)
 }

@@ -57,7 +57,7 @@ const ROUTES: &[Row] = &[
     ("POST", "/federations/own/target/test", "", [303, 403, 409, 404]),
     ("POST", "/federations/own/target/probe", "", [303, 403, 409, 404]),
     ("POST", "/federations/own/target/quirks", "", [409, 403, 403, 404]),
-    ("POST", "/federations/own/target/approve", "type=User&id=nobody", [404, 403, 404, 404]),
+    ("POST", "/federations/own/target/approve", "type=User&id=nobody", [409, 403, 409, 404]),
     ("POST", "/federations/own/target/embedded", "version=5", [303, 403, 403, 404]),
     ("POST", "/federations/own/schemas", SCHEMA, [303, 403, 303, 404]),
     ("POST", "/federations/own/schemas/remove", "urn=urn%3Aexample%3Aa%3AUser", [303, 403, 303, 404]),
@@ -283,10 +283,14 @@ async fn without_audit_no_form_changes_anything() {
         let before = ops::federations::open(&house.admin(), &own).await.unwrap();
         ops::testing::break_audit(&house.keyward).await;
         for (_, path, body, _) in ROUTES.iter().filter(|row| row.0 == "POST") {
-            let body = body.replace("version=1", &format!("version={}", before.federation.version));
+            let version = format!("version={}", before.federation.version);
+            let body = ["version=1", "version=4", "version=5"]
+                .iter()
+                .fold((*body).to_owned(), |body, seen| body.replace(seen, &version));
             let answer = send(&admin, "POST", &scene.path(path), &body).await;
-            // Resuming what is not paused is refused before it is written.
-            let is_refused = path.ends_with("/resume") && answer.status == 409;
+            // Resuming what is not paused is refused before it is written, and so is what needs an upstream.
+            let needs_another = path.ends_with("/resume") || path.contains("/target/");
+            let is_refused = needs_another && answer.status == 409;
             assert!(is_refused || answer.status == 503, "{path}: {} {}", answer.status, answer.body);
         }
         let after = ops::federations::open(&house.admin(), &own).await.unwrap();

@@ -54,7 +54,7 @@ async fn a_hundred_thousand_mutated_requests_are_answered_and_leave_the_director
         let engine = database.engine;
         let place = Place::on(database);
         let key = place.with_key("okta").await;
-        let running = place.start("info").await;
+        let running = place.start_quiet().await;
         let mut workers = Vec::new();
         for worker in 0..WORKERS {
             let own = seeds::own(&running.url("/scim/okta/v2"), &key, worker).await;

@@ -125,6 +125,25 @@ impl Place {
 
     /// Starts the server and waits until it says that it is ready.
     pub async fn start(&self, level: &str) -> Running {
+        let mut running = self.spawn(level);
+        running.told("\"message\":\"ready\"").await;
+        running
+    }
+
+    /// Starts the server so that it logs no request, and waits until it answers that it is ready.
+    pub async fn start_quiet(&self) -> Running {
+        let running = self.spawn("warn");
+        let (http, url) = (http_client(), running.url("/readyz"));
+        let ready = async {
+            while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(timeout(PATIENCE, ready).await, Ok(()), "{}", running.log());
+        running
+    }
+
+    fn spawn(&self, level: &str) -> Running {
         let address = free_address();
         let mut child = self.command(address, &["serve", "--log-level", level]).spawn().unwrap();
         let (sender, lines) = mpsc::unbounded_channel();
@@ -140,9 +159,7 @@ impl Place {
                 let _ = sender.send(line);
             }
         });
-        let mut running = Running { child, address, log, lines };
-        running.told("\"message\":\"ready\"").await;
-        running
+        Running { child, address, log, lines }
     }
 }
 

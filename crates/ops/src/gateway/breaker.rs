@@ -70,12 +70,11 @@ pub enum TurnedAway {
     Full,
 }
 
-/// Leave to make one call. What comes of it is told by [`Leave::came_back`]; a call of which nobody
-/// tells counts as failed.
+/// Leave to make one call. What comes of it is told by [`Leave::came_back`] or [`Leave::failed`]. A
+/// call of which nobody tells was given up by who asked for it, which says nothing of the upstream.
 pub struct Leave<'b> {
     bulkhead: &'b Bulkhead,
     _place: SemaphorePermit<'b>,
-    now_us: i64,
     is_told: bool,
 }
 
@@ -119,7 +118,7 @@ impl Bulkhead {
             Circuit::Open { until_us } => Err(TurnedAway::Open(seconds(until_us - now_us))),
             Circuit::HalfOpen => Err(TurnedAway::Open(1)),
         })?;
-        Ok(Leave { bulkhead: self, _place: place, now_us, is_told: false })
+        Ok(Leave { bulkhead: self, _place: place, is_told: false })
     }
 
     fn check(&self, now_us: i64) -> Result<(), TurnedAway> {
@@ -187,7 +186,12 @@ impl Leave<'_> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         if !self.is_told {
-            self.bulkhead.failed(self.now_us);
+            self.bulkhead.with_circuit(|circuit| {
+                // The next call finds out instead.
+                if *circuit == Circuit::HalfOpen {
+                    *circuit = Circuit::Open { until_us: i64::MIN };
+                }
+            });
         }
     }
 }
@@ -228,12 +232,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_of_which_nobody_tells_has_failed() {
+    async fn a_call_that_was_given_up_says_nothing() {
         let bulkhead = Bulkhead::new(1);
-        for _ in 0..FAILURES {
+        for _ in 0..=FAILURES {
             drop(bulkhead.enter(0).await.ok().unwrap());
         }
-        assert_eq!(bulkhead.state(1), BreakerState::Open);
+        assert_eq!(bulkhead.state(0), BreakerState::Closed);
+        for _ in 0..FAILURES {
+            fail(&bulkhead, 0).await;
+        }
+        drop(bulkhead.enter(OPEN_US).await.ok().unwrap());
+        bulkhead.enter(OPEN_US).await.ok().unwrap().came_back();
+        assert_eq!(bulkhead.state(OPEN_US), BreakerState::Closed);
     }
 
     #[tokio::test(start_paused = true)]

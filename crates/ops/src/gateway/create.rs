@@ -69,7 +69,14 @@ impl Job {
     pub(super) async fn known_already(&self, folded: &str, sent: &Sent) -> Result<Option<Shown>, Error> {
         let mut reader = self.cx.read().await?;
         let federation_id = self.cx.federation_id();
-        let link = store::links::by_live_name(&mut reader.conn(), federation_id, self.kind, folded).await?;
+        let mut link =
+            store::links::by_live_name(&mut reader.conn(), federation_id, self.kind, folded).await?;
+        if !self.unique_names() && link.as_ref().is_none_or(|link| link.state == LinkState::Live) {
+            // Another of the same name is welcome, but not a second one for the same request.
+            let unknown =
+                store::links::in_state(&mut reader.conn(), federation_id, LinkState::Unknown, 100).await?;
+            link = unknown.into_iter().find(|link| link.kind == self.kind && link.name_lower == folded);
+        }
         let Some(link) = link else { return Ok(None) };
         let calls = store::calls::unsettled_of(&mut reader.conn(), federation_id, &link.id).await?;
         drop(reader);

@@ -132,8 +132,11 @@ impl Job {
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
                 if let Some(link) = &link {
-                    let inserted = store::links::insert(conn, own.federation_id(), link, is_unique).await;
-                    inserted.map_err(taken)?;
+                    let federation_id = own.federation_id();
+                    let other =
+                        store::links::by_live_name(conn, federation_id, link.kind, &link.name_lower).await?;
+                    let takes_name = is_unique || other.is_none();
+                    store::links::insert(conn, federation_id, link, takes_name).await.map_err(taken)?;
                 }
                 store::calls::insert(conn, own.federation_id(), &call).await?;
                 Ok(Change::new((), event.clone()))

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use domain::{
     Millis, RequestId,
     audit::{Action, AuditEvent},
-    federations::FederationTarget,
+    federations::{Federation, FederationTarget},
     upstreams::{CallState, CallVerb, LinkState},
 };
 use scim::{Filter, ResourceType};
@@ -241,8 +241,13 @@ where
 }
 
 /// Looks into every call that is open, when this node has the lease; how many resources are settled
-/// now, `None` while another node works.
+/// now, `None` while another node works. Where nothing is open, nothing is written.
 pub async fn run(keyward: &std::sync::Arc<Keyward>, node: &str) -> Result<Option<usize>, Error> {
+    let cx = keyward.system_cx("gateway");
+    let federations = with_open_calls(&cx).await?;
+    if federations.is_empty() {
+        return Ok(Some(0));
+    }
     let (holder, now_ms) = (node.to_owned(), keyward.clock.now_ms());
     let take = async move |conn: &mut Conn<'_>| {
         store::leases::take(conn, LEASE, &holder, now_ms, now_ms + LEASE_MS).await
@@ -250,20 +255,10 @@ pub async fn run(keyward: &std::sync::Arc<Keyward>, node: &str) -> Result<Option
     if keyward.store.committer().upkeep(take).await?.is_none() {
         return Ok(None);
     }
-    let cx = keyward.system_cx("gateway");
-    let mut reader = cx.read().await?;
-    let upstreams = store::upstreams::list(&mut reader.conn()).await?;
-    let federations =
-        if upstreams.is_empty() { Vec::new() } else { store::federations::list(&mut reader.conn()).await? };
-    drop(reader);
     let mut settled = 0;
-    for stored in upstreams {
-        let of = |federation: &&domain::federations::Federation| {
-            federation.id == stored.upstream.federation_id && federation.target == FederationTarget::Upstream
-        };
-        let Some(federation) = federations.iter().find(of) else { continue };
+    for federation in federations {
         // One upstream that cannot be opened does not keep the others waiting.
-        match round(&cx, federation).await {
+        match round(&cx, &federation).await {
             Ok(count) => settled += count,
             Err(error) => {
                 tracing::warn!(federation = %federation.slug, %error, "open calls were not looked into");
@@ -273,17 +268,33 @@ pub async fn run(keyward: &std::sync::Arc<Keyward>, node: &str) -> Result<Option
     Ok(Some(settled))
 }
 
-async fn round(cx: &Cx<System>, federation: &domain::federations::Federation) -> Result<usize, Error> {
+async fn with_open_calls(cx: &Cx<System>) -> Result<Vec<Federation>, Error> {
+    let mut reader = cx.read().await?;
+    let upstreams = store::upstreams::list(&mut reader.conn()).await?;
+    let mut open = Vec::new();
+    for stored in upstreams {
+        let federation_id = stored.upstream.federation_id;
+        if store::calls::count_unsettled(&mut reader.conn(), &federation_id).await? > 0 {
+            open.push(federation_id);
+        }
+    }
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut federations = store::federations::list(&mut reader.conn()).await?;
+    federations.retain(|federation| {
+        federation.target == FederationTarget::Upstream && open.contains(&federation.id)
+    });
+    Ok(federations)
+}
+
+async fn round(cx: &Cx<System>, federation: &Federation) -> Result<usize, Error> {
     let mut reader = cx.read().await?;
     let mut calls = Vec::new();
     for state in [CallState::Intended, CallState::Unknown] {
         calls.extend(store::calls::in_state(&mut reader.conn(), &federation.id, state, ROUND).await?);
     }
     drop(reader);
-    forget(cx, federation).await?;
-    if calls.is_empty() {
-        return Ok(0);
-    }
     let gate = cx.gate(federation).await?;
     let mut resources: BTreeMap<_, Vec<Call>> = BTreeMap::new();
     for call in calls {
@@ -306,11 +317,7 @@ async fn round(cx: &Cx<System>, federation: &domain::federations::Federation) ->
 }
 
 /// Calls to a resource that is not linked any more are over.
-async fn abandon(
-    cx: &Cx<System>,
-    federation: &domain::federations::Federation,
-    calls: Vec<Call>,
-) -> Result<(), Error> {
+async fn abandon(cx: &Cx<System>, federation: &Federation, calls: Vec<Call>) -> Result<(), Error> {
     let (federation_id, now_ms) = (federation.id.clone(), cx.now_ms());
     let over = async move |conn: &mut Conn<'_>| {
         for call in &calls {
@@ -322,11 +329,12 @@ async fn abandon(
     Ok(cx.keyward.store.committer().upkeep(over).await?)
 }
 
-async fn forget(cx: &Cx<System>, federation: &domain::federations::Federation) -> Result<(), Error> {
-    let before = RequestId::new((cx.now_ms() - KEPT_MS).max(0), Default::default());
-    let federation_id = federation.id.clone();
-    let forget = async move |conn: &mut Conn<'_>| {
-        store::calls::forget(conn, &federation_id, before.as_str()).await.map(drop)
-    };
-    Ok(cx.keyward.store.committer().upkeep(forget).await?)
+/// Forgets settled calls that are older than [`KEPT_MS`]; how many.
+pub(crate) async fn forget(conn: &mut Conn<'_>, now_ms: Millis) -> Result<u64, store::Error> {
+    let before = RequestId::new((now_ms - KEPT_MS).max(0), Default::default());
+    let mut count = 0;
+    for stored in store::upstreams::list(conn).await? {
+        count += store::calls::forget(conn, &stored.upstream.federation_id, before.as_str()).await?;
+    }
+    Ok(count)
 }

@@ -483,7 +483,7 @@ async fn tested(gate: &Gate) -> (bool, String) {
 /// Gives an account at the upstream to the federation.
 ///
 /// # Errors
-/// NotFound when none of that id waits; Forbidden.
+/// Conflict when none of that id waits; Forbidden; NotFound.
 pub async fn approve(cx: &Cx<Admin>, slug: &Slug, kind: ResourceType, id: &str) -> Result<(), Error> {
     let federation = allowed(cx, slug, Right::RunFederation, Action::AdoptionApproved).await?;
     let event = about(cx, Action::AdoptionApproved, &federation);
@@ -491,8 +491,9 @@ pub async fn approve(cx: &Cx<Admin>, slug: &Slug, kind: ResourceType, id: &str) 
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             let found = store::links::by_id(conn, &federation.id, kind, &id).await?;
-            let mut link =
-                found.filter(|link| link.state == LinkState::Waiting).ok_or(Error::NotFound("account"))?;
+            let mut link = found
+                .filter(|link| link.state == LinkState::Waiting)
+                .ok_or_else(|| Error::Conflict("this account does not wait for approval".to_owned()))?;
             link.state = LinkState::Live;
             link.made_by.clone_from(&by);
             link.modified_ms = now_ms;

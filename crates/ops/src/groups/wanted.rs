@@ -79,7 +79,7 @@ fn apart(operations: Vec<Op>, strict: bool) -> Result<(Vec<Op>, Members, Toleran
             Some(Part::Both(verb, ids, met, others)) => {
                 note(&mut reading, met, index)?;
                 named.apply(verb, ids);
-                rest.push(others);
+                rest.push(*others);
             }
             None => return Ok((operations, Members::Computed, Tolerances::NONE)),
         }
@@ -132,7 +132,7 @@ enum Part {
     /// Members only.
     Members(Verb, Vec<String>, Tolerances),
     /// An object without a path that names members beside other attributes.
-    Both(Verb, Vec<String>, Tolerances, Op),
+    Both(Verb, Vec<String>, Tolerances, Box<Op>),
 }
 
 /// Takes an operation apart; `None` when it has to see the members that are there, or says about
@@ -182,7 +182,8 @@ fn part_of_object(operation: &Op, object: &Map<String, Value>) -> Option<Part> {
     if others.is_empty() {
         return Some(Part::Members(operation.verb, ids, met));
     }
-    Some(Part::Both(operation.verb, ids, met, Op { value: Some(Value::Object(others)), ..operation.clone() }))
+    let others = Op { value: Some(Value::Object(others)), ..operation.clone() };
+    Some(Part::Both(operation.verb, ids, met, Box::new(others)))
 }
 
 fn names_members(name: &str) -> bool {

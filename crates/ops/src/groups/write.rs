@@ -311,12 +311,11 @@ impl Request {
                 let usage = request.usage(&own, &plan);
                 return Ok(Change::nothing(plan.unchanged()).with_usage(usage));
             }
-            let written = request.write(&own, conn, &plan).await;
-            // What this unit has locked or just read cannot be stale but for a failure of the lock.
-            let (version, modified_ms) = written.map_err(|error| match error {
-                Error::Stale(_) => again(store::Error::Stale).into(),
-                other => other,
-            })?;
+            let (version, modified_ms) = match request.write(&own, conn, &plan).await {
+                // What was just read and locked is stale only when a lock was lost: the batch runs again.
+                Err(Error::Stale(_)) => return Err(again(store::Error::Stale).into()),
+                written => written?,
+            };
             Ok(request.change(&own, &plan, plan.done(version, modified_ms)))
         };
         let done = cx.keyward.commit(unit).await?;
@@ -332,15 +331,12 @@ impl Request {
     ) -> Result<(i64, Millis), Error> {
         let (federation_id, id) = (cx.federation_id(), &self.id);
         // The version first: it locks the group on Postgres.
-        let (version, modified_ms) = match &plan.row {
-            Some(row) => {
-                let version = store::groups::update(conn, federation_id, row, naming(cx)).await;
-                (version.map_err(uniqueness)?, row.modified_ms)
-            }
-            None => {
-                let (seen, now_ms) = (plan.before.row.version, cx.now_ms());
-                (store::groups::touch(conn, federation_id, id, Some(seen), now_ms).await?, now_ms)
-            }
+        let (version, modified_ms) = if let Some(row) = &plan.row {
+            let version = store::groups::update(conn, federation_id, row, naming(cx)).await;
+            (version.map_err(uniqueness)?, row.modified_ms)
+        } else {
+            let (seen, now_ms) = (plan.before.row.version, cx.now_ms());
+            (store::groups::touch(conn, federation_id, id, Some(seen), now_ms).await?, now_ms)
         };
         if plan.leaves_all {
             members::remove_all(conn, federation_id, id).await?;

@@ -292,7 +292,7 @@ async fn found(
 async fn a_plan_finds_what_every_resource_says_in_memory() {
     for house in houses().await {
         let directory = Directory::fill(&house).await;
-        for (kind, rounds) in [(ResourceType::User, 1_200), (ResourceType::Group, 600)] {
+        for (kind, rounds) in [(ResourceType::User, 800), (ResourceType::Group, 400)] {
             let mut chance = Chance(7);
             let (mut refused, mut matching) = (0, 0);
             for _ in 0..rounds {
@@ -342,7 +342,7 @@ async fn pages_by_index_and_by_cursor_are_the_whole_list_in_its_order() {
         for kind in ResourceType::ALL {
             for sort_by in sorts {
                 for order in ["ascending", "descending"] {
-                    for _ in 0..4 {
+                    for _ in 0..2 {
                         let filter = match chance.below(3) {
                             0 => None,
                             _ => Some(random_filter(&directory, &mut chance, kind, 1)),

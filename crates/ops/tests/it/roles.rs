@@ -7,7 +7,7 @@ use domain::{
 };
 use ops::{Error, federations::EditFederation, keys::Rotate};
 
-use crate::support::{House, houses, new_federation, new_key};
+use crate::support::{House, extension, houses, new_federation, new_key};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
@@ -57,7 +57,17 @@ async fn answers(house: &House, role: Role, own: &Slug, serial: &str) -> Vec<Ans
             )
             .await,
         ),
+        answer(ops::extensions::list(&cx, own).await),
         answer(ops::federations::edit(&cx, own, edit).await),
+        answer(ops::extensions::register(&cx, own, extension(serial)).await),
+        answer(
+            ops::extensions::remove(
+                &cx,
+                own,
+                &format!("urn:example:params:scim:schemas:{serial}:2.0:User"),
+            )
+            .await,
+        ),
         answer(ops::federations::pause(&cx, own).await),
         answer(
             if ops::federations::open(&house.admin(), own).await.unwrap().federation.status.as_str()
@@ -84,14 +94,14 @@ async fn every_operation_for_every_role() {
         let stranger = || Role::Operator(vec![Slug::parse("elsewhere").unwrap()]);
         let all = |answer: fn() -> Answer, count: usize| (0..count).map(|_| answer()).collect::<Vec<_>>();
 
-        assert_eq!(answers(&house, Role::Admin, &own, "admin").await, all(|| Done, 12));
-        let mut expect = all(|| Done, 11);
+        assert_eq!(answers(&house, Role::Admin, &own, "admin").await, all(|| Done, 15));
+        let mut expect = all(|| Done, 14);
         expect.push(Forbidden);
         assert_eq!(answers(&house, operator(), &own, "operator").await, expect);
-        let mut expect = all(|| Done, 5);
-        expect.extend(all(|| Forbidden, 7));
+        let mut expect = all(|| Done, 6);
+        expect.extend(all(|| Forbidden, 9));
         assert_eq!(answers(&house, Role::Manager, &own, "manager").await, expect);
-        let mut expect = all(|| Hidden, 11);
+        let mut expect = all(|| Hidden, 14);
         expect.push(Forbidden);
         assert_eq!(answers(&house, stranger(), &own, "stranger").await, expect);
         house.close().await;

@@ -72,7 +72,8 @@ async fn service(authority: &Authority) -> String {
                 let mut request = vec![0; 16_384];
                 let _ = stream.read(&mut request).await;
                 let body = "{\"totalResults\":0,\"Resources\":[]}";
-                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
                 let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
                 let _ = stream.shutdown().await;
             });

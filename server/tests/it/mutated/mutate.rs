@@ -122,7 +122,11 @@ fn cut(chance: &mut Chance, seed: &Seed) -> Mutated {
 }
 
 fn nested(chance: &mut Chance, mut seed: Seed) -> Mutated {
-    let levels = [1, 5, 62, 63, 64, 65, 66, 127, 128, 129, 1_000, 10_000, 100_000][chance.below(13)];
+    let levels = match chance.below(60) {
+        0 => 100_000,
+        1 | 2 => 10_000,
+        _ => [1, 5, 62, 63, 64, 65, 66, 127, 128, 129, 1_000][chance.below(11)],
+    };
     let is_array = chance.below(2) == 0;
     let marker = "@nested@";
     let is_inside = replace_leaf(chance, seed.body.as_mut().unwrap(), json!(marker));
@@ -159,7 +163,7 @@ fn surrogate(seed: &Seed) -> Mutated {
 fn number(chance: &mut Chance, mut seed: Seed) -> Mutated {
     let marker = "@number@";
     replace_leaf(chance, seed.body.as_mut().unwrap(), json!(marker));
-    let digits = "9".repeat([20, 400, 10_000, 500_000][chance.below(40).min(3)]);
+    let digits = "9".repeat([20, 400, 10_000, 500_000][rarely_last(chance)]);
     let huge = chance
         .one_of(&["1e999", "-1e999", "1e-999", "0.1e1", "-0", "18446744073709551616", digits.as_str()])
         .to_owned();
@@ -227,6 +231,11 @@ fn replace_member(chance: &mut Chance, value: &mut Value, new: Value) {
     members.insert(names[chance.below(names.len())].clone(), new);
 }
 
+/// One of four; the last, which is large, one time in forty.
+fn rarely_last(chance: &mut Chance) -> usize {
+    if chance.below(40) == 0 { 3 } else { chance.below(3) }
+}
+
 fn operation(chance: &mut Chance, mut seed: Seed) -> Mutated {
     let word = chance.one_of(&["move", "", "REPLACE ", "add\u{0}", "test", "copy", "délete"]);
     let is_patch = seed.method == "PATCH";
@@ -240,7 +249,7 @@ fn operation(chance: &mut Chance, mut seed: Seed) -> Mutated {
 
 /// Up to a million brackets in the path of a PATCH; in a body that has none, in a name.
 fn brackets(chance: &mut Chance, mut seed: Seed) -> Mutated {
-    let count = [40, 1_000, 20_000, 900_000][if chance.below(30) == 0 { 3 } else { chance.below(3) }];
+    let count = [40, 1_000, 20_000, 900_000][rarely_last(chance)];
     let (text, kind) = match chance.below(4) {
         0 => (format!("emails{}", "[".repeat(count)), "brackets in a path"),
         1 => (

@@ -65,7 +65,7 @@ impl Keyward {
             "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n{address}\n\
              [oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"keyward\"\n\n\
              [roles]\nadmin = [\"nobody\"]\n\n[log]\nlevel = \"warn\"\n\n\
-             [limits]\nconnections = 4096\nconnections_per_address = 4096\n",
+             [limits]\nconnections = 4096\nconnections_per_address = 4096\nkey_requests_per_second = 0\n",
             data = data.display(),
         );
         std::fs::write(folder.join("keyward.toml"), settings)?;
