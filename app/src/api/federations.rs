@@ -55,7 +55,7 @@ pub async fn page(slug: &str) -> Result<FederationPage, UiError> {
     let requests = ops::usage::of_federation(&cx, &slug, REQUESTS).await?;
     let target = ops::gateway::target::view(&cx, &slug).await?;
     let schemas = ops::extensions::list(&cx, &slug).await?;
-    Ok(FederationPage { target, view, keys, requests, schemas })
+    Ok(FederationPage { view, keys, requests, target, schemas })
 }
 
 /// Where a federation keeps its users and groups.

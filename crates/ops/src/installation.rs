@@ -104,24 +104,22 @@ impl Keyward {
         if !self.store.claim().await? {
             return Err(OpenError::InUse);
         }
-        match bound {
-            Some(_) => Ok(()),
-            None => {
-                let cx = self.system_cx("installation");
-                let event = AuditEvent {
-                    target: Some(found.clone()),
-                    detail: detail(&json!({ "master_key_id": found })),
-                    ..cx.event(Action::InstallationCreated)
-                };
-                let created_ms = event.at_ms;
-                self.commit(async move |conn: &mut Conn<'_>| {
-                    store::installation::insert(conn, &found, created_ms).await?;
-                    Ok(Change::new((), event.clone()))
-                })
-                .await?;
-                Ok(())
-            }
+        if bound.is_some() {
+            return Ok(());
         }
+        let cx = self.system_cx("installation");
+        let event = AuditEvent {
+            target: Some(found.clone()),
+            detail: detail(&json!({ "master_key_id": found })),
+            ..cx.event(Action::InstallationCreated)
+        };
+        let created_ms = event.at_ms;
+        self.commit(async move |conn: &mut Conn<'_>| {
+            store::installation::insert(conn, &found, created_ms).await?;
+            Ok(Change::new((), event.clone()))
+        })
+        .await?;
+        Ok(())
     }
 
     /// The context of a part of Keyward itself.

@@ -117,7 +117,9 @@ pub async fn authenticate_within(
         return gate.refuse(of, Decision::Refused, &reason, not_accepted()).await;
     }
     let (holder, secrets) = (key.holder, federation.scim.oauth_secrets);
-    if let Some(reason) = token.as_ref().and_then(|token| token.refusal(holder, secrets, keyward.clock.now_ms())) {
+    if let Some(reason) =
+        token.as_ref().and_then(|token| token.refusal(holder, secrets, keyward.clock.now_ms()))
+    {
         return gate.refuse(of, Decision::Refused, reason, not_accepted()).await;
     }
     if federation.status == FederationStatus::Archived {
@@ -186,7 +188,8 @@ async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>
     let Some((StoredKey { key, hash }, federation)) = found else { return Ok(None) };
     let schemas = keyward.schemas_of(&mut reader.conn(), &federation).await?;
     drop(reader);
-    let digest = parse_hash(&hash).ok_or_else(|| Error::Internal(format!("key {id}: its hash cannot be read")))?;
+    let digest =
+        parse_hash(&hash).ok_or_else(|| Error::Internal(format!("key {id}: its hash cannot be read")))?;
     let known = Arc::new(KnownKey {
         digest,
         holder: key.proof,
@@ -198,7 +201,8 @@ async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>
         schemas,
     });
     let marks = [Mark::Settings(&known.federation.id)];
-    let proof = ticket.and_then(|ticket| store.cache().keep(ticket, &marks, Arc::clone(&known), KNOWN_KEY_BYTES));
+    let proof =
+        ticket.and_then(|ticket| store.cache().keep(ticket, &marks, Arc::clone(&known), KNOWN_KEY_BYTES));
     Ok(Some((known, proof)))
 }
 
@@ -349,7 +353,8 @@ impl Cx<ScimClient> {
     pub(crate) async fn still_accepted(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
         let ScimClient { federation, key_id, key_version, ends_ms, proof, .. } = &self.actor;
         let is_as_seen = proof.as_ref().is_some_and(|proof| conn.still_holds(proof))
-            || store::keys::is_as_seen(conn, &federation.id, key_id, *key_version, federation.version).await?;
+            || store::keys::is_as_seen(conn, &federation.id, key_id, *key_version, federation.version)
+                .await?;
         if is_as_seen && self.now_ms() < *ends_ms {
             return Ok(());
         }

@@ -138,12 +138,11 @@ impl Cache {
     /// depends on has changed since: its own row, and what `marks` name. The proof that it held.
     pub fn keep<T: Send + Sync + 'static>(
         &self,
-        ticket: Ticket,
+        Ticket { id, moment }: Ticket,
         marks: &[Mark<'_>],
         value: Arc<T>,
         bytes: usize,
     ) -> Option<Proof> {
-        let Ticket { id, moment } = ticket;
         let own = std::iter::once(self.slot(&id));
         let marks: Arc<[u32]> = own.chain(marks.iter().map(|mark| self.slot(&mark.id()))).collect();
         let proof = Proof { moment, marks };

@@ -52,8 +52,11 @@ pub async fn write(target: &Target, group: usize, goes_on: impl Fn() -> bool) ->
 }
 
 fn chance(number: u64) -> [u8; 10] {
-    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
-    [a, b, c, d, e, f, g, h, 0, 0]
+    let mut chance = [0; 10];
+    for (byte, value) in chance.iter_mut().zip(number.to_be_bytes()) {
+        *byte = value;
+    }
+    chance
 }
 
 /// Time in the ids goes on with their number, as it does in a server.

@@ -81,8 +81,10 @@ enum Verb {
     /// Measure Keyward against a bare handler in one interleaved run
     Bench(load::BenchArgs),
     /// Feed filters, paths, PATCH, bodies, Bulk, queries and keys with what nobody would write
-    #[command(after_help = "Needs the nightly toolchain (`rustup toolchain install nightly`) and cargo-fuzz\n\
-                            (`cargo install cargo-fuzz --locked`); says so when one of them is missing.")]
+    #[command(
+        after_help = "Needs the nightly toolchain (`rustup toolchain install nightly`) and cargo-fuzz\n\
+                            (`cargo install cargo-fuzz --locked`); says so when one of them is missing."
+    )]
     Fuzz(fuzz::FuzzArgs),
     /// Kill Keyward with signal 9 again and again while it works, and look for lost writes
     Chaos(load::ChaosArgs),

@@ -310,6 +310,7 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, 
 }
 
 /// Without a connection nothing was sent; with one, something may have been.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn fault(error: reqwest::Error) -> CallFault {
     let text = describe(&error);
     if error.is_connect() || error.is_builder() || error.is_request() && is_barred(&error) {

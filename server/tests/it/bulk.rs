@@ -1,6 +1,7 @@
 //! Bulk over HTTP (RFC 7644 3.7): what it does, what it leaves, and its limits.
 
 use domain::scopes::{ResourceKind, Scope, Verb};
+use ops::audit::AuditFilter;
 use serde_json::{Value, json};
 
 use crate::house::{Client, GROUP_URN, PATCH_URN, USER_URN, houses};
@@ -53,7 +54,7 @@ async fn users_and_a_group_of_them_come_in_one_request_and_each_leaves_its_recor
             ["user.created done mia", "user.created done tom", "group.created done Staff"]
         );
         // Every record that it caused carries the id of its answer.
-        let page = ops::audit::list(&house.admin(), &Default::default(), None, 3).await.unwrap();
+        let page = ops::audit::list(&house.admin(), &AuditFilter::default(), None, 3).await.unwrap();
         let request = answer.header("x-request-id");
         assert!(page.records.iter().all(|record| record.event.request_id == request));
         let slug = domain::federations::Slug::parse("okta").unwrap();

@@ -132,7 +132,7 @@ const ADDRESSES: &[(&str, &[u16])] = &[
     ("/Users?filter=userName%20eq%20true", &[200, 400]),
     ("/Users?filter=active%20eq%20%22yes%22", &[200, 400]),
     ("/Users?filter=planet%20eq%20%22x%22", &[200, 400]),
-    ("/Users?filter=not%20(userName%20eq%20%22x%22)", &[400]),
+    ("/Users?filter=not%20(userName%20eq%20%22x%22)", &[200]),
     ("/Users?filter=%28%28%28", &[400]),
     ("/Users?filter=userName%20eq%20%22x", &[400]),
     ("/Users?sortOrder=sideways", &[400]),
@@ -190,8 +190,6 @@ async fn no_base_is_a_failure_of_ours() {
         let long = format!("/scim/{}/v2/Users", "x".repeat(4_000));
         for path in [
             "/scim/okta",
-            "/scim/okta/v2",
-            "/scim/okta/v2/",
             "/scim/okta/v1/Users",
             "/scim/okta/v22/Users",
             "/scim/okta/v2Users",

@@ -61,7 +61,9 @@ async fn a_request_that_is_wrong_is_400_with_its_keyword() {
             let what = format!("{method} {path} {body}");
             assert_eq!(answer.assert_scim_error(400, &what).as_deref(), Some(*keyword), "{what}");
         }
-        for query in ["active gt true", "userName eq", "userName like \"m\"", "(", "name eq \"x\"", "password pr"] {
+        for query in
+            ["active gt true", "userName eq", "userName like \"m\"", "(", "name eq \"x\"", "password pr"]
+        {
             let answer = client.get(&format!("/Users{}", filter(query))).await;
             assert_eq!(answer.assert_scim_error(400, query).as_deref(), Some("invalidFilter"), "{query}");
         }
@@ -149,9 +151,7 @@ async fn what_is_not_there_is_404_and_a_method_that_is_not_there_is_405() {
     for house in houses().await {
         let client = house.client("okta").await;
         let id = client.user("mia").await;
-        for path in
-            ["/users", "/Users/not-an-id", "/Planets", "/Users/a/b", "/ServiceProviderConfigs"]
-        {
+        for path in ["/users", "/Users/not-an-id", "/Planets", "/Users/a/b", "/ServiceProviderConfigs"] {
             client.get(path).await.assert_scim_error(404, path);
         }
         let user = format!("/Users/{id}");
@@ -175,10 +175,12 @@ async fn a_405_says_which_methods_there_are() {
     for house in houses().await {
         let client = house.client("okta").await;
         for (path, allow) in [
-            ("/Users", "GET, POST"),
-            ("/Groups", "GET, POST"),
-            (&format!("/Users/{NOBODY}"), "GET, PUT, PATCH, DELETE"),
-            ("/Schemas", "GET"),
+            ("/Users", "GET, HEAD, POST"),
+            ("/Groups", "GET, HEAD, POST"),
+            (&format!("/Users/{NOBODY}"), "GET, HEAD, PUT, PATCH, DELETE"),
+            ("/", "GET, HEAD"),
+            ("/Users/.search", "POST"),
+            ("/Schemas", "GET, HEAD"),
         ] {
             let answer = client.send("TRACE", path, &[], Body::empty()).await;
             assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use domain::{KeyId, scopes::Scope};
 use http::Request;
+use ops::audit::AuditFilter;
 use server::edge::throttle::Rates;
 
 use crate::house::{Answer, House, house};
@@ -85,7 +86,7 @@ async fn unknown_keys_stop_being_recorded_one_by_one_and_a_known_one_is_let_in()
     for _ in 0..20 {
         present(&house, &unknown).await;
     }
-    let page = ops::audit::list(&house.admin(), &Default::default(), None, 1).await.unwrap();
+    let page = ops::audit::list(&house.admin(), &AuditFilter::default(), None, 1).await.unwrap();
     let reason = page.records[0].event.reason.clone().unwrap();
     assert!(reason.contains("too many refusals from this address: 203 "), "{reason}");
     house.close().await;

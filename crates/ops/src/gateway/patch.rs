@@ -243,7 +243,8 @@ mod tests {
     use super::*;
 
     fn ops(operations: Value) -> Vec<Op> {
-        scim::patch::from_value(json!({ "Operations": operations })).unwrap()
+        let body = Value::from_iter([("Operations", operations)]);
+        scim::patch::from_value(body).unwrap()
     }
 
     fn check(kind: ResourceType, operations: Value, expect: &Value) {
@@ -297,9 +298,9 @@ mod tests {
         let touched: Vec<usize> = requests
             .iter()
             .map(|request| {
-                let touches = |op: &Value| match &op["value"] {
-                    Value::Array(members) => members.len(),
-                    _ => usize::from(op["path"] != "displayName"),
+                let touches = |op: &Value| {
+                    let members = op["value"].as_array().map(Vec::len);
+                    members.unwrap_or(usize::from(op["path"] != "displayName"))
                 };
                 request.iter().map(touches).sum()
             })

@@ -121,6 +121,7 @@ async fn a_user_name_is_unique_in_its_federation_and_free_in_another() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each verb and type")]
 #[tokio::test]
 async fn the_scope_decides_every_verb_on_every_type() {
     for house in houses().await {

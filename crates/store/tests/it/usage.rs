@@ -23,8 +23,11 @@ fn key(number: u8) -> KeyId {
 }
 
 fn chance(number: i64) -> [u8; 10] {
-    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
-    [a, b, c, d, e, f, g, h, 0, 0]
+    let mut chance = [0; 10];
+    for (byte, value) in chance.iter_mut().zip(number.to_be_bytes()) {
+        *byte = value;
+    }
+    chance
 }
 
 /// A record that differs from every other in every field that can.

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use serde::Deserialize;
 
 use super::counts::Counts;
-use crate::build::Profile;
+use crate::build::{self, Profile};
 use crate::out::{Clock, During, Failure, Outcome, say, step};
 use crate::{setup, sh};
 
@@ -45,13 +45,13 @@ struct Allowed {
     reason: String,
 }
 
-/// Builds what holds a Keyward for the checkers.
+/// Builds the binary, which is there already after the stage before, and what holds it.
 pub fn build() -> Outcome {
-    step("build keyward and what holds it", || {
+    build::server(Profile::Dev)?;
+    step("build keyward-load", || {
         let mut cargo = sh::cargo();
-        // Together, so that both have the same dependencies.
-        cargo.args(["build", "--package", "server", "--package", "xtask", "--features", "xtask/load"]);
-        sh::run(cargo.args(["--bin", "keyward", "--bin", "keyward-load"]))
+        cargo.args(["build", "--package", "xtask", "--bin", "keyward-load"]);
+        sh::run(cargo.args(["--no-default-features", "--features", "load"]))
     })
 }
 

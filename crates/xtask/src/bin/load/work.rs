@@ -64,12 +64,12 @@ impl Work {
                 Request { method: "POST", path: path.clone(), body: user(&format!("{name}n{turn}")) }
             }
             Self::Toggle(paths) => {
-                let active = if turn / paths.len() % 2 == 0 { "false" } else { "true" };
+                let active = if (turn / paths.len()).is_multiple_of(2) { "false" } else { "true" };
                 Request { method: "PATCH", path: paths[turn % paths.len()].clone(), body: toggle(active) }
             }
             Self::Member { group, users } => {
                 let id = &users[turn % users.len()];
-                let body = if turn / users.len() % 2 == 0 { join(id) } else { leave(id) };
+                let body = if (turn / users.len()).is_multiple_of(2) { join(id) } else { leave(id) };
                 Request { method: "PATCH", path: group.clone(), body }
             }
         }
