@@ -126,7 +126,9 @@ pub const fn proof(proof: Proof) -> &'static str {
         Proof::Assertion => {
             "The client signs with a private key that never leaves it, and gets tokens that live minutes."
         }
-        Proof::Secret => "The client sends a secret to the token endpoint, and gets tokens that live minutes.",
+        Proof::Secret => {
+            "The client sends a secret to the token endpoint, and gets tokens that live minutes."
+        }
     }
 }
 

@@ -2,5 +2,5 @@
 
 pub mod egress;
 pub mod http;
-pub mod upstream;
 pub mod jwks;
+pub mod upstream;

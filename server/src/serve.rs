@@ -242,9 +242,8 @@ pub fn router(
     let unusable = |error: &dyn std::fmt::Display| Exit::failed(format!("sign-in cannot be set up: {error}"));
     let issuer = Url::parse(&oidc.issuer).map_err(|error| unusable(&error))?;
     let http = OidcHttp::new(&issuer).map_err(|error| unusable(&error))?;
-    let jwks = JwksHttp::new(egress).map_err(|error| {
-        Exit::failed(format!("the keys of OAuth clients cannot be fetched: {error}"))
-    })?;
+    let jwks = JwksHttp::new(egress)
+        .map_err(|error| Exit::failed(format!("the keys of OAuth clients cannot be fetched: {error}")))?;
     let edge = OidcEdge::new(oidc, Arc::clone(keyward), http, policy).map_err(|error| unusable(&error))?;
     let dashboard = Router::new()
         .merge(edge.router())

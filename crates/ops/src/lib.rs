@@ -17,8 +17,8 @@ pub mod vault;
 pub mod installation;
 
 pub mod admins;
-pub mod federations;
 pub mod extensions;
+pub mod federations;
 pub mod keys;
 pub mod oauth;
 

@@ -21,13 +21,11 @@ use domain::{
 use serde_json::{Value, json};
 use store::oauth::StoredToken;
 
+pub(crate) use self::clients::{Registered, registered, told};
 pub use self::{
     clients::{ChangeClient, ClientKey, ClientView, NewClient, change, open},
     grant::{GrantError, Granted, ProofGiven, TokenRequest, grant, unproven},
     keys::ClientKeys,
-};
-pub(crate) use self::{
-    clients::{Registered, registered, told},
 };
 use crate::{Error, Keyward};
 

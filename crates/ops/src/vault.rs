@@ -183,7 +183,12 @@ impl Vault {
     ///
     /// # Errors
     /// [`DoesNotOpen`].
-    pub fn open_cursor(&self, caller: &str, asked: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
+    pub fn open_cursor(
+        &self,
+        caller: &str,
+        asked: &str,
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
         let key = self.cursor_key(caller).ok_or(DoesNotOpen)?;
         open_bytes(&key, asked.as_bytes(), &BASE64_URL.decode(sealed).map_err(|_| DoesNotOpen)?)
     }
@@ -205,12 +210,7 @@ fn seal(key: &LessSafeKey, entropy: &dyn Entropy, aad: &[u8], plain: &[u8]) -> R
     Ok(BASE64.encode(seal_bytes(key, entropy, aad, plain)?))
 }
 
-fn seal_bytes(
-    key: &LessSafeKey,
-    entropy: &dyn Entropy,
-    aad: &[u8],
-    plain: &[u8],
-) -> Result<Vec<u8>, String> {
+fn seal_bytes(key: &LessSafeKey, entropy: &dyn Entropy, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, String> {
     let mut nonce = [0; NONCE_LEN];
     entropy.fill(&mut nonce);
     let mut bytes = plain.to_vec();
@@ -293,7 +293,10 @@ mod tests {
     fn a_cursor_opens_for_its_caller_and_query_only_and_is_unreserved_text() {
         let entropy = Counting(AtomicU8::new(251));
         let sealed = vault(1).seal_cursor(&entropy, "a", "q", b"place").unwrap();
-        assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)), "{sealed}");
+        assert!(
+            sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)),
+            "{sealed}"
+        );
         assert_eq!(vault(1).open_cursor("a", "q", &sealed).unwrap().as_slice(), b"place");
         let check = |vault: &Vault, caller: &str, asked: &str, sealed: &str| {
             assert!(vault.open_cursor(caller, asked, sealed).is_err(), "{caller} {asked} {sealed}");

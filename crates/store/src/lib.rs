@@ -16,9 +16,9 @@ pub mod cache;
 pub mod committer;
 
 pub mod audit;
+pub mod calls;
 pub mod directory;
 pub mod extensions;
-pub mod calls;
 pub mod federations;
 pub mod groups;
 pub mod idempotency;

@@ -265,10 +265,8 @@ fn logging(reader: &mut Reader) -> Option<Logging> {
 
 fn egress(reader: &mut Reader) -> Option<Egress> {
     let allowed = reader.list("egress.allow").and_then(|texts| {
-        let parsed: Result<Vec<Allowed>, _> = texts
-            .iter()
-            .map(|text| Allowed::parse(text).map_err(|expected| (text, expected)))
-            .collect();
+        let parsed: Result<Vec<Allowed>, _> =
+            texts.iter().map(|text| Allowed::parse(text).map_err(|expected| (text, expected))).collect();
         parsed
             .map_err(|(text, expected)| {
                 reader.refuse("egress.allow", Fault::new(expected, format!("correct or remove {text:?}")));

@@ -92,14 +92,8 @@ async fn serve(
         return problem(&error.into());
     }
     let bearer = bearer(request.headers());
-    let came = scim_client::authenticate_within(
-        keyward,
-        info,
-        federation,
-        bearer.as_deref(),
-        &asked,
-        throttle,
-    );
+    let came =
+        scim_client::authenticate_within(keyward, info, federation, bearer.as_deref(), &asked, throttle);
     let cx = match came.await {
         Ok(cx) => cx,
         Err(error) => return problem(&error),

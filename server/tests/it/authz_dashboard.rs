@@ -293,7 +293,12 @@ async fn without_audit_no_form_changes_anything() {
             let is_refused = needs_another && answer.status == 409;
             // A schema that could not be registered is not there to be removed.
             let is_absent = path.ends_with("/schemas/remove") && answer.status == 404;
-            assert!(is_refused || is_absent || answer.status == 503, "{path}: {} {}", answer.status, answer.body);
+            assert!(
+                is_refused || is_absent || answer.status == 503,
+                "{path}: {} {}",
+                answer.status,
+                answer.body
+            );
         }
         let after = ops::federations::open(&house.admin(), &own).await.unwrap();
         assert_eq!((after.federation, after.accepted_keys), (before.federation, before.accepted_keys));

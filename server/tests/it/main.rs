@@ -37,5 +37,5 @@ mod leaks;
 mod mutated;
 mod races;
 mod stop;
-mod throttle;
 mod tamper;
+mod throttle;

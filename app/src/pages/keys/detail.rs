@@ -20,9 +20,9 @@ use crate::{
         oauth,
         page::{Head, Section, page},
         requests::RequestsTable,
-        tolerated::ToleratedTable,
         status::{Shape, Status, of_key},
         time::{Ago, Exact, relative},
+        tolerated::ToleratedTable,
     },
     words,
 };

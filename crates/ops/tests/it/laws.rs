@@ -112,10 +112,8 @@ async fn directory(house: &House, ([key, blind], _): &Prepared) -> Vec<(Action, 
     let id =
         all.ok().and_then(|page| page.found.first().map(|found| found.id().to_string())).unwrap_or_default();
     let all = listed(&cx().await, ResourceType::Group, None, 10).await;
-    let group_id = all
-        .ok()
-        .and_then(|page| page.found.first().map(|found| found.id().to_string()))
-        .unwrap_or_default();
+    let group_id =
+        all.ok().and_then(|page| page.found.first().map(|found| found.id().to_string())).unwrap_or_default();
     vec![
         (
             Action::UserCreated,

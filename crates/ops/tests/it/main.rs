@@ -25,9 +25,9 @@ mod directory;
 mod extensions;
 mod filters;
 mod gate;
+mod listing;
 mod members;
 mod policies;
-mod listing;
 
 mod laws;
 mod overview;

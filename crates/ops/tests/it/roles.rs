@@ -61,12 +61,8 @@ async fn answers(house: &House, role: Role, own: &Slug, serial: &str) -> Vec<Ans
         answer(ops::federations::edit(&cx, own, edit).await),
         answer(ops::extensions::register(&cx, own, extension(serial)).await),
         answer(
-            ops::extensions::remove(
-                &cx,
-                own,
-                &format!("urn:example:params:scim:schemas:{serial}:2.0:User"),
-            )
-            .await,
+            ops::extensions::remove(&cx, own, &format!("urn:example:params:scim:schemas:{serial}:2.0:User"))
+                .await,
         ),
         answer(ops::federations::pause(&cx, own).await),
         answer(

@@ -4,8 +4,7 @@
 use std::{fs, path::Path};
 
 /// What a statement does to a table of the directory.
-const TOUCHES: [&str; 5] =
-    ["FROM scim_", "JOIN scim_", "INTO scim_", "UPDATE scim_", "DELETE FROM scim_"];
+const TOUCHES: [&str; 5] = ["FROM scim_", "JOIN scim_", "INTO scim_", "UPDATE scim_", "DELETE FROM scim_"];
 
 /// What stands behind such words in the same statement: up to the end of its text, or of what is
 /// composed of it.
