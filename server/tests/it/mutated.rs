@@ -25,10 +25,10 @@ use crate::process::{Place, Running, http_client};
 const SEED: u64 = 7_643;
 const WORKERS: u64 = 8;
 /// No answer takes so long on a machine that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What one in a hundred may take here, beside other tests in a build without optimisation. The target of a release
 /// build alone on its machine is 20 ms.
-const P99: Duration = Duration::from_secs(1);
+const P99: Duration = Duration::from_secs(5);
 /// How much the process may grow while a hundred thousand requests go through it.
 const GROWTH_KIB: u64 = 96 * 1024;
 
@@ -40,6 +40,7 @@ struct Seen {
     statuses: std::collections::BTreeMap<u16, u64>,
 }
 
+#[expect(clippy::print_stderr, reason = "the figures of a run stand beside its failure")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_mutated_requests_are_answered_and_leave_the_directory_whole() {
     let databases = databases().await;
@@ -99,6 +100,7 @@ async fn a_hundred_thousand_mutated_requests_are_answered_and_leave_the_director
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the time until the answer is one of the claims")]
 async fn work(address: std::net::SocketAddr, key: String, worker: u64, own: Own, count: u32) -> Seen {
     let mut chance = Chance::new(SEED * 1_000 + worker);
     let mut seen = Seen::default();

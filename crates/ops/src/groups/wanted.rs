@@ -243,6 +243,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is written on the spot")]
     fn check(operations: Value, members: &Members, has_edit: bool) {
         let body =
             json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });

@@ -153,13 +153,13 @@ fn user(index: usize) -> Value {
     let names = ["mia", "Mia.Berg", "ÄRGER", "o'neil", "a%b_c", "zoe"];
     let name = format!("{}{}", names[index % names.len()], index / 3);
     let mut user = json!({
-        "userName": name, "externalId": format!("X{}", index / 2), "active": index % 4 != 0,
+        "userName": name, "externalId": format!("X{}", index / 2), "active": !index.is_multiple_of(4),
         "name": { "familyName": format!("F{}", index % 7), "givenName": "G" },
     });
-    if index % 3 != 0 {
+    if !index.is_multiple_of(3) {
         user["emails"] = json!([
             { "value": format!("{name}@Example.com"), "type": "work", "primary": true },
-            { "value": format!("shared{}@example.com", index % 2), "type": if index % 2 == 0 { "home" } else { "work" } },
+            { "value": format!("shared{}@example.com", index % 2), "type": if index.is_multiple_of(2) { "home" } else { "work" } },
         ]);
     }
     if index % 5 == 1 {
@@ -255,7 +255,7 @@ fn random_filter(directory: &Directory<'_>, chance: &mut Chance, kind: ResourceT
             // The same attribute again and again, as an `in` would say.
             let first = comparison(directory, chance, kind);
             let path = first.split(' ').next().unwrap().to_owned();
-            let values: Vec<String> = (0..chance.below(3) + 1)
+            let values: Vec<String> = (0..=chance.below(3))
                 .map(|_| format!("{path} eq {}", directory.value(chance, kind, &path)))
                 .collect();
             values.join(" or ")

@@ -22,7 +22,8 @@ const CHECKERS: [&str; 3] = ["scim2-tester", "scim-sanity", "schemas"];
 /// One line of a checker.
 #[derive(Deserialize)]
 struct Check {
-    check: String,
+    #[serde(rename = "check")]
+    name: String,
     outcome: CheckOutcome,
     reason: String,
 }
@@ -81,7 +82,7 @@ fn judge(checker: &str, checks: &[Check], allowed: &[Allowed]) -> Counts {
         say(format_args!("  FAILED {checker}: {words}"));
         Counts::failure()
     };
-    for Check { check, outcome, reason } in checks {
+    for Check { name: check, outcome, reason } in checks {
         let known = allowed.iter().find(|allowed| allowed.checker == checker && allowed.check == *check);
         counts += match (outcome, known) {
             (CheckOutcome::Passed, None) | (CheckOutcome::Failed, Some(_)) => Counts::success(),
@@ -94,7 +95,7 @@ fn judge(checker: &str, checks: &[Check], allowed: &[Allowed]) -> Counts {
         };
     }
     for known in allowed.iter().filter(|allowed| allowed.checker == checker) {
-        if !checks.iter().any(|check| check.check == known.check && check.outcome != CheckOutcome::Skipped) {
+        if !checks.iter().any(|check| check.name == known.check && check.outcome != CheckOutcome::Skipped) {
             counts += fail(&format!("{} is in allowed.json and did not run", known.check));
         }
     }
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
 
     fn check(outcome: CheckOutcome, is_allowed: bool, expect: Counts) {
-        let checks = [Check { check: "a".to_owned(), outcome, reason: String::new() }];
+        let checks = [Check { name: "a".to_owned(), outcome, reason: String::new() }];
         let allowed: Vec<Allowed> = is_allowed
             .then(|| Allowed {
                 checker: "x".to_owned(),

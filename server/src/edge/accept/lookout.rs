@@ -132,6 +132,8 @@ pub(super) struct Lookout<'a> {
     /// What the connection was doing when the deadline was set.
     seen: Moment,
     quarters: u32,
+    /// Whether the deadline is one of those that measure idle time.
+    is_quarter: bool,
     end: End,
 }
 
@@ -153,6 +155,7 @@ impl<'a> Lookout<'a> {
             is_moved: true,
             seen: flight.now(),
             quarters: 0,
+            is_quarter: false,
             end: End::Open,
         }
     }
@@ -180,6 +183,8 @@ impl<'a> Lookout<'a> {
             (End::Open | End::Closing, Phase::Fresh | Phase::Head) if now != self.seen => {
                 self.set(limits.header_timeout, now);
             }
+            // Once, after the first request and after a head that took its time.
+            (End::Open | End::Closing, Phase::Idle) if !self.is_quarter => self.set_quarter(now),
             (End::Open | End::Closing, _) | (End::LastChance, Phase::Fresh | Phase::Head | Phase::Idle) => {}
         }
         while self.is_moved || self.deadline.is_elapsed() {
@@ -206,13 +211,13 @@ impl<'a> Lookout<'a> {
         match now.phase() {
             Phase::Fresh | Phase::Head if is_as_seen => return Some(Verdict::Close),
             Phase::Fresh | Phase::Head => self.set(limits.header_timeout, now),
-            Phase::Busy => self.set(limits.keep_alive / QUARTERS, now),
+            Phase::Busy => self.set_quarter(now),
             Phase::Idle => {
                 let quarters = if is_as_seen { self.quarters + 1 } else { 0 };
                 if quarters >= QUARTERS {
                     return Some(Verdict::Close);
                 }
-                self.set(limits.keep_alive / QUARTERS, now);
+                self.set_quarter(now);
                 self.quarters = quarters;
             }
         }
@@ -224,5 +229,11 @@ impl<'a> Lookout<'a> {
         self.is_moved = true;
         self.seen = seen;
         self.quarters = 0;
+        self.is_quarter = false;
+    }
+
+    fn set_quarter(&mut self, seen: Moment) {
+        self.set(self.shared.limits.keep_alive / QUARTERS, seen);
+        self.is_quarter = true;
     }
 }

@@ -1,5 +1,7 @@
 //! What may be wrong with a request. A new kind is a function and a line in [`mutate`].
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
@@ -129,7 +131,7 @@ fn nested(chance: &mut Chance, mut seed: Seed) -> Mutated {
     };
     let is_array = chance.below(2) == 0;
     let marker = "@nested@";
-    let is_inside = replace_leaf(chance, seed.body.as_mut().unwrap(), json!(marker));
+    let is_inside = replace_leaf(chance, seed.body.as_mut().unwrap(), &json!(marker));
     let (open, close) = if is_array { ("[", "]") } else { ("{\"a\":", "}") };
     let deep = format!("{}1{}", open.repeat(levels), close.repeat(levels));
     let body = if is_inside {
@@ -149,7 +151,7 @@ fn twice_named(chance: &mut Chance, seed: &Seed) -> Mutated {
     let value = chance.one_of(&["\"x\"", "null", "[]", "{}", "true", "7"]);
     let mut text = format!("{{\"{name}\":{value},");
     for _ in 0..[0, 1, 5, 5_000][chance.below(4)] {
-        text.push_str(&format!("\"{name}\":{value},"));
+        write!(text, "\"{name}\":{value},").unwrap();
     }
     text.push_str(&body[1..]);
     Mutated::new("named twice", seed, seed.bytes_with(Some(text.as_bytes())), Expected::Anything)
@@ -162,7 +164,7 @@ fn surrogate(seed: &Seed) -> Mutated {
 
 fn number(chance: &mut Chance, mut seed: Seed) -> Mutated {
     let marker = "@number@";
-    replace_leaf(chance, seed.body.as_mut().unwrap(), json!(marker));
+    replace_leaf(chance, seed.body.as_mut().unwrap(), &json!(marker));
     let digits = "9".repeat([20, 400, 10_000, 500_000][rarely_last(chance)]);
     let huge = chance
         .one_of(&["1e999", "-1e999", "1e-999", "0.1e1", "-0", "18446744073709551616", digits.as_str()])
@@ -191,14 +193,14 @@ fn other_type(chance: &mut Chance, mut seed: Seed) -> Mutated {
     if chance.below(4) == 0 {
         replace_member(chance, seed.body.as_mut().unwrap(), value);
     } else {
-        replace_leaf(chance, seed.body.as_mut().unwrap(), value);
+        replace_leaf(chance, seed.body.as_mut().unwrap(), &value);
     }
     let bytes = seed.bytes();
     Mutated::new("another type", &seed, bytes, Expected::Anything)
 }
 
 /// Puts a value in the place of a leaf; false when there is none.
-fn replace_leaf(chance: &mut Chance, value: &mut Value, new: Value) -> bool {
+fn replace_leaf(chance: &mut Chance, value: &mut Value, new: &Value) -> bool {
     fn leaves(value: &Value) -> usize {
         match value {
             Value::Array(items) => items.iter().map(leaves).sum(),
@@ -221,7 +223,7 @@ fn replace_leaf(chance: &mut Chance, value: &mut Value, new: Value) -> bool {
         }
     }
     let mut at = chance.below(leaves(value));
-    put(value, &mut at, &new)
+    put(value, &mut at, new)
 }
 
 /// Puts a value in the place of a member of the body itself.
@@ -419,7 +421,7 @@ fn headers(chance: &mut Chance, mut seed: Seed) -> Mutated {
     let mut add = |name: &str, value: &[u8]| seed.headers.push((name.to_owned(), value.to_vec()));
     match chance.below(14) {
         0 => (0..60).for_each(|number| add(&format!("X-{number}"), b"y")),
-        1 => add("X-Large", &[b'z'; 17_000]),
+        1 => add("X-Large", "z".repeat(17_000).as_bytes()),
         2 => {
             is_no_http = true;
             add("X-Folded", b"a\r\n b");
@@ -443,7 +445,7 @@ fn headers(chance: &mut Chance, mut seed: Seed) -> Mutated {
         10 => add("X-Forwarded-For", b"999.1.1.1, ::::, unknown"),
         11 => add("Expect", b"100-maybe"),
         12 => add("Range", b"bytes=0-0,1-1,-5"),
-        _ => add("Cookie", &[b'a'; 4_000]),
+        _ => add("Cookie", "a".repeat(4_000).as_bytes()),
     }
     let bytes = seed.bytes();
     Mutated { is_no_http, ..Mutated::new("headers", &seed, bytes, Expected::Anything) }
@@ -510,7 +512,7 @@ fn filter(chance: &mut Chance, mut seed: Seed) -> Mutated {
     };
     let kind = chance.one_of(&["Users", "Groups"]);
     let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    seed.method = "GET".to_owned();
+    "GET".clone_into(&mut seed.method);
     seed.body = None;
     seed.target = format!("/scim/okta/v2/{kind}?filter={encoded}");
     let is_short = seed.target.len() < 8_000;
@@ -560,7 +562,7 @@ fn query(chance: &mut Chance, mut seed: Seed) -> Mutated {
         long.as_str(),
     ]);
     let sign = if seed.target.contains('?') { '&' } else { '?' };
-    seed.target.push_str(&format!("{sign}{name}={value}"));
+    write!(seed.target, "{sign}{name}={value}").unwrap();
     let bytes = seed.bytes();
     Mutated::new("a query", &seed, bytes, Expected::Anything)
 }
