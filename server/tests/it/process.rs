@@ -125,14 +125,18 @@ impl Place {
 
     /// Starts the server and waits until it says that it is ready.
     pub async fn start(&self, level: &str) -> Running {
-        let mut running = self.spawn(level);
+        let mut running = Self::spawn(self.serving(level));
         running.told("\"message\":\"ready\"").await;
         running
     }
 
-    /// Starts the server so that it logs no request, and waits until it answers that it is ready.
-    pub async fn start_quiet(&self) -> Running {
-        let running = self.spawn("warn");
+    /// Starts the server so that it logs no request and brakes nobody, and waits until it answers that it is ready.
+    pub async fn start_unbraked(&self) -> Running {
+        let (address, mut command) = self.serving("warn");
+        command
+            .env("KEYWARD_LIMITS__KEY_REQUESTS_PER_SECOND", "0")
+            .env("KEYWARD_LIMITS__REFUSED_PER_MINUTE", "0");
+        let running = Self::spawn((address, command));
         let (http, url) = (http_client(), running.url("/readyz"));
         let ready = async {
             while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
@@ -143,9 +147,13 @@ impl Place {
         running
     }
 
-    fn spawn(&self, level: &str) -> Running {
+    fn serving(&self, level: &str) -> (SocketAddr, Command) {
         let address = free_address();
-        let mut child = self.command(address, &["serve", "--log-level", level]).spawn().unwrap();
+        (address, self.command(address, &["serve", "--log-level", level]))
+    }
+
+    fn spawn((address, mut command): (SocketAddr, Command)) -> Running {
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = mpsc::unbounded_channel();
         let log = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&log);

@@ -37,7 +37,7 @@ impl Mutated {
     pub fn may_be_unknown(&self) -> bool {
         let line = self.bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
-        [".search", "/Bulk", "/Me"].iter().any(|path| line.contains(path))
+        line.contains("/Me")
     }
 
     /// The beginning of it, for a person.
