@@ -91,6 +91,46 @@ prefixed_id!(
     RequestId,
     "req_"
 );
+prefixed_id!(
+    /// A rotation, `rot_…`.
+    RotationId,
+    "rot_"
+);
+prefixed_id!(
+    /// An exception from a rotation policy, `exc_…`.
+    ExceptionId,
+    "exc_"
+);
+prefixed_id!(
+    /// A place where the successors of a federation's keys are brought, `tgt_…`.
+    TargetId,
+    "tgt_"
+);
+prefixed_id!(
+    /// One bringing of one secret, `dlv_…`.
+    DeliveryId,
+    "dlv_"
+);
+prefixed_id!(
+    /// A link for one person, opened once, `hnd_…`.
+    HandOffId,
+    "hnd_"
+);
+prefixed_id!(
+    /// A finding, `fnd_…`.
+    FindingId,
+    "fnd_"
+);
+prefixed_id!(
+    /// A case, `case_…`.
+    CaseId,
+    "case_"
+);
+prefixed_id!(
+    /// A channel on which people are told, `chn_…`.
+    ChannelId,
+    "chn_"
+);
 
 /// The id of a SCIM resource: a UUIDv7 in its usual text, made by the server, never by a client
 /// (RFC 7643 3.1).

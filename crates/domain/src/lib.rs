@@ -14,6 +14,7 @@ pub mod json;
 pub mod federations;
 pub mod keys;
 pub mod oauth;
+pub mod rotations;
 pub mod scopes;
 pub mod secret;
 pub mod upstreams;
@@ -22,7 +23,10 @@ pub mod admins;
 pub mod audit;
 pub mod usage;
 
-pub use ids::{FederationId, KeyId, RequestId, ResourceId};
+pub use ids::{
+    CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, KeyId, RequestId, ResourceId,
+    RotationId, TargetId,
+};
 pub use secret::Secret;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
