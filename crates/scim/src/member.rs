@@ -12,7 +12,7 @@ use crate::schema::ResourceType;
 pub struct Member {
     /// The id of the user or group.
     pub value: String,
-    /// The name for people that the client gave.
+    /// Its name for people, which the server gives.
     pub display: Option<String>,
     /// What the client says it is; the store knows better.
     pub kind: Option<ResourceType>,
@@ -66,11 +66,18 @@ mod tests {
         )
         .expect("a group");
         let before = resource.clone();
-        let members = resource.take_members();
+        let mut members = resource.take_members();
         assert_eq!(members.len(), 2);
-        assert_eq!(members.first().and_then(|m| m.kind), Some(ResourceType::User));
+        let kinds: Vec<_> = members.iter().map(|member| member.kind).collect();
+        assert_eq!(kinds, [Some(ResourceType::User), None]);
+        assert!(members.iter().all(|member| member.display.is_none()), "its name is the server's to say");
         assert_eq!(resource.members().count(), 0);
-        resource.set_members(members);
+        resource.set_members(members.clone());
         assert_eq!(resource, before);
+        for member in &mut members {
+            member.display = Some("today".to_owned());
+        }
+        resource.set_members(members.clone());
+        assert_eq!(resource.take_members(), members);
     }
 }

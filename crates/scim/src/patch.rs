@@ -6,6 +6,7 @@
 
 mod apply;
 mod delta;
+mod selected;
 mod values;
 
 use serde_json::{Map, Value};

@@ -94,6 +94,9 @@ tolerances! {
     /// A value that a path selects is made when it is not there.
     ValuePathUpsert = "value-path-upsert", Some(ScimType::NoTarget),
         "sets parts of values that do not exist yet, such as phoneNumbers[type eq \"mobile\"].value";
+    /// A `replace` of a selected value by an object that has no `value`, such as `{"primary": true}`.
+    PartialReplacement = "partial-replacement", Some(ScimType::InvalidValue),
+        "replaces a selected value by a few of its parts, such as primary alone; the others are kept";
     /// `remove` with a list of values.
     RemoveWithValues = "remove-with-values", Some(ScimType::InvalidSyntax),
         "names the values to remove in the value of a remove instead of its path";

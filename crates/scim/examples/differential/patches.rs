@@ -119,11 +119,20 @@ fn selected(chance: &mut Chance) -> Value {
         1 => format!("{name}[type eq \"{}\" and value pr]", chance.one_of(&TYPES)),
         _ => format!("{name}[type eq \"{}\"]", chance.one_of(&TYPES)),
     };
-    match chance.below(5) {
+    match chance.below(6) {
         0 => json!({ "op": "remove", "path": selection }),
         1 => json!({ "op": "remove", "path": format!("{selection}.display") }),
         2 => json!({ "op": verb(chance), "path": format!("{selection}.display"), "value": word(chance) }),
-        3 => json!({ "op": "replace", "path": selection, "value": { "display": word(chance) } }),
+        // What says nothing of the value itself.
+        3 => {
+            let value = if chance.percent(50) {
+                json!({ "display": word(chance) })
+            } else {
+                json!({ "primary": true })
+            };
+            json!({ "op": "replace", "path": selection, "value": value })
+        }
+        4 => json!({ "op": "replace", "path": selection, "value": element(chance, name) }),
         _ => {
             json!({ "op": "replace", "path": format!("{selection}.value"), "value": element(chance, name)["value"] })
         }

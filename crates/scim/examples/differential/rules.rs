@@ -132,12 +132,22 @@ const RULES: &[Rule] = &[
         "knows no escapes in a text; RFC 7644 3.4.2.2 takes texts from JSON",
         |case, _| mentions(case, "\\"),
     ),
-    ("scim2-models", "patches", "merges into a selected value; RFC 7644 3.5.2.3 replaces it", |case, _| {
-        has_op(case, |op| op["op"] == "replace" && selects_whole(op))
-    }),
-    ("scim2-models", "patches", "creates no value whose filter the new value contradicts", |case, pair| {
-        pair.theirs.is_string() && has_op(case, overwrites_its_selection)
-    }),
+    (
+        "scim2-models",
+        "patches",
+        "makes a value of its filter where none is selected; RFC 7644 3.5.2.3 has a failure with noTarget there",
+        |case, pair| pair.ours.is_string() && has_op(case, |op| op["op"] == "replace" && selects_whole(op)),
+    ),
+    (
+        "scim2-models",
+        "patches",
+        "merges a new value into a selected one; RFC 7644 3.5.2.3 puts it in its place",
+        |case, _| {
+            has_op(case, |op| {
+                op["op"] == "replace" && selects_whole(op) && op["value"].get("value").is_some()
+            })
+        },
+    ),
     (
         "scim2-models",
         "patches",
@@ -167,14 +177,11 @@ const RULES: &[Rule] = &[
     (
         "scim2-models",
         "patches",
-        "keeps a value that has nothing but its type; RFC 7644 3.5.2.2 takes away what has no value left",
-        |_, pair| has_bare_type(&pair.theirs) && !has_bare_type(&pair.ours),
-    ),
-    (
-        "scim-patch",
-        "patches",
-        "keeps a value that has nothing but its type; RFC 7644 3.5.2.2 takes away what has no value left",
-        |_, pair| has_bare_type(&pair.theirs) && !has_bare_type(&pair.ours),
+        "calls a new value that its filter would not select invalidValue; RFC 7644 3.5.2.3 has noTarget where nothing is selected",
+        |case, pair| {
+            (&pair.ours, &pair.theirs) == (&Value::from("noTarget"), &Value::from("invalidValue"))
+                && has_op(case, |op| path_of(op).contains("[value eq ") && path_of(op).ends_with("].value"))
+        },
     ),
     (
         "scim-patch",
@@ -216,9 +223,24 @@ const RULES: &[Rule] = &[
         "knows no schema: what RFC 7643 makes required, read-only, of a type or unknown, is all the same to it",
         |case, pair| pair.ours.is_string() && has_op(case, is_against_the_schema),
     ),
-    ("scim-patch", "patches", "merges into a selected value; RFC 7644 3.5.2.3 replaces it", |case, _| {
-        has_op(case, |op| op["op"] == "replace" && selects_whole(op))
-    }),
+    (
+        "scim-patch",
+        "patches",
+        "calls it invalidSyntax when nothing is selected; RFC 7644 3.5.2.3 has noTarget",
+        |case, pair| {
+            pair.theirs == "invalidSyntax" && has_op(case, |op| op["op"] == "replace" && selects_whole(op))
+        },
+    ),
+    (
+        "scim-patch",
+        "patches",
+        "merges a new value into a selected one; RFC 7644 3.5.2.3 puts it in its place",
+        |case, _| {
+            has_op(case, |op| {
+                op["op"] == "replace" && selects_whole(op) && op["value"].get("value").is_some()
+            })
+        },
+    ),
     (
         "scim-patch",
         "patches",
@@ -309,22 +331,9 @@ fn differ_in_case(resource: &Value) -> bool {
     })
 }
 
-/// Whether a resource has a value with a type and nothing else.
-fn has_bare_type(resource: &Value) -> bool {
-    lists(resource)
-        .flatten()
-        .any(|value| value.as_object().is_some_and(|parts| parts.len() == 1 && parts.contains_key("type")))
-}
-
 /// `emails[type eq "work"]`, without a sub-attribute behind it.
 fn selects_whole(operation: &Value) -> bool {
     path_of(operation).ends_with(']')
-}
-
-/// `roles[value eq "a"].value` with another value than "a".
-fn overwrites_its_selection(operation: &Value) -> bool {
-    let path = path_of(operation);
-    path.contains("[value eq ") && path.ends_with("].value")
 }
 
 fn is_against_the_schema(operation: &Value) -> bool {

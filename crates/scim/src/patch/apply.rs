@@ -19,7 +19,7 @@ use crate::{
     tolerance::{Reading, Tolerance},
 };
 
-use super::{Op, Patched, Verb, at, values};
+use super::{Op, Patched, Verb, at, selected, values};
 
 type Attributes = Map<String, Value>;
 
@@ -267,7 +267,7 @@ fn apply_attribute(
     let is_immutable = attribute.mutability == Mutability::Immutable;
     let before = if is_immutable { holder.get(attribute.name.as_ref()).cloned() } else { None };
     match (filter, resolved.sub) {
-        (Some(filter), sub) => values::filtered(work, holder, filter, sub, value, reading),
+        (Some(filter), sub) => selected::filtered(work, holder, filter, sub, value, reading),
         (None, Some(sub)) => values::sub_attribute(work, holder, sub, value, reading),
         (None, None) if attribute.multi_valued => values::all(work, holder, value, reading),
         (None, None) => values::one(work, holder, value, reading),

@@ -1,8 +1,8 @@
 //! How values are added, replaced and removed (RFC 7644 3.5.2.1 to 3.5.2.3).
 //!
 //! One function for each form of path: [`one`] for a single-valued attribute, [`all`] for a multi-valued
-//! one, [`sub_attribute`] behind a dot, [`filtered`] behind brackets. None of them looks at names: what
-//! is special follows from the schema.
+//! one, [`sub_attribute`] behind a dot; the one for brackets is in `selected`. None of them looks at names:
+//! what is special follows from the schema.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,14 +11,16 @@ use serde_json::{Map, Value};
 use crate::{
     coerce::{self, identity, is_blank, is_primary},
     error::ScimError,
-    filter::{Filter, matches_element},
     schema::{Attribute, Kind, Mutability},
     tolerance::{Reading, Tolerance},
 };
 
 use super::Verb;
 
-type Parts = Map<String, Value>;
+pub(super) type Parts = Map<String, Value>;
+
+/// One part of an object, and what it becomes.
+pub(super) type Part<'a> = (&'a Attribute, Option<Value>);
 
 /// What is done to which attribute.
 #[derive(Clone, Copy)]
@@ -99,7 +101,7 @@ fn put_object(
 }
 
 /// Sets or removes one part of an object.
-fn set(
+pub(super) fn set(
     work: Work<'_>,
     parts: &mut Parts,
     sub: &Attribute,
@@ -256,7 +258,7 @@ pub(super) fn sub_attribute(
             elements.push(Value::Object(Map::new()));
         }
         let selected = (0..elements.len()).collect();
-        set_on(work, &mut elements, selected, sub, value.as_ref(), reading)?;
+        set_on(work, &mut elements, selected, &[(sub, value)], reading)?;
         put_elements(holder, attribute, elements);
         return Ok(());
     }
@@ -265,156 +267,31 @@ pub(super) fn sub_attribute(
     put_object(work, holder, parts, reading)
 }
 
-/// `attr[filter]` and `attr[filter].sub`.
-pub(super) fn filtered(
-    work: Work<'_>,
-    holder: &mut Parts,
-    filter: &Filter,
-    sub: Option<&Attribute>,
-    value: Option<Value>,
-    reading: &mut Reading,
-) -> Result<(), ScimError> {
-    let Work { verb, attribute, path } = work;
-    let mut elements = take_elements(holder, attribute);
-    let mut selected = Vec::new();
-    for (index, element) in elements.iter().enumerate() {
-        if matches_element(filter, attribute, element)? {
-            selected.push(index);
-        }
-    }
-    match (verb, sub) {
-        (Verb::Remove, None) => remove_at(&mut elements, &selected),
-        (Verb::Replace, None) => {
-            let given = coerce::single(attribute, value.unwrap_or(Value::Null), path, reading)?;
-            replace_at(&mut elements, &selected, attribute, filter, given)?;
-        }
-        (Verb::Add, None) => {
-            let value = value.unwrap_or(Value::Null);
-            let Some(Value::Object(given)) = coerce::single(attribute, value, path, reading)? else {
-                put_elements(holder, attribute, elements);
-                return Ok(());
-            };
-            let selected = or_created(work, &mut elements, selected, filter, reading)?;
-            for (name, value) in given {
-                if let Some(sub) = attribute.sub_attribute(&name) {
-                    set_on(work, &mut elements, selected.clone(), sub, Some(&value), reading)?;
-                }
-            }
-        }
-        (Verb::Remove, Some(sub)) => set_on(work, &mut elements, selected, sub, None, reading)?,
-        (Verb::Add | Verb::Replace, Some(sub)) => {
-            let is_unassignment = match &value {
-                None | Some(Value::Null) => true,
-                Some(Value::String(text)) => text.is_empty() && sub.name == "value",
-                Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
-            };
-            // Entra sets `phoneNumbers[type eq "mobile"].value` on users that have no such number.
-            let selected = if selected.is_empty() && is_unassignment {
-                selected
-            } else {
-                or_created(work, &mut elements, selected, filter, reading)?
-            };
-            set_on(work, &mut elements, selected, sub, value.as_ref(), reading)?;
-        }
-    }
-    put_elements(holder, attribute, elements);
-    Ok(())
-}
-
-/// The selected places, or that of a new element of which the filter says what it is: all of its
-/// comparisons are `eq`.
-fn or_created(
+/// Sets or removes parts of the selected elements. An element of which nothing but labels is left goes.
+pub(super) fn set_on(
     work: Work<'_>,
     elements: &mut Vec<Value>,
     selected: Vec<usize>,
-    filter: &Filter,
-    reading: &mut Reading,
-) -> Result<Vec<usize>, ScimError> {
-    if !selected.is_empty() {
-        return Ok(selected);
-    }
-    let attribute = work.attribute;
-    let pinned = pinned_parts(attribute, filter)?.filter(|_| !attribute.is_pointer());
-    let pinned = pinned.ok_or_else(|| no_target(attribute, filter))?;
-    reading.note(Tolerance::ValuePathUpsert, work.path)?;
-    elements.push(Value::Object(pinned));
-    Ok(vec![elements.len() - 1])
-}
-
-fn no_target(attribute: &Attribute, filter: &Filter) -> ScimError {
-    ScimError::no_target(format!("path: '{}[{filter}]' selects no value", attribute.name))
-}
-
-/// What an element must be to meet a filter that is a conjunction of `eq`.
-fn pinned_parts(attribute: &Attribute, filter: &Filter) -> Result<Option<Parts>, ScimError> {
-    let Some(pairs) = filter.equalities() else { return Ok(None) };
-    let mut parts = Map::new();
-    for (path, value) in pairs {
-        let Some(sub) = attribute.sub_attribute(&path.name) else { return Ok(None) };
-        let place = format!("{}.{}", attribute.name, sub.name);
-        // How the filter writes the value was noted when the filter was checked.
-        if let Some(value) = coerce::attribute(sub, value.to_value(), &place, &mut Reading::lenient())? {
-            parts.insert(sub.name.to_string(), value);
-        }
-    }
-    Ok(Some(parts))
-}
-
-fn replace_at(
-    elements: &mut Vec<Value>,
-    selected: &[usize],
-    attribute: &Attribute,
-    filter: &Filter,
-    given: Option<Value>,
-) -> Result<(), ScimError> {
-    let Some(given) = given else {
-        remove_at(elements, selected);
-        return Ok(());
-    };
-    // RFC 7644 3.5.2.3: a replacement whose filter selects nothing fails.
-    let Some((&first, others)) = selected.split_first() else { return Err(no_target(attribute, filter)) };
-    let Some(element) = elements.get_mut(first) else { return Ok(()) };
-    // A value without the label that it was selected by keeps it: losing it would be a silent loss.
-    let mut parts = pinned_parts(attribute, filter)?.unwrap_or_default();
-    for (name, part) in &mut parts {
-        if let Some(before) = element.get(name) {
-            *part = before.clone();
-        }
-    }
-    if let Value::Object(given) = given {
-        parts.extend(given);
-    }
-    let is_new_primary = parts.get("primary") == Some(&Value::Bool(true));
-    *element = Value::Object(parts);
-    clear_other_primaries(elements, is_new_primary.then_some(first));
-    // All that were selected become the same value, which is there once.
-    remove_at(elements, others);
-    Ok(())
-}
-
-/// Sets or removes a sub-attribute of the selected elements. An element of which nothing but labels is
-/// left goes.
-fn set_on(
-    work: Work<'_>,
-    elements: &mut Vec<Value>,
-    selected: Vec<usize>,
-    sub: &Attribute,
-    value: Option<&Value>,
+    given: &[Part<'_>],
     reading: &mut Reading,
 ) -> Result<(), ScimError> {
     let attribute = work.attribute;
+    let is_emptied = given.iter().any(|(_, value)| value.as_ref().and_then(Value::as_str) == Some(""));
+    let sets_primary = given.iter().any(|(sub, _)| sub.name == "primary");
     let mut blank = Vec::new();
     let mut new_primary = None;
     for index in selected {
         let Some(Value::Object(parts)) = elements.get_mut(index) else { continue };
-        set(work, parts, sub, value.cloned(), reading)?;
+        for (sub, value) in given {
+            set(work, parts, sub, value.clone(), reading)?;
+        }
         if is_blank(attribute, parts) {
-            if value.is_some_and(|value| value.as_str() == Some("")) {
+            if is_emptied {
                 reading.note(Tolerance::BlankValue, work.path)?;
             }
             blank.push(index);
         }
-        if sub.name == "primary" && parts.get("primary") == Some(&Value::Bool(true)) {
+        if sets_primary && parts.get("primary") == Some(&Value::Bool(true)) {
             if new_primary.is_some() {
                 return Err(ScimError::invalid_value(format!(
                     "{}.primary: at most one value may be primary",
@@ -430,7 +307,7 @@ fn set_on(
 }
 
 /// RFC 7644 3.5.2: a new primary value takes the mark from the old one.
-fn clear_other_primaries(elements: &mut [Value], new_primary: Option<usize>) {
+pub(super) fn clear_other_primaries(elements: &mut [Value], new_primary: Option<usize>) {
     let Some(new_primary) = new_primary else { return };
     for (index, element) in elements.iter_mut().enumerate() {
         if index != new_primary
@@ -443,7 +320,7 @@ fn clear_other_primaries(elements: &mut [Value], new_primary: Option<usize>) {
 }
 
 /// Removes the elements at ascending places.
-fn remove_at(elements: &mut Vec<Value>, places: &[usize]) {
+pub(super) fn remove_at(elements: &mut Vec<Value>, places: &[usize]) {
     let mut index = 0;
     elements.retain(|_| {
         let stays = places.binary_search(&index).is_err();
@@ -459,7 +336,7 @@ fn take_object(holder: &mut Parts, attribute: &Attribute) -> Parts {
     }
 }
 
-fn take_elements(holder: &mut Parts, attribute: &Attribute) -> Vec<Value> {
+pub(super) fn take_elements(holder: &mut Parts, attribute: &Attribute) -> Vec<Value> {
     match holder.remove(attribute.name.as_ref()) {
         Some(Value::Array(elements)) => elements,
         Some(element @ (Value::Object(_) | Value::String(_))) => vec![element],
@@ -467,7 +344,7 @@ fn take_elements(holder: &mut Parts, attribute: &Attribute) -> Vec<Value> {
     }
 }
 
-fn put_elements(holder: &mut Parts, attribute: &Attribute, elements: Vec<Value>) {
+pub(super) fn put_elements(holder: &mut Parts, attribute: &Attribute, elements: Vec<Value>) {
     if !elements.is_empty() {
         holder.insert(attribute.name.to_string(), Value::Array(elements));
     }

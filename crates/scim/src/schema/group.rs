@@ -1,7 +1,8 @@
 //! The core schema of a group (RFC 7643 4.2, 8.7.1). A new attribute is one more row.
 //!
-//! `members.display` is not in the table of 8.7.1; it is one of the default sub-attributes of 2.4, the
-//! examples of 8.4 show it and providers send it.
+//! `members.display` is not in the table of 8.7.1; it is one of the default sub-attributes of 2.4, and the
+//! examples of 8.4 show it. 2.4 calls it immutable. Here it is read-only, because a member is shown by the
+//! name that it has in the directory, today's, whatever a provider sends with its id.
 
 use super::{Attribute, Mutability, Schema};
 
@@ -25,6 +26,5 @@ const MEMBERS: &[Attribute] = &[
     Attribute::string("type", "A label indicating the type of resource, e.g., 'User' or 'Group'.")
         .canonical(&["User", "Group"])
         .mutability(Mutability::Immutable),
-    Attribute::string("display", "A human-readable name of the member, for display.")
-        .mutability(Mutability::Immutable),
+    Attribute::string("display", "A human-readable name of the member, for display.").read_only(),
 ];

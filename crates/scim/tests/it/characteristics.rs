@@ -19,8 +19,8 @@ const OUR_OWN: [(&str, &str, &str); 3] = [
     ),
     (
         "Group members.display",
-        "string single optional caseInexact immutable default none",
-        "a default sub-attribute of 2.4 that 8.4 shows and providers send",
+        "string single optional caseInexact readOnly default none",
+        "a default sub-attribute of 2.4 that 8.4 shows; the server shows the name that a member has today",
     ),
     (
         "User addresses.primary",

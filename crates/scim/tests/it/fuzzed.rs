@@ -1,4 +1,4 @@
-//! What the targets in `fuzz/` found, each as a case.
+//! What fuzzing found, each as a case.
 
 use scim::{Filter, PatchPath};
 

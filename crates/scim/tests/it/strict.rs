@@ -169,6 +169,13 @@ fn cases() -> Vec<(Tolerance, Vec<Sent>)> {
             ],
         ),
         (
+            Tolerance::PartialReplacement,
+            vec![
+                change(json!({"op": "replace", "path": "emails[type eq \"work\"]", "value": {"primary": true}})),
+                change(json!({"op": "replace", "path": "emails[value pr]", "value": {"display": "A"}})),
+            ],
+        ),
+        (
             Tolerance::RemoveWithValues,
             vec![
                 Patch(Group, json!([{"op": "remove", "path": "members", "value": [{"value": "a"}]}])),
@@ -273,6 +280,23 @@ fn every_lenience_of_this_crate_has_a_case() {
     for tolerance in Tolerance::ALL {
         assert_ne!(shown.contains(*tolerance), elsewhere.contains(tolerance), "{tolerance}");
     }
+}
+
+#[test]
+fn every_lenience_stands_in_the_documentation() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scim-tolerances.md");
+    let text = std::fs::read_to_string(path).expect("the table is there");
+    let found: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    let expect: Vec<String> = Tolerance::ALL
+        .iter()
+        .map(|tolerance| {
+            let strict = tolerance
+                .scim_type()
+                .map_or_else(|| "accepted".to_owned(), |word| format!("`{}`", word.as_str()));
+            format!("| `{tolerance}` | {} | {strict} |", tolerance.sentence())
+        })
+        .collect();
+    assert_eq!(found, expect);
 }
 
 #[test]
