@@ -84,16 +84,76 @@ actions! {
     ExtensionRegistered = "extension.registered", "registered schema";
     /// A schema of a federation was removed.
     ExtensionRemoved = "extension.removed", "removed schema";
+    /// A target for deliveries was added or changed.
+    DeliveryTargetSet = "delivery-target.set", "set delivery target";
+    /// The targets of a federation were put into another order.
+    DeliveryTargetMoved = "delivery-target.moved", "moved delivery target";
+    /// A target for deliveries was removed.
+    DeliveryTargetRemoved = "delivery-target.removed", "removed delivery target";
+    /// A target for deliveries was tested: nothing was written there.
+    DeliveryTargetTested = "delivery-target.tested", "tested delivery target";
+    /// A target is about to be given a key, or told something; the record of the outcome follows.
+    DeliveryAsked = "delivery.asked", "began a delivery to";
+    /// A target has a key.
+    DeliveryMade = "delivery.made", "delivered a key to";
+    /// A target did not take a key.
+    DeliveryFailed = "delivery.failed", "could not deliver a key to";
+    /// A target was told that its key is the one in use.
+    DeliveryPromoted = "delivery.promoted", "made a key current at";
     /// A key was issued.
     KeyIssued = "key.issued", "issued key";
     /// A successor was issued for a key.
     KeyRotated = "key.rotated", "rotated key";
     /// A key was revoked.
     KeyRevoked = "key.revoked", "revoked key";
+    /// A key was retired: its successor has taken over.
+    KeyRetired = "key.retired", "retired key";
+    /// A key was held: its requests are answered with "come back later".
+    KeyHeld = "key.held", "held key";
+    /// A held key was released.
+    KeyReleased = "key.released", "released key";
+    /// A rotation was begun by Keyward itself, or in answer to a compromise.
+    RotationBegun = "rotation.begun", "began to rotate key";
+    /// Something was seen of the keys of a rotation, and it moved on.
+    RotationMoved = "rotation.moved", "moved on the rotation of key";
+    /// A rotation was held.
+    RotationHeld = "rotation.held", "held the rotation of key";
+    /// A held rotation was released.
+    RotationReleased = "rotation.released", "released the rotation of key";
+    /// The successor of a key was withdrawn.
+    RotationRolledBack = "rotation.rolled-back", "rolled back the rotation of key";
+    /// A person or a second source agreed that the time is right after the clock had jumped.
+    ClockAgreed = "clock.agreed", "agreed that the time is right";
+    /// The rotation policy of a federation or of the installation was changed.
+    PolicySet = "policy.set", "set the rotation policy of";
+    /// An exception from a rotation policy was made.
+    ExceptionMade = "exception.made", "made an exception for";
+    /// An exception was ended before its time.
+    ExceptionEnded = "exception.ended", "ended the exception for";
     /// The public keys of an OAuth client, or where they are found, were changed.
     KeyClientChanged = "key.client-changed", "changed how key proves itself:";
     /// A key was presented and not accepted.
     KeyRefused = "key.refused", "was refused";
+    /// A key was said to be in wrong hands.
+    KeyCompromised = "key.compromised", "reported the compromise of key";
+    /// A finding was raised.
+    FindingRaised = "finding.raised", "raised a finding:";
+    /// A finding was closed.
+    FindingClosed = "finding.closed", "closed finding";
+    /// Something was noted in a case.
+    CaseNoted = "case.noted", "added a note to case";
+    /// A case was closed.
+    CaseClosed = "case.closed", "closed case";
+    /// A link was made by which one person takes over a key.
+    HandOffMade = "hand-off.made", "made a hand-over link for";
+    /// A link was opened, and the key shown to its person.
+    HandOffOpened = "hand-off.opened", "took over key";
+    /// A channel on which people are told was added, or changed.
+    ChannelSet = "channel.set", "set channel";
+    /// A channel was removed.
+    ChannelRemoved = "channel.removed", "removed channel";
+    /// A channel was tested.
+    ChannelTested = "channel.tested", "tested channel";
     /// An OAuth client was given an access token.
     TokenIssued = "token.issued", "was given a token";
     /// An OAuth client asked for an access token and got none.

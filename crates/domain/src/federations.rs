@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, FederationId, Invalid, Millis};
+use crate::{DAY_MS, FederationId, Invalid, Millis, rotations::policy::RotationRules};
 
 /// One trust between an identity provider and a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Federation {
     pub notes: String,
     /// How long its keys may live.
     pub policy: RotationPolicy,
+    /// What else it says of their rotation.
+    pub rotation: RotationRules,
     /// Where its users and groups are kept.
     pub target: FederationTarget,
     /// How its SCIM endpoint behaves.

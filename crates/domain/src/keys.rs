@@ -235,8 +235,16 @@ pub struct Key {
     pub issued_by: String,
     /// The name of who revoked it.
     pub revoked_by: Option<String>,
+    /// The name of who holds it, while it is held.
+    pub held_by: Option<String>,
+    /// Why it is held.
+    pub held_reason: Option<String>,
     /// Where its last accepted request came from.
     pub last_used_source: Option<String>,
+    /// The user agent of its last accepted request.
+    pub last_used_agent: Option<String>,
+    /// Whether it is a bait: it opens nothing, and its use is a compromise.
+    pub canary: bool,
     /// How many requests were accepted.
     pub uses: i64,
     /// Counts its changes, uses aside.
@@ -244,20 +252,31 @@ pub struct Key {
 }
 
 /// The moments of a key's life that decide its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     /// When it was issued.
     pub issued_ms: Millis,
-    /// When it ends by itself.
+    /// When it ends by itself, unless an overlap is open then.
     pub expires_ms: Millis,
-    /// When its overlap with a successor ends; `None` while it has no successor.
+    /// By when its overlap with a successor should be over; `None` while there is no overlap. Nothing
+    /// ends then: while this is set, the key is accepted until it is retired or revoked.
     pub retires_ms: Option<Millis>,
+    /// When it was retired: its successor has taken over.
+    pub retired_ms: Option<Millis>,
     /// When it was revoked.
     pub revoked_ms: Option<Millis>,
-    /// Its first accepted request.
+    /// Since when its requests are answered with "come back later".
+    pub held_ms: Option<Millis>,
+    /// Its first accepted request, of whatever kind.
     pub first_used_ms: Option<Millis>,
-    /// Its last accepted request.
+    /// Its last accepted request, of whatever kind.
     pub last_used_ms: Option<Millis>,
+    /// Its last connection test.
+    pub tested_ms: Option<Millis>,
+    /// The first real work that was done with it.
+    pub first_work_ms: Option<Millis>,
+    /// The last real work that was done with it.
+    pub last_work_ms: Option<Millis>,
 }
 
 /// The state of a key at a moment. NIST SP 800-57 part 1, 7: active, deactivated, compromised.
@@ -268,9 +287,11 @@ pub enum KeyState {
     Unused,
     /// Accepted and used.
     InUse,
-    /// Accepted beside its successor until the overlap ends.
+    /// Accepted beside its successor until that has taken over.
     Retiring,
-    /// The overlap has ended.
+    /// Frozen by a person: known and kept, and answered with "come back later".
+    Held,
+    /// Its successor has taken over.
     Retired,
     /// Its time is over.
     Expired,
@@ -279,11 +300,19 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// Whether the key opens anything.
+    /// Whether the key has not ended. A held one has not: it opens again when it is released.
     pub const fn is_accepted(self) -> bool {
         match self {
-            Self::Unused | Self::InUse | Self::Retiring => true,
+            Self::Unused | Self::InUse | Self::Retiring | Self::Held => true,
             Self::Retired | Self::Expired | Self::Revoked => false,
+        }
+    }
+
+    /// Whether a request with the key is let in now.
+    pub const fn opens(self) -> bool {
+        match self {
+            Self::Unused | Self::InUse | Self::Retiring => true,
+            Self::Held | Self::Retired | Self::Expired | Self::Revoked => false,
         }
     }
 
@@ -293,6 +322,7 @@ impl KeyState {
             Self::Unused => "Never used",
             Self::InUse => "In use",
             Self::Retiring => "Retiring",
+            Self::Held => "Held",
             Self::Retired => "Retired",
             Self::Expired => "Expired",
             Self::Revoked => "Revoked",
@@ -301,14 +331,22 @@ impl KeyState {
 }
 
 impl Life {
-    /// The state at `now_ms`. Revoked wins, then the earlier of expiry and the overlap's end.
-    pub fn state(&self, now_ms: Millis) -> KeyState {
+    /// The life of a key that is issued now and nothing has happened to.
+    pub fn new(issued_ms: Millis, expires_ms: Millis) -> Self {
+        Self { issued_ms, expires_ms, ..Self::default() }
+    }
+
+    /// The state at `now_ms`. What a person or a rotation has ended stays so; an open overlap keeps a
+    /// key accepted beyond its time.
+    pub const fn state(&self, now_ms: Millis) -> KeyState {
         if self.revoked_ms.is_some() {
             KeyState::Revoked
-        } else if self.retires_ms.is_some_and(|at| now_ms >= at && at <= self.expires_ms) {
+        } else if self.retired_ms.is_some() {
             KeyState::Retired
-        } else if now_ms >= self.expires_ms {
+        } else if self.retires_ms.is_none() && now_ms >= self.expires_ms {
             KeyState::Expired
+        } else if self.held_ms.is_some() {
+            KeyState::Held
         } else if self.retires_ms.is_some() {
             KeyState::Retiring
         } else if self.first_used_ms.is_some() {
@@ -318,10 +356,19 @@ impl Life {
         }
     }
 
-    /// The moment after which the key is no longer accepted, whatever ends it.
+    /// The moment from which the key is no longer accepted, whatever ends it; [`Millis::MAX`] while an
+    /// overlap is open, which has no end of its own.
     pub fn ends_ms(&self) -> Millis {
-        let planned = self.retires_ms.map_or(self.expires_ms, |at| at.min(self.expires_ms));
-        self.revoked_ms.map_or(planned, |at| at.min(planned))
+        let planned = if self.retires_ms.is_some() { Millis::MAX } else { self.expires_ms };
+        [self.retired_ms, self.revoked_ms].into_iter().flatten().fold(planned, Millis::min)
+    }
+
+    /// The moment that people are told: the end, or by when an open overlap should be over.
+    pub fn planned_end_ms(&self) -> Millis {
+        match (self.ends_ms(), self.retires_ms) {
+            (Millis::MAX, Some(retires_ms)) => retires_ms,
+            (ends_ms, _) => ends_ms,
+        }
     }
 
     /// Whether the end is near enough for a warning by the policy.
@@ -423,9 +470,14 @@ mod tests {
         issued_ms: 0,
         expires_ms: 1_000,
         retires_ms: None,
+        retired_ms: None,
         revoked_ms: None,
+        held_ms: None,
         first_used_ms: None,
         last_used_ms: None,
+        tested_ms: None,
+        first_work_ms: None,
+        last_work_ms: None,
     };
 
     #[test]
@@ -437,20 +489,26 @@ mod tests {
         check(LIFE, 1_000, KeyState::Expired);
         let used = Life { first_used_ms: Some(1), ..LIFE };
         check(used, 2, KeyState::InUse);
+        let held = Life { held_ms: Some(3), ..used };
+        check(held, 4, KeyState::Held);
+        check(held, 1_000, KeyState::Expired);
+        check(Life { retires_ms: Some(500), ..held }, 5_000, KeyState::Held);
         let retiring = Life { retires_ms: Some(500), ..used };
-        check(retiring, 499, KeyState::Retiring);
-        check(retiring, 500, KeyState::Retired);
-        check(retiring, 5_000, KeyState::Retired);
-        let late = Life { retires_ms: Some(5_000), ..used };
-        check(late, 1_000, KeyState::Expired);
-        let revoked = Life { revoked_ms: Some(10), ..retiring };
-        check(revoked, 0, KeyState::Revoked);
+        for now_ms in [2, 500, 1_000, 50_000] {
+            check(retiring, now_ms, KeyState::Retiring);
+        }
+        check(Life { retired_ms: Some(600), ..retiring }, 600, KeyState::Retired);
+        check(Life { retired_ms: Some(600), held_ms: Some(500), ..retiring }, 600, KeyState::Retired);
+        check(Life { revoked_ms: Some(10), retired_ms: Some(600), ..retiring }, 0, KeyState::Revoked);
     }
 
     #[test]
-    fn the_end_is_the_earliest_of_all() {
-        assert_eq!(LIFE.ends_ms(), 1_000);
-        assert_eq!(Life { retires_ms: Some(500), ..LIFE }.ends_ms(), 500);
-        assert_eq!(Life { retires_ms: Some(500), revoked_ms: Some(20), ..LIFE }.ends_ms(), 20);
+    fn an_overlap_has_no_end_of_its_own() {
+        assert_eq!((LIFE.ends_ms(), LIFE.planned_end_ms()), (1_000, 1_000));
+        let retiring = Life { retires_ms: Some(500), ..LIFE };
+        assert_eq!((retiring.ends_ms(), retiring.planned_end_ms()), (Millis::MAX, 500));
+        let retired = Life { retired_ms: Some(700), ..retiring };
+        assert_eq!((retired.ends_ms(), retired.planned_end_ms()), (700, 700));
+        assert_eq!(Life { revoked_ms: Some(20), ..retired }.ends_ms(), 20);
     }
 }

@@ -11,6 +11,7 @@ mod base62;
 pub mod ids;
 pub mod json;
 
+pub mod deliveries;
 pub mod federations;
 pub mod keys;
 pub mod oauth;
@@ -18,6 +19,11 @@ pub mod rotations;
 pub mod scopes;
 pub mod secret;
 pub mod upstreams;
+
+pub mod cases;
+pub mod channels;
+pub mod findings;
+pub mod hand_offs;
 
 pub mod admins;
 pub mod audit;

@@ -8,9 +8,119 @@
 //! more than two. An old key is accepted until an event retires or revokes it: the end of its life and
 //! the deadline of the overlap only raise findings, unless the policy says otherwise.
 
+pub mod cadence;
+pub mod evidence;
 pub mod machine;
+pub mod policy;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{FederationId, KeyId, Millis, RotationId};
+
+/// One key taking over from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Made by the server.
+    pub id: RotationId,
+    /// The federation of both keys.
+    pub federation_id: FederationId,
+    /// The key that is replaced.
+    pub old_key_id: KeyId,
+    /// Its successor.
+    pub new_key_id: KeyId,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Why it began.
+    pub cause: Cause,
+    /// The name of who began it.
+    pub begun_by: String,
+    /// When it began.
+    pub begun_ms: Millis,
+    /// When it came to its step.
+    pub since_ms: Millis,
+    /// By when the overlap should be over.
+    pub deadline_ms: Millis,
+    /// How often the overlap was extended.
+    pub extended: i64,
+    /// The moments of the steps that are behind it, and what was last seen.
+    pub moments: Moments,
+    /// Why a person held, finished or rolled it back; empty for none.
+    pub note: String,
+    /// When it ended.
+    pub ended_ms: Option<Millis>,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+/// Why a rotation began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A person wanted it.
+    ByHand,
+    /// The policy of the federation: the key comes to its end.
+    Policy,
+    /// The key had expired.
+    Expiry,
+    /// The key, or its last successor, is in wrong hands.
+    Compromise,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 4] = [Self::ByHand, Self::Policy, Self::Expiry, Self::Compromise];
+
+    /// The word in API and database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ByHand => "by-hand",
+            Self::Policy => "policy",
+            Self::Expiry => "expiry",
+            Self::Compromise => "compromise",
+        }
+    }
+
+    /// What people read, to follow "begun".
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ByHand => "by hand",
+            Self::Policy => "by the policy",
+            Self::Expiry => "because the key had expired",
+            Self::Compromise => "because of a compromise",
+        }
+    }
+
+    /// Reads the word of [`Cause::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text)
+    }
+}
+
+/// What a rotation remembers of its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moments {
+    /// How long the overlap was to last; an extension is for as long again.
+    pub overlap_ms: Option<Millis>,
+    /// When the secret was brought, or shown to a person.
+    pub delivered_ms: Option<Millis>,
+    /// When the successor was first tried.
+    pub tested_ms: Option<Millis>,
+    /// When the successor did its first work, as Keyward noticed.
+    pub used_ms: Option<Millis>,
+    /// When the old key was found to be silent.
+    pub silent_ms: Option<Millis>,
+    /// The last use of the old key that has been taken into account.
+    pub old_last_ms: Option<Millis>,
+    /// The longest silence after which the old key was used again.
+    pub longest_return_ms: Option<Millis>,
+    /// How often the old key was used again after it had fallen silent.
+    pub returns: i64,
+    /// Silence before this says nothing: nobody watched, or requests were held off.
+    pub watched_from_ms: Option<Millis>,
+    /// When the old key was found to be in wrong hands.
+    pub compromised_ms: Option<Millis>,
+}
 
 /// How far a rotation has come while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -283,3 +393,6 @@ pub enum Rule {
     /// The old key was used after it had fallen silent: a stale copy of the consumer, or a thief.
     TwoHolders,
 }
+
+#[cfg(test)]
+mod tests;

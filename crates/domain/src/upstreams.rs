@@ -121,6 +121,10 @@ pub struct Quirks {
     pub member_chunks: bool,
     /// It knows no PATCH: read, change, PUT.
     pub no_patch: bool,
+    /// It knows no PUT: read, compare, PATCH.
+    pub no_put: bool,
+    /// It removes members that a list names, and knows no filter in the path.
+    pub member_values: bool,
     /// It does not understand `excludedAttributes`.
     pub no_excluded_attributes: bool,
     /// It has no filter: pages are read and compared.
@@ -144,7 +148,7 @@ pub struct Quirk {
 
 impl Quirks {
     /// Every peculiarity, in the order in which they are offered.
-    pub const ALL: [Quirk; 4] = [
+    pub const ALL: [Quirk; 6] = [
         Quirk {
             word: "member-chunks",
             label: "Takes 100 members in one request",
@@ -158,6 +162,20 @@ impl Quirks {
             hint: "The resource is read, changed here, and sent as a whole with PUT.",
             is_on: |quirks| quirks.no_patch,
             switch_on: |quirks| quirks.no_patch = true,
+        },
+        Quirk {
+            word: "no-put",
+            label: "Knows no PUT",
+            hint: "The resource is read, compared here, and what differs is sent with PATCH.",
+            is_on: |quirks| quirks.no_put,
+            switch_on: |quirks| quirks.no_put = true,
+        },
+        Quirk {
+            word: "member-values",
+            label: "Removes members by a list of values only",
+            hint: "A removal names its members in the value instead of a filter in the path.",
+            is_on: |quirks| quirks.member_values,
+            switch_on: |quirks| quirks.member_values = true,
         },
         Quirk {
             word: "no-excluded-attributes",
@@ -174,6 +192,29 @@ impl Quirks {
             switch_on: |quirks| quirks.no_filter = true,
         },
     ];
+
+    /// Checks that there is a way left to change something.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a service that knows neither PUT nor PATCH.
+    pub fn check(self) -> Result<Self, Invalid> {
+        if self.no_patch && self.no_put {
+            let text = "a service that knows neither PUT nor PATCH cannot be changed; choose one of the two";
+            return Err(Invalid::new("quirk", text));
+        }
+        Ok(self)
+    }
+
+    /// These, and those that a probe found. What it found to work is not gone round any more.
+    #[must_use]
+    pub fn and_found(self, found: Self) -> Self {
+        let words = self.words().into_iter().chain(found.words());
+        let mut both = Self::of_words(words);
+        if both.no_patch && both.no_put {
+            (both.no_patch, both.no_put) = (found.no_patch, found.no_put);
+        }
+        both
+    }
 
     /// The words of those that are on.
     pub fn words(&self) -> Vec<&'static str> {
@@ -201,6 +242,23 @@ pub struct Tested {
     pub worked: bool,
     /// What was found, in a sentence.
     pub note: String,
+    /// What is the matter, when it did not work and that is known.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
+}
+
+/// What is the matter with a connection: each is mended in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trouble {
+    /// The service, or its token endpoint, does not accept our credential.
+    Credential,
+    /// The certificate of the service is from nobody whom we trust.
+    Certificate,
+    /// There is no connection, or no answer in time.
+    Unreachable,
+    /// What comes is not what a SCIM service answers.
+    Answer,
 }
 
 macro_rules! words {
@@ -334,6 +392,17 @@ mod tests {
             assert_eq!(quirks.words(), [quirk.word]);
         }
         assert_eq!(Quirks::of_words(Quirks::ALL.map(|quirk| quirk.word)).words().len(), Quirks::ALL.len());
+    }
+
+    #[test]
+    fn there_is_always_a_way_to_change_something() {
+        let both = Quirks::of_words(["no-put", "no-patch"]);
+        assert_eq!(both.check().unwrap_err().field, "quirk");
+        let (no_put, no_patch) = (Quirks::of_words(["no-put"]), Quirks::of_words(["no-patch", "no-filter"]));
+        assert!(no_put.check().is_ok());
+        // The younger finding decides.
+        assert_eq!(no_patch.and_found(no_put).words(), ["no-put", "no-filter"]);
+        assert_eq!(no_put.and_found(no_patch).words(), ["no-patch", "no-filter"]);
     }
 
     #[test]

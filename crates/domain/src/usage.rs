@@ -66,6 +66,37 @@ pub struct UsageRecord {
     /// What was understood of it although no standard says so, in words of the SCIM edge.
     #[serde(default)]
     pub tolerated: Vec<String>,
+    /// Whether it was real work of the consumer, and not a connection test: [`is_work`].
+    #[serde(default)]
+    pub is_work: bool,
+}
+
+/// What a list asked for and found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListSeen {
+    /// Whether it had a filter.
+    pub is_filtered: bool,
+    /// How many matched.
+    pub matched: u64,
+}
+
+/// Whether an answered request shows that its consumer works with the key, and not only that it can.
+///
+/// Connection tests are lists: Entra ID looks for a random name, Okta for the first user or two. So
+/// neither a filter that found nothing is work, nor a list without filter of at most one. Of what
+/// failed, only what failed on its merits is: the operation was a real one.
+pub const fn is_work(decision: Decision, status: u16, list: Option<ListSeen>) -> bool {
+    let is_let_in = match decision {
+        Decision::Allowed => true,
+        Decision::Denied | Decision::Refused => false,
+    };
+    let is_real = matches!(status, 200..=299 | 404 | 409 | 412);
+    let is_test = match list {
+        None => false,
+        Some(ListSeen { is_filtered: true, matched }) => matched == 0,
+        Some(ListSeen { is_filtered: false, matched }) => matched <= 1,
+    };
+    is_let_in && is_real && !is_test
 }
 
 /// Makes a user agent fit to be kept: at most 200 characters, no control characters.
@@ -90,6 +121,21 @@ pub fn clean(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_test_is_not_work() {
+        let list = |is_filtered, matched| Some(ListSeen { is_filtered, matched });
+        for (status, list) in
+            [(200, list(true, 0)), (200, list(false, 0)), (200, list(false, 1)), (400, None), (500, None)]
+        {
+            assert!(!is_work(Decision::Allowed, status, list), "{status} {list:?}");
+        }
+        let work = [(200, None), (201, None), (204, None), (404, None), (409, None), (412, None)];
+        for (status, list) in work.into_iter().chain([(200, list(true, 1)), (200, list(false, 2))]) {
+            assert!(is_work(Decision::Allowed, status, list), "{status} {list:?}");
+            assert!(!is_work(Decision::Denied, status, list) && !is_work(Decision::Refused, status, list));
+        }
+    }
 
     #[test]
     fn what_is_kept_is_short_and_shows_no_key() {

@@ -152,6 +152,7 @@ pub async fn register(cx: &Cx<Admin>, new: NewFederation) -> Result<Federation, 
         owners: checked.owners,
         notes: checked.notes,
         policy: checked.policy,
+        rotation: domain::rotations::policy::RotationRules::default(),
         target: FederationTarget::Embedded,
         scim: ScimSettings::default(),
         version: 1,
@@ -299,9 +300,13 @@ async fn set_status(
 
 async fn write(cx: &Cx<Admin>, federation: Federation, event: AuditEvent) -> Result<Federation, Error> {
     let federation = Federation { updated_ms: cx.now_ms(), ..federation };
+    let is_resumed = event.action == Action::FederationResumed;
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             store::federations::update(conn, &federation).await?;
+            if is_resumed {
+                crate::rotations::resumed(conn, &federation.id, federation.updated_ms).await?;
+            }
             let written = Federation { version: federation.version + 1, ..federation.clone() };
             Ok(Change::new(written, event.clone()))
         })

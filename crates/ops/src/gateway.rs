@@ -5,7 +5,8 @@
 //! audit record, the usage record). Whatever happens in between, the row says that something was
 //! asked, and [`reconcile`] finds out what became of it: nothing is asked twice without looking.
 //!
-//! - [`requests`]: what a provider asks for; `translate` and `patch`: in the upstream's words;
+//! - [`requests`]: what a provider asks for; `translate`, `patch` and `difference`: in the upstream's words;
+//! - `list`: lists and searches, with what the upstream does not do itself;
 //! - [`reconcile`]: calls of which nobody knows what became of them;
 //! - [`target`]: what an admin sets, tests and approves;
 //! - [`breaker`]: one bad upstream costs the others nothing.
@@ -19,7 +20,11 @@ pub mod target;
 mod adoption;
 mod change;
 mod create;
+mod cursor;
+mod difference;
 mod job;
+mod list;
+mod offers;
 mod patch;
 mod read;
 mod told;
@@ -38,17 +43,22 @@ use store::{Conn, links::Link, upstreams::StoredUpstream};
 
 use self::{
     breaker::{Bulkhead, TurnedAway},
+    list::Walk,
+    offers::Offers,
     told::Told,
     translate::{Inward, Outward},
 };
 use crate::{
     Actor, Cx, Error, Keyward,
-    ports::{self, CallFault, Destination, Method, UpstreamRequest},
+    ports::{self, Destination, Method, UpstreamRequest},
     vault::{Place, Sealed, Vault},
 };
 
 /// Resources that one answer may bring to light.
 const NEW_LINKS: usize = 20_000;
+
+/// Accounts among which one is looked for where the upstream does not filter.
+const LOOKED_THROUGH: u64 = 100_000;
 
 /// Rows in one unit, so that others get their turn.
 const LINKS_PER_UNIT: usize = 200;
@@ -62,6 +72,10 @@ pub(crate) struct Runtime {
     under_way: Mutex<BTreeSet<String>>,
     /// One change of a resource at a time.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// What upstreams offer: the version of the upstream, and when it said so.
+    offers: Mutex<BTreeMap<FederationId, (i64, Millis, Offers)>>,
+    /// When a call last failed, and why.
+    failures: Mutex<BTreeMap<FederationId, (Millis, String)>>,
     /// When it was last recorded that an upstream refuses our credential.
     refused_us: Mutex<BTreeMap<FederationId, Millis>>,
 }
@@ -87,6 +101,8 @@ impl Runtime {
     /// Begins anew with an upstream that was changed.
     fn forget(&self, federation_id: &FederationId) {
         locked(&self.bulkheads).remove(federation_id);
+        locked(&self.offers).remove(federation_id);
+        locked(&self.failures).remove(federation_id);
         locked(&self.refused_us).remove(federation_id);
     }
 }
@@ -229,17 +245,11 @@ impl Gate {
         };
         let told = match self.port.exchange(&self.destination, request).await {
             Ok(answer) => told::read(answer),
-            Err(CallFault::NotSent(reason)) => {
-                Told::NotSent { reason, retry_after_s: 30, may_try_again: true }
-            }
-            Err(CallFault::NoToken(reason)) => Told::NotSent {
-                reason: format!("no token: {reason}"),
-                retry_after_s: 60,
-                may_try_again: false,
-            },
-            Err(CallFault::Unclear(reason)) => Told::Unclear(reason),
+            Err(fault) => Told::from(fault),
         };
         if told.is_failure() {
+            let failure = (keyward.clock.now_ms(), told.note());
+            locked(&keyward.gateway.failures).insert(self.upstream.federation_id.clone(), failure);
             leave.failed(keyward.clock.monotonic_us());
         } else {
             leave.came_back();
@@ -277,9 +287,8 @@ impl Gate {
                     }))
         };
         if self.upstream.quirks.no_filter {
-            let mut all = self.pages(keyward, kind).await?;
-            all.retain(fits);
-            return Ok(all);
+            let walk = Walk { kind, filter: None, without_members: false, most: LOOKED_THROUGH };
+            return self.walk(keyward, &walk, |resource| Ok(fits(resource))).await;
         }
         let attribute = if kind == ResourceType::User { "userName" } else { "displayName" };
         let mut filters = Vec::new();
@@ -304,21 +313,6 @@ impl Gate {
             }
         }
         Ok(Vec::new())
-    }
-
-    /// Everything of a type, page by page.
-    async fn pages(&self, keyward: &Keyward, kind: ResourceType) -> Result<Vec<Value>, Told> {
-        let mut all = Vec::new();
-        loop {
-            let path = format!("{}?startIndex={}&count=200", kind.endpoint(), all.len() + 1);
-            let (page, _) = self.call(keyward, Self::get(path)).await.body()?;
-            let (total, found) = told::page(page)?;
-            let is_last = found.is_empty();
-            all.extend(found);
-            if is_last || all.len() as u64 >= total || all.len() >= NEW_LINKS {
-                return Ok(all);
-            }
-        }
     }
 
     /// The ids of theirs for ids of ours.

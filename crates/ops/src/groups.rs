@@ -129,7 +129,6 @@ pub async fn create(
                 let made_by = own.actor.key_id.as_str();
                 let inserted = store::groups::insert(conn, federation_id, &row, made_by, naming(&own)).await;
                 inserted.map_err(uniqueness)?;
-                // Nobody is above a group that has just come: no circle can be closed.
                 let kinds = write::kinds(&own, conn, &joining).await?;
                 store::members::add(conn, federation_id, &row.id, &kinds).await?;
                 Ok(Change::new((), event.clone()).with_usage(usage.clone()))
@@ -150,7 +149,7 @@ pub async fn create(
 pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<Group, Error> {
     let found = async {
         cx.admit(Verb::Read, ResourceKind::Groups)?;
-        load(cx, &mut cx.read().await?.conn(), id).await
+        load(cx, &mut cx.read().await?.view().await?.conn(), id).await
     };
     cx.answered(asked, Action::GroupRead, found.await).await
 }

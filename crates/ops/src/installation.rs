@@ -36,6 +36,9 @@ pub struct Keyward {
     pub(crate) settings: Settings,
     pub(crate) schemas: KnownSchemas,
     pub(crate) gateway: crate::gateway::Runtime,
+    pub(crate) rotation: crate::rotations::scheduler::Runtime,
+    pub(crate) deliveries: crate::deliveries::Runtime,
+    pub(crate) notify: crate::notify::Runtime,
 }
 
 /// Why an installation does not open.
@@ -87,6 +90,9 @@ impl Keyward {
             settings,
             schemas: KnownSchemas::default(),
             gateway: crate::gateway::Runtime::default(),
+            rotation: crate::rotations::scheduler::Runtime::default(),
+            deliveries: crate::deliveries::Runtime::default(),
+            notify: crate::notify::Runtime::default(),
         });
         if let Err(error) = keyward.bind().await {
             keyward.store.close().await;

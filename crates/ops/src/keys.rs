@@ -4,26 +4,34 @@
 //! its keyed hash. A repeated request with the same idempotency token gets the same key without
 //! its secret.
 
+pub(crate) mod draft;
 mod views;
 
 use domain::{
-    DAY_MS, Invalid, KeyId, Millis, Secret,
+    HOUR_MS, Invalid, KeyId, Secret,
     admins::{Admin, Right},
-    audit::{Action, AuditEvent, GENESIS},
+    audit::{Action, AuditEvent},
     federations::{Federation, OVERLAP_HOURS, Slug, check_name, check_text},
-    keys::{self, Key, KeyState, Life, Proof, SecretKind},
+    keys::{Key, KeyState, Life},
+    rotations::{Cause, Event, Half},
     scopes::Scope,
 };
 use serde_json::json;
-use store::{Change, Conn, idempotency::Used, keys::StoredKey, oauth::StoredClient};
+use store::{Change, Conn, idempotency::Used, keys::Hold};
 
 pub use views::{KeyFilter, KeyView, Tolerated, list, open, tolerances};
 pub(crate) use views::{attention, of_federations};
 
+use self::draft::{Draft, Wanted};
 use crate::{
     Cx, Error,
     federations::{about, allowed},
     oauth::{NewClient, Registered},
+    rotations::{
+        Author,
+        begin::{self, Begin},
+        effects::{self, Happening, Pair},
+    },
     unit::detail,
 };
 
@@ -53,6 +61,9 @@ pub struct Rotate {
     pub lifetime_days: Option<i64>,
     /// Makes a repeated request harmless; empty for none.
     pub idempotency_token: String,
+    /// Whether the secret is brought to the consumer as the federation is set up, instead of being shown to
+    /// whoever asks.
+    pub deliver: bool,
 }
 
 /// An issued key; the only holder of its secret.
@@ -121,44 +132,60 @@ async fn issue_as(cx: &Cx<Admin>, new: NewKey, client: Option<NewClient>) -> Res
         json!(scope),
         registered.fingerprint()
     );
-    let draft = Draft::compose(
-        cx,
-        federation,
-        Wanted {
-            name,
-            scope,
-            lifetime_days: new.lifetime_days,
-            justification,
-            predecessor_id: None,
-            registered,
-        },
-    );
+    let wanted = Wanted {
+        federation_id: federation.id.clone(),
+        name,
+        scope,
+        lifetime_days: new.lifetime_days,
+        justification,
+        predecessor_id: None,
+        registered,
+        issued_by: cx.actor.name.clone(),
+    };
+    let draft = Draft::compose(&cx.keyward, wanted, cx.now_ms());
     let event = AuditEvent {
         key_id: Some(draft.key.id.clone()),
         target: Some(draft.key.name.clone()),
         detail: draft.detail(),
-        ..about(cx, Action::KeyIssued, &draft.federation)
+        ..about(cx, Action::KeyIssued, &federation)
     };
-    commit(cx, draft, event, new.idempotency_token, fingerprint, None).await
+    let token = check_token(&new.idempotency_token)?;
+    let actor = event.actor.id.clone();
+    let now_ms = event.at_ms;
+    let Draft { key, hash, secret, client } = draft;
+    let (key, is_new) = cx
+        .keyward
+        .commit(async move |conn: &mut Conn<'_>| {
+            if let Some(used) = used(conn, &actor, token.as_deref()).await? {
+                return replayed(conn, used, &fingerprint).await.map(|key| Change::nothing((key, false)));
+            }
+            let key = draft::write(conn, &key, &hash, client.as_ref(), false, now_ms).await?;
+            if let Some(token) = &token {
+                let used = Used { fingerprint: fingerprint.clone(), key_id: key.id.clone() };
+                store::idempotency::insert(conn, &actor, token, &used, now_ms).await?;
+            }
+            Ok(Change::new((key, true), event.clone()))
+        })
+        .await?;
+    let base_url = cx.keyward.base_url(&federation.slug);
+    Ok(Issued { key, federation, base_url, secret: secret.filter(|_| is_new) })
 }
 
-/// Issues a successor; both keys are accepted until the overlap ends. An expired key can be
-/// rotated: its successor takes over at once. The successor of an OAuth client is a client with an
-/// id of its own: with the same public keys, or with a secret of its own.
+/// Issues a successor and shows its secret to whoever asks, who brings it to the consumer: a rotation that is
+/// delivered; or has it brought as the federation is set up. Both keys are accepted until the successor has done real work and the old key is silent. An
+/// expired key can be rotated: its successor takes over at once. The successor of an OAuth client is a
+/// client with an id of its own: with the same public keys, or with a secret of its own.
 ///
 /// # Errors
-/// Invalid; Conflict when it has a successor, was revoked or retired, or has a secret that the
-/// federation no longer allows; Forbidden; NotFound.
+/// Invalid; Conflict when it has a successor, was revoked or retired, is itself a successor that has not taken
+/// over, or has a secret that the federation no longer allows; Forbidden; NotFound.
 pub async fn rotate(cx: &Cx<Admin>, key_id: &KeyId, rotate: Rotate) -> Result<Issued, Error> {
-    let (key, federation) = managed(cx, key_id, Action::KeyRotated).await?;
+    let (_, federation) = managed(cx, key_id, Action::KeyRotated).await?;
     let token = check_token(&rotate.idempotency_token)?;
     let overlap_hours = rotate.overlap_hours.unwrap_or(federation.policy.overlap_hours);
     let lifetime_days = rotate.lifetime_days.unwrap_or(federation.policy.max_age_days);
-    let fingerprint = format!("rotate {key_id} {overlap_hours} {lifetime_days}");
-    // A repeated request finds the key already rotated, by itself.
-    if let Some(issued) = replay(cx, &federation, token.as_deref(), &fingerprint).await? {
-        return Ok(issued);
-    }
+    let is_shown = !rotate.deliver;
+    let fingerprint = format!("rotate {key_id} {overlap_hours} {lifetime_days} {is_shown}");
     let mut faults = Vec::new();
     if !OVERLAP_HOURS.contains(&overlap_hours) {
         let (least, most) = (OVERLAP_HOURS.start(), OVERLAP_HOURS.end());
@@ -172,50 +199,84 @@ pub async fn rotate(cx: &Cx<Admin>, key_id: &KeyId, rotate: Rotate) -> Result<Is
         return Err(Error::Invalid(faults));
     }
     let now_ms = cx.now_ms();
-    if let Some(successor) = &key.successor_id {
-        return Err(Error::Conflict(format!("{} has a successor already: {successor}", key.name)));
-    }
-    match key.life.state(now_ms) {
-        KeyState::Unused | KeyState::InUse | KeyState::Expired => {}
-        KeyState::Retiring | KeyState::Retired | KeyState::Revoked => {
-            return Err(Error::Conflict(format!(
-                "{} is {} and has no rotation any more; issue a new key",
-                key.name,
-                key.life.state(now_ms).label().to_lowercase()
-            )));
-        }
-    }
-    let retires_ms = now_ms + overlap_hours * domain::HOUR_MS;
-    let wanted = Wanted {
-        name: successor_name(&key.name),
-        scope: key.scope.clone(),
-        lifetime_days,
-        justification: key.justification.clone().unwrap_or_default(),
-        predecessor_id: Some(key.id.clone()),
-        registered: crate::oauth::registered(cx, &key, &federation).await?,
+    let (author, id, own) = (Author::of(cx), key_id.clone(), cx.keyward.clone());
+    let actor = cx.event(Action::KeyRotated).actor.id;
+    let made = cx
+        .keyward
+        .commit(async move |conn: &mut Conn<'_>| {
+            if let Some(used) = used(conn, &actor, token.as_deref()).await? {
+                return replayed(conn, used, &fingerprint).await.map(|key| Change::nothing((key, None)));
+            }
+            let found = store::keys::with_federation(conn, &id).await?;
+            let (stored, federation) = found.ok_or(Error::NotFound("key"))?;
+            let begin = Begin {
+                author: &author,
+                federation: &federation,
+                old: &stored.key,
+                cause: Cause::ByHand,
+                overlap_ms: overlap_hours * HOUR_MS,
+                lifetime_days,
+                is_shown,
+                note: "",
+            };
+            let begun = begin::in_unit(conn, &own, &begin, now_ms).await?;
+            if let Some(token) = &token {
+                let used = Used { fingerprint: fingerprint.clone(), key_id: begun.key.id.clone() };
+                store::idempotency::insert(conn, &actor, token, &used, now_ms).await?;
+            }
+            Ok(Change::new((begun.key, begun.secret), begun.event))
+        })
+        .await;
+    let (key, secret) = match made {
+        Ok(made) => made,
+        Err(error) => return Err(overtaken(cx, key_id, error).await),
     };
-    let draft = Draft::compose(cx, federation, wanted);
-    let ends_ms = Life { retires_ms: Some(retires_ms), ..key.life }.ends_ms();
-    let event = AuditEvent {
-        key_id: Some(key.id.clone()),
-        target: Some(key.name.clone()),
-        detail: detail(&json!({
-            "successor": draft.key.id, "successor_name": draft.key.name, "successor_last_four": draft.key.last_four,
-            "overlap_hours": overlap_hours, "old_key_ends_ms": ends_ms, "successor_expires_ms": draft.key.life.expires_ms,
-        })),
-        ..about(cx, Action::KeyRotated, &draft.federation)
-    };
-    commit(cx, draft, event, rotate.idempotency_token, fingerprint, Some((key, retires_ms))).await
+    let base_url = cx.keyward.base_url(&federation.slug);
+    Ok(Issued { key, federation, base_url, secret: secret.filter(|_| is_shown) })
 }
 
-/// Ends a key at once.
+/// Of those who rotate a key at once one wins; the others learn the successor that it has by now.
+async fn overtaken(cx: &Cx<Admin>, key_id: &KeyId, error: Error) -> Error {
+    if !matches!(error, Error::Stale(_) | Error::Conflict(_)) {
+        return error;
+    }
+    let Ok(mut reader) = cx.read().await else { return error };
+    match store::keys::by_id(&mut reader.conn(), key_id).await {
+        Ok(Some(stored)) => match stored.key.successor_id {
+            Some(successor) => {
+                Error::Conflict(format!("{} has a successor already: {successor}", stored.key.name))
+            }
+            None => error,
+        },
+        Ok(None) | Err(_) => error,
+    }
+}
+
+/// Ends a key at once. A rotation that it belongs to goes on without it, or is over.
 ///
 /// # Errors
 /// Invalid when the reason is too long; Conflict when it has ended already; Forbidden; NotFound.
 pub async fn revoke(cx: &Cx<Admin>, key_id: &KeyId, reason: &str) -> Result<Key, Error> {
-    let (key, federation) = managed(cx, key_id, Action::KeyRevoked).await?;
+    managed(cx, key_id, Action::KeyRevoked).await?;
     let reason = check_text("reason", reason, 500)?;
     let now_ms = cx.now_ms();
+    let (author, id, own) = (Author::of(cx), key_id.clone(), cx.keyward.clone());
+    cx.keyward
+        .commit(async move |conn: &mut Conn<'_>| {
+            let stored = store::keys::by_id(conn, &id).await?.ok_or(Error::NotFound("key"))?;
+            revoke_in_unit(conn, &own, &author, stored.key, &reason, now_ms).await
+        })
+        .await
+}
+
+async fn revoke_in_unit(
+    conn: &mut Conn<'_>,
+    keyward: &crate::Keyward,
+    author: &Author,
+    key: Key,
+    reason: &str,
+    now_ms: domain::Millis,
+) -> Result<Change<Key>, Error> {
     let state = key.life.state(now_ms);
     if !state.is_accepted() {
         return Err(Error::Conflict(format!(
@@ -224,167 +285,126 @@ pub async fn revoke(cx: &Cx<Admin>, key_id: &KeyId, reason: &str) -> Result<Key,
             state.label().to_lowercase()
         )));
     }
-    let event = AuditEvent {
-        key_id: Some(key.id.clone()),
-        target: Some(key.name.clone()),
-        detail: detail(&json!({
-            "reason": reason, "last_four": key.last_four, "state_before": state,
-            "last_used_ms": key.life.last_used_ms, "uses": key.uses,
-        })),
-        ..about(cx, Action::KeyRevoked, &federation)
-    };
-    let by = cx.actor.name.clone();
+    let told = detail(&json!({
+        "reason": reason, "last_four": key.last_four, "state_before": state,
+        "last_used_ms": key.life.last_used_ms, "uses": key.uses,
+    }));
+    if let Some((mut pair, half)) = rotation_of(conn, &key).await? {
+        let happening = Happening { author, event: Event::Revoke { half }, note: reason };
+        if let Some(mut events) = effects::apply(conn, keyward, &mut pair, &happening, now_ms).await? {
+            let revoked = match half {
+                Half::Old => pair.old,
+                Half::New => pair.new,
+            };
+            if let Some(event) = events.first_mut() {
+                event.detail = told;
+            }
+            return Ok(Change::nothing(revoked).with_events(events));
+        }
+    }
+    store::keys::revoke(conn, &key, now_ms, author.name()).await?;
+    let event = author.event(Action::KeyRevoked, &key, now_ms, told);
+    let life = Life { revoked_ms: Some(now_ms), ..key.life };
+    let by = author.name().to_owned();
+    Ok(Change::new(Key { life, revoked_by: Some(by), version: key.version + 1, ..key }, event))
+}
+
+/// The open rotation of a key, and which half of it the key is.
+async fn rotation_of(conn: &mut Conn<'_>, key: &Key) -> Result<Option<(Pair, Half)>, Error> {
+    let own = store::rotations::of_old_key(conn, &key.federation_id, &key.id).await?;
+    if let Some(rotation) = own.filter(|rotation| !rotation.stage.has_ended()) {
+        return Ok(Some((Pair::of(conn, rotation).await?, Half::Old)));
+    }
+    let own = store::rotations::of_new_key(conn, &key.federation_id, &key.id).await?;
+    match own.filter(|rotation| !rotation.stage.has_ended()) {
+        Some(rotation) => Ok(Some((Pair::of(conn, rotation).await?, Half::New))),
+        None => Ok(None),
+    }
+}
+
+/// Freezes a key: its requests get 503 with Retry-After, and nothing of it is lost.
+///
+/// # Errors
+/// Invalid without a reason; Conflict when it is held already or has ended; Forbidden; NotFound.
+pub async fn hold(cx: &Cx<Admin>, key_id: &KeyId, reason: &str) -> Result<Key, Error> {
+    managed(cx, key_id, Action::KeyHeld).await?;
+    let reason = check_reason(reason)?;
+    let now_ms = cx.now_ms();
+    let (author, id) = (Author::of(cx), key_id.clone());
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
-            store::keys::revoke(conn, &key, now_ms, &by).await?;
-            let life = Life { revoked_ms: Some(now_ms), ..key.life };
-            let revoked = Key { life, revoked_by: Some(by.clone()), version: key.version + 1, ..key.clone() };
-            Ok(Change::new(revoked, event.clone()))
+            let stored = store::keys::by_id(conn, &id).await?.ok_or(Error::NotFound("key"))?;
+            let (key, event) = hold_in_unit(conn, &author, stored.key, &reason, now_ms).await?;
+            Ok(Change::new(key, event))
         })
         .await
 }
 
-/// What a key is to be.
-struct Wanted {
-    name: String,
-    scope: Scope,
-    lifetime_days: i64,
-    justification: String,
-    predecessor_id: Option<KeyId>,
-    registered: Registered,
-}
-
-/// A key that is about to be.
-struct Draft {
-    key: Key,
-    federation: Federation,
-    /// That of no key when there is no secret.
-    hash: String,
-    secret: Option<Secret>,
-    client: Option<StoredClient>,
-}
-
-impl Draft {
-    fn compose(cx: &Cx<Admin>, federation: Federation, wanted: Wanted) -> Self {
-        let Wanted { name, scope, lifetime_days, justification, predecessor_id, registered } = wanted;
-        let now_ms = cx.now_ms();
-        let id = KeyId::new(now_ms, cx.keyward.id_chance());
-        let (proof, kind, client) = match registered {
-            Registered::Static => (Proof::Static, Some(SecretKind::Key), None),
-            Registered::Secret => (Proof::Secret, Some(SecretKind::ClientSecret), None),
-            Registered::Keys(client) => (Proof::Assertion, None, Some(client)),
-        };
-        let secret = kind.map(|kind| cx.keyward.new_secret(kind, &id));
-        let last_four = match &secret {
-            Some(secret) => keys::last_four(secret),
-            None => id.as_str().chars().skip(id.as_str().len() - 4).collect(),
-        };
-        let key = Key {
-            id,
-            federation_id: federation.id.clone(),
-            name,
-            last_four,
-            proof,
-            justification: scope.is_full_directory().then_some(justification),
-            scope,
-            life: Life {
-                issued_ms: now_ms,
-                expires_ms: now_ms + lifetime_days * DAY_MS,
-                retires_ms: None,
-                revoked_ms: None,
-                first_used_ms: None,
-                last_used_ms: None,
-            },
-            predecessor_id,
-            successor_id: None,
-            issued_by: cx.actor.name.clone(),
-            revoked_by: None,
-            last_used_source: None,
-            uses: 0,
-            version: 1,
-        };
-        // The one look at the secret besides showing it: its keyed hash.
-        let hash = secret.as_ref().map(|secret| cx.keyward.vault.hash_key(secret.expose()));
-        Self { key, federation, hash: hash.unwrap_or_else(|| GENESIS.to_owned()), secret, client }
-    }
-
-    fn detail(&self) -> String {
-        let mut told = json!({
-            "last_four": self.key.last_four, "scope": self.key.scope, "proof": self.key.proof,
-            "expires_ms": self.key.life.expires_ms, "justification": self.key.justification,
-        });
-        if let Some(client) = &self.client {
-            told["client"] = crate::oauth::told(client);
-        }
-        detail(&told)
-    }
-}
-
-/// Writes a drafted key, its token and, when it succeeds another, the end of that one.
-async fn commit(
-    cx: &Cx<Admin>,
-    draft: Draft,
-    event: AuditEvent,
-    token: String,
-    fingerprint: String,
-    succeeds: Option<(Key, Millis)>,
-) -> Result<Issued, Error> {
-    let token = check_token(&token)?;
-    let actor = event.actor.id.clone();
-    let now_ms = event.at_ms;
-    let Draft { key, federation, hash, secret, client } = draft;
-    let is_rotation = succeeds.is_some();
-    let (key, is_new) = cx
-        .keyward
-        .commit(async move |conn: &mut Conn<'_>| {
-            let mut key = key.clone();
-            let token = token.as_deref();
-            if let Some(token) = token
-                && let Some(used) = store::idempotency::find(conn, &actor, token).await?
-            {
-                return replayed(conn, used, &fingerprint).await.map(|key| Change::nothing((key, false)));
-            }
-            if let Some((old, retires_ms)) = &succeeds {
-                store::keys::succeed(conn, old, &key.id, *retires_ms).await?;
-            }
-            let others = store::keys::of_federation(conn, &key.federation_id).await?;
-            key.name = free_name(conn, &others, &key, now_ms, is_rotation).await?;
-            store::keys::insert(conn, &StoredKey { key: key.clone(), hash: hash.clone() }).await?;
-            if let Some(client) = &client {
-                store::oauth::insert_client(conn, &key, client, now_ms).await?;
-            }
-            if let Some(token) = token {
-                let used = Used { fingerprint: fingerprint.clone(), key_id: key.id.clone() };
-                store::idempotency::insert(conn, &actor, token, &used, now_ms).await?;
-            }
-            Ok(Change::new((key, true), event.clone()))
-        })
-        .await?;
-    let base_url = cx.keyward.base_url(&federation.slug);
-    Ok(Issued { key, federation, base_url, secret: secret.filter(|_| is_new) })
-}
-
-/// Makes the name of a new key free where ended keys hold it; counts a successor's name on where
-/// a living key does.
-async fn free_name(
+/// Freezes a key as the unit has read it.
+///
+/// # Errors
+/// Conflict when it is held already or has ended.
+pub(crate) async fn hold_in_unit(
     conn: &mut Conn<'_>,
-    others: &[Key],
-    key: &Key,
-    now_ms: Millis,
-    may_count_on: bool,
-) -> Result<String, Error> {
-    let mut name = key.name.clone();
-    loop {
-        let same = |other: &&Key| other.name.to_lowercase() == name.to_lowercase();
-        let is_taken = others.iter().filter(same).any(|other| other.life.state(now_ms).is_accepted());
-        if is_taken && may_count_on {
-            name = successor_name(&name);
-            continue;
-        }
-        for ended in others.iter().filter(same).filter(|other| !other.life.state(now_ms).is_accepted()) {
-            store::keys::free_name(conn, ended).await?;
-        }
-        return Ok(name);
+    author: &Author,
+    key: Key,
+    reason: &str,
+    now_ms: domain::Millis,
+) -> Result<(Key, AuditEvent), Error> {
+    let state = key.life.state(now_ms);
+    if !state.opens() {
+        return Err(Error::Conflict(format!("{} is {} already", key.name, state.label().to_lowercase())));
+    }
+    let hold = Hold { at_ms: now_ms, by: author.name().to_owned(), reason: reason.to_owned() };
+    store::keys::hold(conn, &key, Some(&hold)).await?;
+    let told = detail(&json!({ "reason": reason, "last_four": key.last_four, "state_before": state }));
+    let event = author.event(Action::KeyHeld, &key, now_ms, told);
+    let life = Life { held_ms: Some(now_ms), ..key.life };
+    let version = key.version + 1;
+    Ok((Key { life, held_by: Some(hold.by), held_reason: Some(hold.reason), version, ..key }, event))
+}
+
+/// Lets a held key open again.
+///
+/// # Errors
+/// Conflict when it is not held; Forbidden; NotFound.
+pub async fn release(cx: &Cx<Admin>, key_id: &KeyId) -> Result<Key, Error> {
+    managed(cx, key_id, Action::KeyReleased).await?;
+    let now_ms = cx.now_ms();
+    let (author, id) = (Author::of(cx), key_id.clone());
+    cx.keyward
+        .commit(async move |conn: &mut Conn<'_>| {
+            let key = store::keys::by_id(conn, &id).await?.ok_or(Error::NotFound("key"))?.key;
+            if key.life.state(now_ms) != KeyState::Held {
+                return Err(Error::Conflict(format!("{} is not held", key.name)));
+            }
+            store::keys::hold(conn, &key, None).await?;
+            // While it was held its requests were not counted: its silence said nothing.
+            if let Some((pair, _)) = rotation_of(conn, &key).await? {
+                crate::rotations::watch_from(conn, pair.rotation, now_ms).await?;
+            }
+            let told = detail(&json!({ "held_ms": key.life.held_ms, "held_by": key.held_by }));
+            let event = author.event(Action::KeyReleased, &key, now_ms, told);
+            let life = Life { held_ms: None, ..key.life };
+            let version = key.version + 1;
+            Ok(Change::new(Key { life, held_by: None, held_reason: None, version, ..key }, event))
+        })
+        .await
+}
+
+/// Reads why a person does something that others will ask about.
+pub(crate) fn check_reason(text: &str) -> Result<String, Error> {
+    let reason = check_text("reason", text, 500)?;
+    if reason.is_empty() {
+        return Err(Error::invalid("reason", "say why: whoever comes next will want to know"));
+    }
+    Ok(reason)
+}
+
+async fn used(conn: &mut Conn<'_>, actor: &str, token: Option<&str>) -> Result<Option<Used>, Error> {
+    match token {
+        Some(token) => Ok(store::idempotency::find(conn, actor, token).await?),
+        None => Ok(None),
     }
 }
 
@@ -396,23 +416,6 @@ async fn replayed(conn: &mut Conn<'_>, used: Used, fingerprint: &str) -> Result<
     }
     let stored = store::keys::by_id(conn, &used.key_id).await?;
     stored.map(|stored| stored.key).ok_or(Error::NotFound("key"))
-}
-
-async fn replay(
-    cx: &Cx<Admin>,
-    federation: &Federation,
-    token: Option<&str>,
-    fingerprint: &str,
-) -> Result<Option<Issued>, Error> {
-    let Some(token) = token else { return Ok(None) };
-    let mut reader = cx.read().await?;
-    let actor = cx.event(Action::KeyRotated).actor.id;
-    let Some(used) = store::idempotency::find(&mut reader.conn(), &actor, token).await? else {
-        return Ok(None);
-    };
-    let key = replayed(&mut reader.conn(), used, fingerprint).await?;
-    let base_url = cx.keyward.base_url(&federation.slug);
-    Ok(Some(Issued { key, federation: federation.clone(), base_url, secret: None }))
 }
 
 /// A key that the viewer may manage, and its federation; else the refusal is recorded.
@@ -449,35 +452,5 @@ fn check_token(text: &str) -> Result<Option<String>, Error> {
         "" => Ok(None),
         _ if text.len() <= 200 && text.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(text.to_owned())),
         _ => Err(Error::invalid("idempotency_token", "at most 200 printable ASCII characters were expected")),
-    }
-}
-
-/// `okta` → `okta-2`, `okta-2` → `okta-3`; at most 80 characters.
-fn successor_name(name: &str) -> String {
-    let (stem, number) = match name.rsplit_once('-') {
-        Some((stem, digits)) if !stem.is_empty() => match digits.parse::<u32>() {
-            Ok(number) if number < u32::MAX => (stem, number + 1),
-            Ok(_) | Err(_) => (name, 2),
-        },
-        Some(_) | None => (name, 2),
-    };
-    let suffix = format!("-{number}");
-    let stem: String = stem.chars().take(80 - suffix.len()).collect();
-    stem + &suffix
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn successors_count_on() {
-        let check = |name: &str, expect: &str| assert_eq!(successor_name(name), expect);
-        check("okta", "okta-2");
-        check("okta-2", "okta-3");
-        check("okta-prod", "okta-prod-2");
-        check("-7", "-7-2");
-        check("okta-4294967295", "okta-4294967295-2");
-        assert_eq!(successor_name(&"é".repeat(80)).chars().count(), 80);
     }
 }

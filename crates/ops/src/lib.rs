@@ -17,10 +17,20 @@ pub mod vault;
 pub mod installation;
 
 pub mod admins;
+pub mod deliveries;
 pub mod extensions;
 pub mod federations;
 pub mod keys;
 pub mod oauth;
+pub mod policies;
+pub mod rotations;
+
+pub mod cases;
+pub mod channels;
+pub mod compromise;
+pub mod findings;
+pub mod hand_offs;
+pub mod notify;
 
 mod directory;
 pub mod gateway;

@@ -10,23 +10,28 @@
 mod cursor;
 mod found;
 mod plan;
+mod ready;
 
 use domain::{
     audit::Action,
     scopes::{ResourceKind, Verb},
+    usage::ListSeen,
 };
 use scim::{Filter, ListQuery, ResourceType, ScimError, Selection, Sort, SortKey, SortOrder, Type};
 use serde_json::Value;
 use store::{
-    Conn,
+    Conn, Reader, View,
     directory::{Order, Place, Term, Window},
 };
 
 pub use self::cursor::TIMEOUT_MS as CURSOR_TIMEOUT_MS;
+#[cfg(feature = "testing")]
+pub(crate) use self::cursor::same as same_cursor;
 pub use self::found::Found;
+pub use self::ready::{Made, Page, list as list_ready};
 use self::{
     cursor::{Cursor, Position},
-    found::{Relations, by_ids, count_rows, rows},
+    found::{Relations, Row, by_ids, count_rows, rows},
     plan::Plan,
 };
 use crate::{Cx, Error, ScimClient, scim_client::Asked};
@@ -53,6 +58,11 @@ pub struct Listed {
     pub next_cursor: Option<String>,
 }
 
+/// What a list asked for and found, for its usage record.
+pub(crate) fn seen(query: &ListQuery, matched: u64) -> ListSeen {
+    ListSeen { is_filtered: query.filter.is_some(), matched }
+}
+
 /// A page of the users or of the groups.
 ///
 /// # Errors
@@ -68,7 +78,7 @@ pub async fn list(
         cx.admit(Verb::Read, resource_kind(kind))?;
         search(cx, query, &[kind]).await
     };
-    cx.answered(asked, read_action(kind), found.await).await
+    cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.total)).await
 }
 
 /// A page of everything that the key may read: the users, then the groups (RFC 7644 3.4.2.1). An
@@ -91,7 +101,7 @@ pub async fn everything(cx: &Cx<ScimClient>, asked: &Asked, query: &ListQuery) -
             Some(_) | None => search(cx, query, &kinds).await,
         }
     };
-    cx.answered(asked, Action::UserRead, found.await).await
+    cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.total)).await
 }
 
 fn resource_kind(kind: ResourceType) -> ResourceKind {
@@ -123,12 +133,17 @@ async fn search(cx: &Cx<ScimClient>, query: &ListQuery, kinds: &[ResourceType]) 
         None => (None, Position::Start),
     };
     let kinds_left = kinds.iter().copied().skip_while(|kind| first_kind.is_some_and(|first| first != *kind));
+    // What is asked of the memory is asked before a reader is taken: asking may need one.
+    let counts = Counts::of(cx, query, kinds).await?;
+    let mut relations = Relations::of_selection(&query.selection);
     let mut reader = cx.read().await?;
+    let mut seen = Seen::of(&mut reader, kinds, &relations).await?;
+    let mut conn = seen.conn();
     let (mut total, mut found, mut next) = (0, Vec::new(), None);
     for kind in kinds_left {
         let wanted = Wanted { position, skip, limit, needs_total: known_total.is_none() || limit == 0 };
-        let shelf = Shelf { cx, of: cx.schemas().of(kind), query };
-        let part = shelf.read(&mut reader.conn(), wanted).await?;
+        let shelf = Shelf { cx, of: cx.schemas().of(kind), query, count: counts.known(kind) };
+        let part = shelf.read(&mut conn, wanted).await?;
         let begins_here = wanted_nothing_before(limit, query.count) && part.total > 0;
         (position, skip) = (Position::Start, skip.saturating_sub(part.total));
         total += part.total;
@@ -153,11 +168,34 @@ async fn search(cx: &Cx<ScimClient>, query: &ListQuery, kinds: &[ResourceType]) 
         }
         Some(_) | None => None,
     };
-    let mut relations = Relations::of_selection(&query.selection);
     for kind in kinds {
-        relations.attach(cx, &mut reader.conn(), *kind, &mut found).await?;
+        relations.attach(cx, &mut conn, *kind, &mut found).await?;
     }
     Ok(Listed { total, start_index: (!is_paged_by_cursor).then_some(query.start_index), found, next_cursor })
+}
+
+/// The database as a list sees it: groups and their members as of one moment.
+enum Seen<'r> {
+    Moving(&'r mut Reader),
+    Still(View<'r>),
+}
+
+impl<'r> Seen<'r> {
+    async fn of(
+        reader: &'r mut Reader,
+        kinds: &[ResourceType],
+        relations: &Relations,
+    ) -> Result<Self, Error> {
+        let has_members = kinds.contains(&ResourceType::Group) && relations.has_members();
+        Ok(if has_members { Self::Still(reader.view().await?) } else { Self::Moving(reader) })
+    }
+
+    fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Moving(reader) => reader.conn(),
+            Self::Still(view) => view.conn(),
+        }
+    }
 }
 
 /// Whether the page was full before this part of it was read.
@@ -186,11 +224,40 @@ struct Part {
     next: Option<Position>,
 }
 
+/// The same of what an index finds, not read yet.
+struct Indexed {
+    total: u64,
+    rows: Vec<Row>,
+    next: Option<Position>,
+}
+
+/// How many there are in all of each type, where that is known.
+#[derive(Default)]
+struct Counts(Vec<(ResourceType, u64)>);
+
+impl Counts {
+    /// A filter leaves some, whose number is not known.
+    async fn of(cx: &Cx<ScimClient>, query: &ListQuery, kinds: &[ResourceType]) -> Result<Self, Error> {
+        if query.filter.is_some() {
+            return Ok(Self::default());
+        }
+        let fresh = cx.keyward.store.fresh().await?;
+        let known = |kind: &ResourceType| Some((*kind, ready::known_count(cx, &fresh, *kind)?));
+        Ok(Self(kinds.iter().filter_map(known).collect()))
+    }
+
+    fn known(&self, kind: ResourceType) -> Option<u64> {
+        self.0.iter().find(|(other, _)| *other == kind).map(|(_, count)| *count)
+    }
+}
+
 /// The resources of one type, for one query.
 struct Shelf<'a> {
     cx: &'a Cx<ScimClient>,
     of: Type<'a>,
     query: &'a ListQuery,
+    /// How many there are in all, when that is known.
+    count: Option<u64>,
 }
 
 /// How the resources are to be ordered.
@@ -246,6 +313,18 @@ impl Shelf<'_> {
         is_descending: bool,
         wanted: Wanted,
     ) -> Result<Part, Error> {
+        let Indexed { total, rows, next } = self.indexed(conn, terms, order, is_descending, &wanted).await?;
+        Ok(Part { total, found: rows.into_iter().map(Row::open).collect::<Result<_, _>>()?, next })
+    }
+
+    async fn indexed(
+        &self,
+        conn: &mut Conn<'_>,
+        terms: &[Term],
+        order: Order,
+        is_descending: bool,
+        wanted: &Wanted,
+    ) -> Result<Indexed, Error> {
         let (limit, skip) = (i64::try_from(wanted.limit).unwrap_or(i64::MAX), wanted.skip);
         let after = wanted.position.place()?;
         let mut found = Vec::new();
@@ -268,11 +347,21 @@ impl Shelf<'_> {
             (true, Position::Start) if is_all_seen => {
                 skip.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX))
             }
-            (true, _) => count_rows(self.cx, conn, self.of.kind, terms).await?,
+            (true, _) => self.total(conn, terms).await?,
         };
         let last = found.last().filter(|_| has_more);
         let next = last.map(|last| Position::After(last.place(order)));
-        Ok(Part { total, found, next })
+        Ok(Indexed { total, rows: found, next })
+    }
+
+    /// How many are all of `terms`: all of a type are counted once, until one comes or goes.
+    async fn total(&self, conn: &mut Conn<'_>, terms: &[Term]) -> Result<u64, Error> {
+        let Self { cx, of, count, .. } = self;
+        match count.filter(|_| terms.is_empty()) {
+            Some(count) => Ok(count),
+            None if terms.is_empty() => ready::count(cx, conn, of.kind).await,
+            None => count_rows(cx, conn, of.kind, terms).await,
+        }
     }
 
     /// The terms leave something to decide: their rows are walked in an order that an index has.
@@ -286,10 +375,13 @@ impl Shelf<'_> {
         wanted: Wanted,
     ) -> Result<Part, Error> {
         let mut walk = Walk::new(self, Some(rest), order, is_descending, wanted.position.place()?);
-        let (mut total, mut found) = (0, Vec::new());
+        let (mut total, mut found, mut next) = (0, Vec::new(), None);
         while let Some(batch) = walk.next(conn, terms).await? {
-            for (resource, _) in batch {
+            for (resource, _, place) in batch {
                 if total >= wanted.skip && found.len() <= wanted.limit {
+                    if found.len() < wanted.limit {
+                        next = Some(Position::After(place));
+                    }
                     found.push(resource);
                 }
                 total += 1;
@@ -300,9 +392,7 @@ impl Shelf<'_> {
         }
         let has_more = found.len() > wanted.limit;
         found.truncate(wanted.limit);
-        let last = found.last().filter(|_| has_more);
-        let next = last.map(|last| Position::After(last.place(order)));
-        Ok(Part { total, found, next })
+        Ok(Part { total, found, next: next.filter(|_| has_more) })
     }
 
     /// No index has the order: what matches is ordered here, by the one value that is kept of it.
@@ -317,7 +407,7 @@ impl Shelf<'_> {
         walk.also_looks_at(sort);
         let mut keyed: Vec<(SortKey, String)> = Vec::new();
         while let Some(batch) = walk.next(conn, &plan.terms).await? {
-            for (resource, body) in batch {
+            for (resource, body, _) in batch {
                 keyed.push((sort.key(self.of, &body), resource.id().to_string()));
             }
         }
@@ -402,31 +492,33 @@ impl<'a> Walk<'a> {
         self.relations.also(self.shelf.of, &sort.by);
     }
 
-    /// The next resources that match, each with its body; none at the end.
+    /// The next resources that match, each with its body and its place; none at the end.
     async fn next(
         &mut self,
         conn: &mut Conn<'_>,
         terms: &[Term],
-    ) -> Result<Option<Vec<(Found, Value)>>, Error> {
+    ) -> Result<Option<Vec<(Found, Value, Place)>>, Error> {
         if self.is_done {
             return Ok(None);
         }
         let Shelf { cx, of, .. } = *self.shelf;
-        let mut found = rows(cx, conn, of, terms, &self.window).await?;
-        self.examined += found.len();
+        let rows = rows(cx, conn, of, terms, &self.window).await?;
+        self.examined += rows.len();
         if self.examined > MAX_EXAMINED {
             return Err(self.shelf.too_many());
         }
-        self.is_done = found.len() < BATCH;
-        if let Some(last) = found.last() {
-            self.window.after = Some(last.place(self.window.order));
+        self.is_done = rows.len() < BATCH;
+        let places: Vec<Place> = rows.iter().map(|row| row.place(self.window.order)).collect();
+        if let Some(last) = places.last() {
+            self.window.after = Some(last.clone());
         }
+        let mut found = rows.into_iter().map(Row::open).collect::<Result<Vec<_>, _>>()?;
         self.relations.attach(cx, conn, of.kind, &mut found).await?;
         let mut matching = Vec::new();
-        for resource in found {
+        for (resource, place) in found.into_iter().zip(places) {
             let body = resource.render(of, &self.base, &Selection::Default);
             if self.rest.map_or(Ok(true), |rest| scim::matches(rest, of, &body))? {
-                matching.push((resource, body));
+                matching.push((resource, body, place));
             }
         }
         Ok(Some(matching))

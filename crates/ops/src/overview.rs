@@ -7,14 +7,18 @@ use domain::{
     admins::{Admin, Right},
     audit::ChainHead,
     federations::{Federation, FederationStatus},
+    findings::{Rule, Severity},
     keys::{KeyState, Proof},
+    rotations::{Stage, Step},
     usage::Decision,
 };
 
 use crate::{
     Cx, Error,
     federations::{FederationView, list as list_federations},
+    findings::{self, FindingView, Wanted},
     keys::{KeyView, attention, of_federations},
+    rotations::{self, BoardFilter, RotationView},
 };
 
 /// The most needs that are shown.
@@ -55,13 +59,14 @@ pub enum Need {
     Ended(KeyView),
     /// A key ends within the warning time and has no successor.
     EndsSoon(KeyView),
-    /// Two keys are accepted: a rotation waits for its end.
-    Retiring {
-        /// The old key.
-        old: Box<KeyView>,
-        /// Its successor.
-        successor: Box<KeyView>,
-    },
+    /// Something is not as it should be, and a person should look today.
+    Finding(Box<FindingView>),
+    /// A rotation does not go on by itself.
+    Rotation(Box<RotationView>),
+    /// A key is held.
+    Held(KeyView),
+    /// A key is older than its policy allows, and has no successor.
+    OverAge(KeyView),
     /// A federation is paused.
     Paused(FederationView),
     /// A live federation has no accepted key.
@@ -89,6 +94,9 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
     let views = list_federations(cx).await?;
     let open: Vec<&FederationView> =
         views.iter().filter(|view| view.federation.status != FederationStatus::Archived).collect();
+    let rotations = rotations::board(cx, &BoardFilter::default()).await?.open;
+    let urgent = Wanted { least: Some(Severity::High), ..Wanted::default() };
+    let findings = findings::list(cx, &urgent).await?;
     let mut reader = cx.read().await?;
     let federations: Vec<Federation> = open.iter().map(|view| view.federation.clone()).collect();
     let seen: BTreeSet<FederationId> = federations.iter().map(|federation| federation.id.clone()).collect();
@@ -98,7 +106,7 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
     let accepted: Vec<&KeyView> = keys.iter().filter(|view| view.state.is_accepted()).collect();
     let inside = accepted.iter().filter(|view| !view.over_age).count();
     let mut ending: Vec<KeyView> = accepted.iter().map(|view| (*view).clone()).collect();
-    ending.sort_by_key(|view| view.key.life.ends_ms());
+    ending.sort_by_key(|view| view.key.life.planned_end_ms());
     ending.truncate(5);
 
     let mut static_keys: Vec<(Federation, i64)> = open
@@ -137,7 +145,7 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
         inside_policy: count(inside),
         requests_24h: last_24h().map(|hour| hour.allowed + hour.denied + hour.refused).sum(),
         denied_24h: last_24h().map(|hour| hour.denied + hour.refused).sum(),
-        needs: needs(&open, &keys, now_ms),
+        needs: needs(&open, &keys, rotations, findings, now_ms),
         ending,
         static_keys,
         audit: if sees_all { Some(store::audit::head(&mut reader.conn()).await?) } else { None },
@@ -149,36 +157,71 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn needs(federations: &[&FederationView], keys: &[KeyView], now_ms: Millis) -> Vec<Need> {
+/// The findings that keys and rotations do not say by themselves already.
+fn is_told_elsewhere(rule: Rule) -> bool {
+    match rule {
+        Rule::Expired | Rule::EndsSoon | Rule::OverAge | Rule::NoProof | Rule::StillUsed => true,
+        Rule::TwoHolders
+        | Rule::EndedKeyUsed
+        | Rule::DeliveryFailed
+        | Rule::HandOffWaits
+        | Rule::ClockJumped
+        | Rule::ChannelFailed
+        | Rule::CanaryUsed
+        | Rule::LeakReported => false,
+    }
+}
+
+/// Whether a rotation waits for a person: its overlap is over, somebody stopped it, or somebody has to hand
+/// the key over.
+fn waits_for_a_person(view: &RotationView) -> bool {
+    match view.rotation.stage {
+        Stage::Stalled(_) | Stage::Held(_) => true,
+        Stage::Open(Step::Issued) => {
+            view.deliveries.first().is_some_and(|brought| brought.delivery.target_id.is_none())
+        }
+        Stage::Open(Step::Delivered | Step::Tested | Step::InUse | Step::Draining)
+        | Stage::Retired
+        | Stage::RolledBack
+        | Stage::Revoked => false,
+    }
+}
+
+fn needs(
+    federations: &[&FederationView],
+    keys: &[KeyView],
+    rotations: Vec<RotationView>,
+    findings: Vec<FindingView>,
+    now_ms: Millis,
+) -> Vec<Need> {
     let mut ranked: Vec<(u8, Need)> = Vec::new();
+    for view in findings.into_iter().filter(|view| !is_told_elsewhere(view.finding.rule)) {
+        let rank = if view.finding.severity == Severity::Critical { 0 } else { 2 };
+        ranked.push((rank, Need::Finding(Box::new(view))));
+    }
+    for view in rotations.into_iter().filter(waits_for_a_person) {
+        ranked.push((4, Need::Rotation(Box::new(view))));
+    }
     for view in keys {
         let is_orphan = view.key.successor_id.is_none();
         match view.state {
             // An expired key that another has taken over from by hand is history, not a need.
             KeyState::Expired if is_orphan && now_ms - view.key.life.ends_ms() < 30 * DAY_MS => {
-                ranked.push((0, Need::Ended(view.clone())));
+                ranked.push((1, Need::Ended(view.clone())));
             }
+            KeyState::Held => ranked.push((5, Need::Held(view.clone()))),
             KeyState::Unused | KeyState::InUse if view.ends_soon => {
-                ranked.push((1, Need::EndsSoon(view.clone())));
+                ranked.push((3, Need::EndsSoon(view.clone())));
             }
-            KeyState::Retiring => {
-                let successor =
-                    keys.iter().find(|other| Some(&other.key.id) == view.key.successor_id.as_ref());
-                if let Some(successor) = successor {
-                    ranked.push((
-                        2,
-                        Need::Retiring {
-                            old: Box::new(view.clone()),
-                            successor: Box::new(successor.clone()),
-                        },
-                    ));
-                }
+            KeyState::Unused | KeyState::InUse if view.over_age && is_orphan => {
+                ranked.push((4, Need::OverAge(view.clone())));
             }
-            KeyState::Unused if now_ms - view.key.life.issued_ms > DAY_MS => {
-                ranked.push((5, Need::NeverUsed(view.clone())));
+            KeyState::Unused if is_orphan && !is_successor(view) && now_ms - view.key.life.issued_ms > DAY_MS => {
+                ranked.push((8, Need::NeverUsed(view.clone())));
             }
             KeyState::Unused
             | KeyState::InUse
+            | KeyState::Retiring
             | KeyState::Expired
             | KeyState::Retired
             | KeyState::Revoked => {}
@@ -186,9 +229,9 @@ fn needs(federations: &[&FederationView], keys: &[KeyView], now_ms: Millis) -> V
     }
     for view in federations {
         match view.federation.status {
-            FederationStatus::Paused => ranked.push((3, Need::Paused((*view).clone()))),
+            FederationStatus::Paused => ranked.push((6, Need::Paused((*view).clone()))),
             FederationStatus::Live if view.accepted_keys == 0 => {
-                ranked.push((4, Need::NoKey((*view).clone())));
+                ranked.push((7, Need::NoKey((*view).clone())));
             }
             FederationStatus::Live | FederationStatus::Archived => {}
         }
@@ -196,4 +239,9 @@ fn needs(federations: &[&FederationView], keys: &[KeyView], now_ms: Millis) -> V
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.truncate(NEEDS);
     ranked.into_iter().map(|(_, need)| need).collect()
+}
+
+/// Whether its rotation says how it stands.
+fn is_successor(view: &KeyView) -> bool {
+    view.key.predecessor_id.is_some()
 }

@@ -1,8 +1,14 @@
-//! What operations need from outside: time, chance, limits on refusals, and the upstreams of federations.
+//! What operations need from outside: time, chance, limits on refusals, the upstreams of federations, and
+//! the targets of deliveries.
 
 use std::{net::IpAddr, pin::Pin, sync::Arc};
 
-use domain::{FederationId, Millis, Secret, upstreams::SignIn};
+use domain::{
+    DeliveryId, FederationId, Invalid, KeyId, Millis, RotationId, Secret, TargetId,
+    deliveries::{DeliveryStep, FailureKind, Holds, Settings},
+    federations::Slug,
+    upstreams::SignIn,
+};
 
 /// Time.
 pub trait Clock: Send + Sync + 'static {
@@ -152,4 +158,140 @@ pub enum CallFault {
     /// The place where Keyward gets its token did not give one; nothing was sent to the upstream.
     #[error("no token: {0}")]
     NoToken(String),
+}
+
+/// The ways in which a secret reaches its consumer.
+pub trait Deliver: Send + Sync + 'static {
+    /// Whether the addresses of a target may be called at all.
+    ///
+    /// # Errors
+    /// What speaks against it, field by field.
+    fn admits(&self, settings: &Settings) -> Result<(), Vec<Invalid>>;
+
+    /// Takes one step at a target: never a second try, never a redirect, a limit on time and bytes. Without a
+    /// secret in the parcel nothing is changed there.
+    fn step<'a>(
+        &'a self,
+        step: DeliveryStep,
+        job: &'a DeliveryJob,
+    ) -> Pin<Box<dyn Future<Output = Result<StepDone, StepFault>> + Send + 'a>>;
+}
+
+/// What is brought where, and with what Keyward signs in there. It holds secrets and has no Debug.
+pub struct DeliveryJob {
+    /// The target.
+    pub target_id: TargetId,
+    /// Changes when anything of the target changes.
+    pub version: i64,
+    /// Where it leads.
+    pub settings: Settings,
+    /// With what Keyward signs in there.
+    pub credential: Secret,
+    /// What is brought.
+    pub parcel: Parcel,
+}
+
+/// A key on its way. It holds a secret and has no Debug.
+pub struct Parcel {
+    /// Whose key it is.
+    pub federation: Slug,
+    /// The SCIM base URL that belongs to it.
+    pub base_url: String,
+    /// The delivery: the same one has the same id, however often it is tried.
+    pub delivery_id: Option<DeliveryId>,
+    /// The rotation that waits for it.
+    pub rotation_id: Option<RotationId>,
+    /// The key.
+    pub key_id: Option<KeyId>,
+    /// The last four characters of it.
+    pub last_four: String,
+    /// When the delivery was made.
+    pub made_ms: Millis,
+    /// The secret itself; none in a test of the target, and once it has left.
+    pub secret: Option<Secret>,
+}
+
+/// A step that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepDone {
+    /// What was found or done, in a sentence without a secret.
+    pub sentence: String,
+    /// Whether the target has the secret of the parcel; of a read-back only.
+    pub holds: Holds,
+    /// Whether the consumer stands still until it is told to look; of a read-back only.
+    pub wants_kick: bool,
+    /// SHA-256 of the public key of the certificate that the target showed, in hexadecimal.
+    pub public_key: Option<String>,
+}
+
+/// A step that was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct StepFault {
+    /// What comes next.
+    pub kind: FailureKind,
+    /// Why, in a sentence without a secret.
+    pub sentence: String,
+    /// Seconds after which the target wants to be asked again.
+    pub retry_after_s: Option<u32>,
+}
+
+/// The ways in which people are told.
+pub trait Notify: Send + Sync + 'static {
+    /// Whether mail is set up.
+    fn has_mail(&self) -> bool;
+
+    /// Whether an address may be called at all, before anybody does.
+    ///
+    /// # Errors
+    /// What speaks against it.
+    fn admits(&self, url: &str) -> Result<(), String>;
+
+    /// Hands a mail to the server that sends it: never a second try.
+    fn mail<'a>(
+        &'a self,
+        mail: &'a Mail,
+    ) -> Pin<Box<dyn Future<Output = Result<(), NotifyFault>> + Send + 'a>>;
+
+    /// Calls a webhook with a signature (Standard Webhooks): never a second try, never a redirect.
+    fn webhook<'a>(
+        &'a self,
+        call: &'a WebhookCall,
+    ) -> Pin<Box<dyn Future<Output = Result<(), NotifyFault>> + Send + 'a>>;
+}
+
+/// A mail. It may hold a link that opens a key, and has no Debug.
+pub struct Mail {
+    /// Addresses.
+    pub to: Vec<String>,
+    /// Stays the same however often it is sent.
+    pub id: String,
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub text: Secret,
+}
+
+/// A call of a webhook. It holds the secret that signs it, and has no Debug.
+pub struct WebhookCall {
+    /// Where.
+    pub url: String,
+    /// `webhook-id`: stays the same however often it is sent.
+    pub id: String,
+    /// `webhook-timestamp`, in seconds.
+    pub at_s: i64,
+    /// `whsec_…`.
+    pub secret: Secret,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// Why somebody was not told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct NotifyFault {
+    /// A sentence without its period, for people.
+    pub text: String,
+    /// Whether another try would end the same.
+    pub is_final: bool,
 }

@@ -10,9 +10,9 @@ use domain::{
     FederationId, KeyId, RequestId,
     audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
     federations::{Federation, FederationStatus},
-    keys::{self, Life, SecretKind},
+    keys::{self, KeyState, Life, SecretKind},
     scopes::{ResourceKind, Scope, Verb},
-    usage::{Decision, UsageRecord, clean},
+    usage::{Decision, ListSeen, UsageRecord, clean, is_work},
 };
 use store::{
     Change, Conn,
@@ -21,7 +21,9 @@ use store::{
 };
 
 use crate::{
-    Actor, Cx, Error, Keyward, RequestInfo, ScimClient, Visitor, oauth,
+    Actor, Cx, Error, Keyward, RequestInfo, ScimClient, Visitor,
+    compromise::canary,
+    oauth,
     ports::{Refusal, Refusals, Unlimited},
     vault::parse_hash,
 };
@@ -52,6 +54,13 @@ pub struct Asked {
 
 fn not_accepted() -> Error {
     Error::Unauthenticated("the bearer token is missing, unknown or no longer valid".to_owned())
+}
+
+fn held() -> Error {
+    Error::Held {
+        message: "this key is held; nothing is lost, come back later".to_owned(),
+        retry_after_s: PAUSED_RETRY_S,
+    }
 }
 
 fn paused() -> Error {
@@ -111,10 +120,12 @@ pub async fn authenticate_within(
     };
     let federation = &key.federation;
     let of = Some((&**federation, &*key.name));
+    if key.canary {
+        return Box::pin(gate.canary(of)).await;
+    }
     let state = key.life.state(keyward.clock.now_ms());
     if !state.is_accepted() {
-        let reason = format!("key is {}", state.label().to_lowercase());
-        return gate.refuse(of, Decision::Refused, &reason, not_accepted()).await;
+        return Box::pin(gate.ended(of, state)).await;
     }
     let (holder, secrets) = (key.holder, federation.scim.oauth_secrets);
     if let Some(reason) =
@@ -155,6 +166,10 @@ pub async fn authenticate_within(
         cx.record(asked, None, 503, Decision::Denied, Some("federation is paused")).await?;
         return Err(paused());
     }
+    if state == KeyState::Held {
+        cx.record(asked, None, 503, Decision::Denied, Some("key is held")).await?;
+        return Err(held());
+    }
     Ok(cx)
 }
 
@@ -163,6 +178,7 @@ pub async fn authenticate_within(
 struct KnownKey {
     digest: [u8; 32],
     holder: keys::Proof,
+    canary: bool,
     name: Arc<str>,
     life: Life,
     version: i64,
@@ -193,6 +209,7 @@ async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>
     let known = Arc::new(KnownKey {
         digest,
         holder: key.proof,
+        canary: key.canary,
         name: key.name.into(),
         life: key.life,
         version: key.version,
@@ -251,6 +268,21 @@ impl Gate<'_> {
         error: Error,
     ) -> Result<T, Error> {
         check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await?;
+        let (event, usage) = self.records(of, decision, reason, &error);
+        let record =
+            async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
+        Box::pin(self.keyward.commit(record)).await?;
+        Err(error)
+    }
+
+    /// What the audit log and the usage log say of a refusal.
+    fn records(
+        &self,
+        of: Option<(&Federation, &str)>,
+        decision: Decision,
+        reason: &str,
+        error: &Error,
+    ) -> (AuditEvent, UsageRecord) {
         let federation_id = of.map(|(federation, _)| federation.id.clone());
         let usage = usage_record(
             self.keyward,
@@ -258,7 +290,7 @@ impl Gate<'_> {
             self.asked,
             (federation_id.clone(), self.key_id.clone()),
             None,
-            (status_of(&error), decision),
+            (status_of(error), decision),
             Some(reason),
         );
         let cx = Cx {
@@ -278,9 +310,42 @@ impl Gate<'_> {
             target: of.map(|(_, name)| name.to_owned()),
             ..cx.event(Action::KeyRefused)
         };
-        let record =
-            async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
-        Box::pin(self.keyward.commit(record)).await?;
+        (event, usage)
+    }
+
+    /// Refuses the whole secret of a key that has ended: somebody still has it, which is a finding.
+    async fn ended<T>(&self, of: Option<(&Federation, &str)>, state: KeyState) -> Result<T, Error> {
+        let (reason, error) = (format!("key is {}", state.label().to_lowercase()), not_accepted());
+        check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await?;
+        let (event, usage) = self.records(of, Decision::Refused, &reason, &error);
+        let (keyward, key_id, request) = (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
+        // One whose time is over is told by the sweep: its provider still has it.
+        let is_told = matches!(state, KeyState::Retired | KeyState::Revoked);
+        let record = async move |conn: &mut Conn<'_>| {
+            if is_told {
+                let now_ms = keyward.clock.now_ms();
+                canary::ended_key_used(conn, &keyward, &key_id, &request, now_ms).await?;
+            }
+            Ok(Change::new((), event.clone()).with_usage(usage.clone()))
+        };
+        self.keyward.commit(record).await?;
+        Err(error)
+    }
+
+    /// Refuses a canary like an unknown key, and raises the alarm: however much was refused from the address
+    /// before, this one is recorded.
+    async fn canary<T>(&self, of: Option<(&Federation, &str)>) -> Result<T, Error> {
+        let too_many =
+            check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await.err();
+        let error = too_many.unwrap_or_else(not_accepted);
+        let (event, usage) = self.records(of, Decision::Refused, "canary key", &error);
+        let (keyward, key_id, request) = (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
+        let record = async move |conn: &mut Conn<'_>| {
+            let now_ms = keyward.clock.now_ms();
+            canary::used(conn, &keyward, &key_id, &request, now_ms).await?;
+            Ok(Change::new((), event.clone()).with_usage(usage.clone()))
+        };
+        self.keyward.commit(record).await?;
         Err(error)
     }
 }
@@ -367,8 +432,10 @@ impl Cx<ScimClient> {
                 return Err(not_accepted());
             }
         }
+        let state = key.life.state(self.now_ms());
         match federation.status {
-            _ if !key.life.state(self.now_ms()).is_accepted() => Err(not_accepted()),
+            _ if !state.is_accepted() => Err(not_accepted()),
+            FederationStatus::Live if state == KeyState::Held => Err(held()),
             FederationStatus::Live => Ok(()),
             FederationStatus::Paused => Err(paused()),
             FederationStatus::Archived => Err(not_accepted()),
@@ -418,9 +485,29 @@ impl Cx<ScimClient> {
         decision: Decision,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let record = self.usage(asked, resource_id, status, decision, reason);
+        self.write(self.usage(asked, resource_id, status, decision, reason)).await
+    }
+
+    async fn write(&self, record: UsageRecord) -> Result<(), Error> {
         let strict = self.keyward.settings.strict_reads;
         Ok(self.keyward.store.committer().record_usage(record, strict).await?)
+    }
+
+    /// Gives the answer of a list, once its usage record is written: what it asked for and found tells a
+    /// connection test from work.
+    pub(crate) async fn listed<T>(
+        &self,
+        asked: &Asked,
+        action: Action,
+        found: Result<T, Error>,
+        seen: impl FnOnce(&T) -> ListSeen,
+    ) -> Result<T, Error> {
+        if let Ok(list) = &found {
+            let is_work = is_work(Decision::Allowed, 200, Some(seen(list)));
+            let record = self.usage(asked, None, 200, Decision::Allowed, None);
+            self.write(UsageRecord { is_work, ..record }).await?;
+        }
+        self.changed(asked, action, found).await
     }
 
     /// Gives the answer of a read, once its usage record is written.
@@ -485,13 +572,15 @@ impl Cx<ScimClient> {
 
     /// Records a request to a discovery endpoint, which every accepted key may read.
     pub async fn discovered(&self, asked: &Asked) -> Result<(), Error> {
-        self.record(asked, None, 200, Decision::Allowed, None).await
+        let record = self.usage(asked, None, 200, Decision::Allowed, None);
+        self.write(UsageRecord { is_work: false, ..record }).await
     }
 
     /// Records a request that the edge refused before an operation saw it: a body that cannot be
     /// read, a method that does not exist.
     pub async fn refused_at_edge(&self, asked: &Asked, status: u16, reason: &str) -> Result<(), Error> {
-        self.record(asked, None, status, Decision::Allowed, Some(reason)).await
+        let record = self.usage(asked, None, status, Decision::Allowed, Some(reason));
+        self.write(UsageRecord { is_work: false, ..record }).await
     }
 }
 
@@ -519,6 +608,7 @@ fn usage_record(
         source: request.source.map(|address| address.to_string()),
         user_agent: request.user_agent.clone(),
         tolerated: asked.tolerated.clone(),
+        is_work: is_work(decision, status, None),
     }
 }
 

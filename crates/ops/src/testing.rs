@@ -82,6 +82,11 @@ pub async fn open(target: Target, clock: Arc<TestClock>) -> Arc<Keyward> {
         .expect("a test database can be opened")
 }
 
+/// What an opened cursor holds, read and written again; none for what is no cursor.
+pub fn same_cursor(plain: &[u8]) -> Option<String> {
+    crate::listing::same_cursor(plain)
+}
+
 /// A signed-in person of a role.
 pub fn person(role: Role) -> Admin {
     Admin {

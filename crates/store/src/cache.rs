@@ -33,7 +33,8 @@ use std::{
 
 use domain::FederationId;
 
-use self::shard::{Entry, Id, Shard};
+pub use self::shard::Id;
+use self::shard::{Entry, Shard};
 pub use self::touch::Mark;
 
 /// How many marks there are; rows share them by their hash.
@@ -57,6 +58,13 @@ pub enum Kind {
     User,
     /// A group as it is answered, with its members.
     Group,
+    /// Which users a question has for its answer, by its text. What is kept says which text that is:
+    /// long ones may share a place.
+    Users,
+    /// Which groups.
+    Groups,
+    /// A document about a federation, by its name.
+    Document,
 }
 
 /// Values in memory, and what makes them go.
@@ -79,6 +87,56 @@ pub struct Cache {
 pub struct Ticket {
     id: Id,
     moment: u64,
+}
+
+/// When a reader began, before it knows what it will find.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(Option<u64>);
+
+impl Moment {
+    /// The ticket for one of the things that it found; `None` when that cannot be kept.
+    pub fn ticket(self, kind: Kind, federation_id: Option<&FederationId>, id: &str) -> Option<Ticket> {
+        Some(Ticket { id: Id::new(kind, federation_id, id)?, moment: self.0? })
+    }
+}
+
+/// The values that are as new as the database was at one moment, or newer.
+#[derive(Clone, Copy)]
+pub struct Fresh<'c>(&'c Cache);
+
+impl Fresh<'_> {
+    /// A value that holds now.
+    pub fn find<T: Send + Sync + 'static>(
+        &self,
+        kind: Kind,
+        federation_id: Option<&FederationId>,
+        id: &str,
+    ) -> Option<Arc<T>> {
+        self.get(&Id::new(kind, federation_id, id)?)
+    }
+
+    /// The same by its place.
+    pub fn get<T: Send + Sync + 'static>(&self, id: &Id) -> Option<Arc<T>> {
+        let Self(cache) = self;
+        let mut shard = cache.lock(id);
+        let (value, _) = shard.get(id, |proof| cache.holds(proof))?;
+        Arc::clone(value).downcast().ok()
+    }
+
+    /// A value that holds now, with its proof.
+    pub fn find_proven<T: Send + Sync + 'static>(
+        &self,
+        kind: Kind,
+        federation_id: Option<&FederationId>,
+        id: &str,
+    ) -> Option<(Arc<T>, Proof)> {
+        self.0.find(kind, federation_id, id)
+    }
+
+    /// Whether what was proven still holds.
+    pub fn holds(&self, proof: &Proof) -> bool {
+        self.0.holds(proof)
+    }
 }
 
 /// That a value held when it was given out, to be asked again later.
@@ -119,19 +177,30 @@ impl Cache {
             return None;
         }
         let id = Id::new(kind, federation_id, id)?;
-        let (value, proof) = self.lock(&id).get(&id)?;
-        if !self.holds(&proof) {
-            return None;
-        }
-        Some((value.downcast().ok()?, proof))
+        let mut shard = self.lock(&id);
+        let (value, proof) = shard.get(&id, |proof| self.holds(proof))?;
+        Some((Arc::clone(value).downcast().ok()?, proof.clone()))
+    }
+
+    /// The values as they are at this moment. On Postgres, [`crate::Store::fresh`] asks for the changes
+    /// of other nodes first.
+    pub(crate) fn fresh(&self) -> Fresh<'_> {
+        Fresh(self)
+    }
+
+    /// To be taken before reading what is to be kept, when it is not known before what that is. `given`
+    /// proves what the reader brings along, from before: when that does not hold any more, nothing that
+    /// is made with it can be kept.
+    pub fn moment(&self, given: Option<&Proof>) -> Moment {
+        let moment = self.now.load(Ordering::SeqCst);
+        let is_good = self.on.load(Ordering::Relaxed) && given.is_some_and(|proof| self.holds(proof));
+        Moment(is_good.then_some(moment))
     }
 
     /// To be taken before reading what is to be kept; `None` when it cannot be kept.
     pub fn ticket(&self, kind: Kind, federation_id: Option<&FederationId>, id: &str) -> Option<Ticket> {
-        if !self.on.load(Ordering::Relaxed) {
-            return None;
-        }
-        Some(Ticket { id: Id::new(kind, federation_id, id)?, moment: self.now.load(Ordering::SeqCst) })
+        let moment = Moment(self.on.load(Ordering::Relaxed).then(|| self.now.load(Ordering::SeqCst)));
+        moment.ticket(kind, federation_id, id)
     }
 
     /// Keeps a value of about `bytes` that was read after `ticket` was taken, unless something that it

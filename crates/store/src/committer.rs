@@ -55,6 +55,13 @@ impl<T> Change<T> {
         Self { value, events: Vec::new(), usage: None }
     }
 
+    /// Adds audit events of what the change brought with it.
+    #[must_use]
+    pub fn with_events(mut self, events: impl IntoIterator<Item = AuditEvent>) -> Self {
+        self.events.extend(events);
+        self
+    }
+
     /// Adds the usage record of the request that asked for the change.
     #[must_use]
     pub fn with_usage(mut self, record: UsageRecord) -> Self {
@@ -86,7 +93,7 @@ trait Unit: Send {
     /// Whether its batch must be synced before the answer.
     fn is_change(&self) -> bool;
     /// The record of a unit that is nothing else: it cannot fail on its own, and needs no savepoint.
-    fn only_usage(&self) -> Option<UsageRecord>;
+    fn only_usage(&self) -> Option<Arc<UsageRecord>>;
     fn run<'a>(&'a mut self, conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran>;
     /// Answers the caller: the transaction was committed, or why not.
     fn answer(self: Box<Self>, committed: Result<(), Error>);
@@ -109,7 +116,7 @@ where
         self.is_change
     }
 
-    fn only_usage(&self) -> Option<UsageRecord> {
+    fn only_usage(&self) -> Option<Arc<UsageRecord>> {
         None
     }
 
@@ -143,7 +150,7 @@ where
 
 /// A usage record and nothing else.
 struct Use {
-    record: UsageRecord,
+    record: Arc<UsageRecord>,
     is_strict: bool,
     reply: oneshot::Sender<Result<(), Error>>,
 }
@@ -153,9 +160,9 @@ impl Unit for Use {
         self.is_strict
     }
 
-    fn only_usage(&self) -> Option<UsageRecord> {
+    fn only_usage(&self) -> Option<Arc<UsageRecord>> {
         // Kept for the case that the batch has to be run again.
-        Some(self.record.clone())
+        Some(Arc::clone(&self.record))
     }
 
     fn run<'a>(&'a mut self, _conn: &'a mut Conn<'_>) -> LocalBoxFuture<'a, Ran> {
@@ -229,7 +236,7 @@ impl Committer {
     /// [`Error::Unavailable`] when it could not be written.
     pub async fn record_usage(&self, record: UsageRecord, is_strict: bool) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(Use { record, is_strict, reply })).await?;
+        self.enqueue(Box::new(Use { record: Arc::new(record), is_strict, reply })).await?;
         answer.await.map_err(|_| closed())?
     }
 

@@ -14,24 +14,24 @@ use std::{
 
 use domain::FederationId;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, Pool, Postgres, SqliteConnection,
+    ConnectOptions, Connection, PgConnection, Pool, Postgres, Sqlite, SqliteConnection, Transaction,
     migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteOperation, SqliteSynchronous},
 };
 
 use crate::{
     Committer, Error, audit,
     cache::{
-        self, Cache, Proof,
+        self, Cache, Fresh, Proof,
         head::Head,
         touch::{Touch, Touched, tables},
     },
     readers::{Readers, SqliteReader},
 };
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub(crate) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// How long SQLite waits for a lock that another process holds.
@@ -135,9 +135,10 @@ impl Link {
     pub(crate) async fn watch_tables(&mut self, written: Arc<AtomicU32>) -> Result<(), Error> {
         if let Self::Sqlite(connection) = self {
             connection.lock_handle().await?.set_update_hook(move |change| {
-                let bit = tables::bit(change.table);
-                if bit != 0 {
-                    written.fetch_or(bit, Ordering::SeqCst);
+                let is_row = !matches!(change.operation, SqliteOperation::Update);
+                let bits = tables::bits(change.table, is_row);
+                if bits != 0 {
+                    written.fetch_or(bits, Ordering::SeqCst);
                 }
             });
         }
@@ -242,6 +243,38 @@ impl Reader {
         };
         Conn { raw, touched: None }
     }
+
+    /// Holds the database still: what is read by several statements is as of one moment. It costs one
+    /// trip more, and ends when it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database does not answer.
+    pub async fn view(&mut self) -> Result<View<'_>, Error> {
+        const POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        Ok(match self {
+            Self::Sqlite(reader) => View::Sqlite(reader.connection().begin().await?),
+            Self::Postgres(connection) => View::Postgres(connection.begin_with(POSTGRES).await?),
+        })
+    }
+}
+
+/// A database that is held still for one reader.
+pub enum View<'r> {
+    /// SQLite: what is seen is decided by the first statement.
+    Sqlite(Transaction<'r, Sqlite>),
+    /// Postgres.
+    Postgres(Transaction<'r, Postgres>),
+}
+
+impl View<'_> {
+    /// The connection.
+    pub fn conn(&mut self) -> Conn<'_> {
+        let raw = match self {
+            Self::Sqlite(transaction) => Raw::Sqlite(transaction),
+            Self::Postgres(transaction) => Raw::Postgres(transaction),
+        };
+        Conn { raw, touched: None }
+    }
 }
 
 enum Pools {
@@ -330,10 +363,18 @@ impl Store {
         federation_id: Option<&FederationId>,
         id: &str,
     ) -> Result<Option<(Arc<T>, Proof)>, Error> {
+        Ok(self.fresh().await?.find_proven(kind, federation_id, id))
+    }
+
+    /// What is kept and is as new as the database is now: for several values by one question.
+    ///
+    /// # Errors
+    /// As [`Store::cached`].
+    pub async fn fresh(&self) -> Result<Fresh<'_>, Error> {
         if let Some(head) = &self.head {
             head.refresh(self).await?;
         }
-        Ok(self.cache.find(kind, federation_id, id))
+        Ok(self.cache.fresh())
     }
 
     /// Takes a reader.

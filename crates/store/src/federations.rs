@@ -13,15 +13,16 @@ use crate::{Conn, Error, cache::touch::Touch, db::on_db, statements::statements}
 macro_rules! columns {
     () => {
         "id, slug, name, vendor, status, owners, notes, max_age_days, overlap_hours, warn_days, version, created_ms, updated_ms,
-        target, scim"
+        target, scim, rotation"
     };
 }
 
 statements! {
     INSERT = concat!("INSERT INTO federations (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
     UPDATE = "UPDATE federations SET name = $3, vendor = $4, status = $5, owners = $6, notes = $7,
-        max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, target = $12, scim = $13, version = version + 1
+        max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, target = $12, scim = $13,
+        rotation = $14, version = version + 1
         WHERE id = $1 AND version = $2";
     BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
     LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
@@ -55,6 +56,7 @@ struct Row {
     updated_ms: i64,
     target: String,
     scim: String,
+    rotation: String,
 }
 
 /// The columns of a federation `f` beside another table's.
@@ -64,7 +66,7 @@ macro_rules! joined_columns {
         f.owners AS f_owners, f.notes AS f_notes, f.max_age_days AS f_max_age_days,
         f.overlap_hours AS f_overlap_hours, f.warn_days AS f_warn_days, f.version AS f_version,
         f.created_ms AS f_created_ms, f.updated_ms AS f_updated_ms,
-        f.target AS f_target, f.scim AS f_scim"
+        f.target AS f_target, f.scim AS f_scim, f.rotation AS f_rotation"
     };
 }
 pub(crate) use joined_columns;
@@ -88,6 +90,7 @@ pub(crate) struct JoinedRow {
     f_updated_ms: i64,
     f_target: String,
     f_scim: String,
+    f_rotation: String,
 }
 
 impl TryFrom<JoinedRow> for Federation {
@@ -110,6 +113,7 @@ impl TryFrom<JoinedRow> for Federation {
             updated_ms: row.f_updated_ms,
             target: row.f_target,
             scim: row.f_scim,
+            rotation: row.f_rotation,
         })
     }
 }
@@ -132,6 +136,7 @@ impl TryFrom<Row> for Federation {
             },
             target: FederationTarget::parse(&row.target).ok_or_else(|| corrupt("target"))?,
             scim: serde_json::from_str(&row.scim).map_err(|_| corrupt("scim"))?,
+            rotation: serde_json::from_str(&row.rotation).map_err(|_| corrupt("rotation"))?,
             name: row.name,
             notes: row.notes,
             version: row.version,
@@ -149,12 +154,17 @@ fn scim_text(federation: &Federation) -> String {
     serde_json::json!(federation.scim).to_string()
 }
 
+fn rotation_text(federation: &Federation) -> String {
+    serde_json::json!(federation.rotation).to_string()
+}
+
 /// Adds a federation.
 ///
 /// # Errors
 /// [`Error::Conflict`] when its slug is taken.
 pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
-    let (owners, scim) = (owners_text(federation), scim_text(federation));
+    let (owners, scim, rotation) =
+        (owners_text(federation), scim_text(federation), rotation_text(federation));
     conn.touch(Touch::Federation(&federation.id));
     let inserted = on_db!(conn, db => sqlx::query(INSERT)
         .bind(federation.id.as_str())
@@ -172,6 +182,7 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
         .bind(federation.updated_ms)
         .bind(federation.target.as_str())
         .bind(&scim)
+        .bind(&rotation)
         .execute(db).await.map(drop));
     inserted.map_err(|error| {
         Error::from(error).or_conflict(|| {
@@ -185,7 +196,8 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
 /// # Errors
 /// [`Error::Stale`] when it has another version by now.
 pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
-    let (owners, scim) = (owners_text(federation), scim_text(federation));
+    let (owners, scim, rotation) =
+        (owners_text(federation), scim_text(federation), rotation_text(federation));
     conn.touch(Touch::Federation(&federation.id));
     let rows = on_db!(conn, db => sqlx::query(UPDATE)
         .bind(federation.id.as_str())
@@ -201,6 +213,7 @@ pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
         .bind(federation.updated_ms)
         .bind(federation.target.as_str())
         .bind(&scim)
+        .bind(&rotation)
         .execute(db).await.map(|done| done.rows_affected()))?;
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }

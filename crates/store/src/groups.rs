@@ -21,27 +21,29 @@ macro_rules! columns {
 /// The most ids of one statement.
 const IDS: usize = 200;
 
-/// [`BY_ID`] for Postgres, where two nodes may write; SQLite has one writer and no such words.
-const BY_ID_LOCKED: &str =
-    concat!("SELECT ", columns!(), " FROM scim_groups WHERE federation_id = $1 AND id = $2 FOR UPDATE");
+/// [`BY_ID`] for Postgres, where two nodes may write; SQLite has one writer and no such words. Others may
+/// take the group in meanwhile: two that are taken into each other do not wait for each other.
+const BY_ID_LOCKED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM scim_groups WHERE federation_id = $1 AND id = $2 FOR NO KEY UPDATE"
+);
 
-/// Beginning and end of a statement that reads the members of some groups; the ids stand between.
-const MEMBERS: [&str; 2] = [
+/// For Postgres: nobody takes the group in from here on.
+const KEPT_OUT: &str = "SELECT 1 FROM scim_groups WHERE federation_id = $1 AND id = $2 FOR UPDATE";
+
+/// Reads the members of some groups, whose ids stand behind it.
+const MEMBERS: &str =
     "SELECT m.group_id, m.member_id, m.member_kind, COALESCE(u.user_name, g.display_name) AS display
     FROM scim_group_members m
     LEFT JOIN scim_users u ON u.federation_id = m.federation_id AND u.id = m.member_id
     LEFT JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.member_id
-    WHERE m.federation_id = ",
-    " ORDER BY m.group_id, m.member_id",
-];
+    WHERE m.federation_id = $1 AND m.group_id";
 
-/// Beginning and end of a statement that reads the groups that some users are in.
-const GROUPS_OF: [&str; 2] = [
-    "SELECT m.member_id, g.id, g.display_name FROM scim_group_members m
+/// Reads the groups that some users are in, whose ids stand behind it.
+const GROUPS_OF: &str = "SELECT m.member_id, g.id, g.display_name FROM scim_group_members m
     JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.group_id
-    WHERE m.federation_id = ",
-    " ORDER BY m.member_id, g.id",
-];
+    WHERE m.federation_id = $1 AND m.member_id";
 
 statements! {
     INSERT = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, display_name_unique,
@@ -260,9 +262,15 @@ pub async fn delete(
     conn.touch(Touch::Group(federation_id, group.id.as_str()));
     conn.touch(Touch::Nesting(federation_id));
     // The row first: from here on no other node adds to it, or adds it to another.
+    match conn.raw {
+        Raw::Sqlite(_) => {}
+        Raw::Postgres(_) => on_db!(&mut *conn, db => sqlx::query(KEPT_OUT)
+            .bind(federation_id.as_str()).bind(group.id.as_str()).execute(db).await.map(drop))?,
+    }
     let version = touch(conn, federation_id, &group.id, Some(group.version), at_ms).await?;
-    leave_all(conn, federation_id, &group.id, at_ms).await?;
+    // Its own members before: one of them may be itself.
     members::remove_all(conn, federation_id, &group.id).await?;
+    leave_all(conn, federation_id, &group.id, at_ms).await?;
     let rows = on_db!(conn, db => sqlx::query(DELETE)
         .bind(federation_id.as_str()).bind(group.id.as_str()).bind(version)
         .execute(db).await.map(|done| done.rows_affected()))?;
@@ -332,20 +340,7 @@ pub async fn members(
     federation_id: &FederationId,
     groups: &[&ResourceId],
 ) -> Result<Vec<MemberRow>, Error> {
-    let [begin, end] = MEMBERS;
-    let mut found = Vec::new();
-    for ids in groups.chunks(IDS) {
-        found.extend(on_db!(&mut *conn, db => {
-            let mut sql = sqlx::QueryBuilder::new(begin);
-            sql.push_bind(federation_id.as_str()).push(" AND m.group_id IN (");
-            let mut list = sql.separated(", ");
-            for id in ids {
-                list.push_bind(id.as_str());
-            }
-            sql.push(")").push(end).build_query_as().fetch_all(db).await
-        })?);
-    }
-    Ok(found)
+    read_members(conn, federation_id, groups, None).await
 }
 
 /// As [`members`], but at most `limit` of them in all.
@@ -355,25 +350,33 @@ pub async fn members_up_to(
     groups: &[&ResourceId],
     limit: i64,
 ) -> Result<Vec<MemberRow>, Error> {
-    let [begin, end] = MEMBERS;
+    read_members(conn, federation_id, groups, Some(limit)).await
+}
+
+async fn read_members(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    groups: &[&ResourceId],
+    limit: Option<i64>,
+) -> Result<Vec<MemberRow>, Error> {
     let mut found: Vec<MemberRow> = Vec::new();
     for ids in groups.chunks(IDS) {
-        let left = limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
-        if left <= 0 {
-            break;
-        }
-        found.extend(on_db!(&mut *conn, db => {
-            let mut sql = sqlx::QueryBuilder::new(begin);
-            sql.push_bind(federation_id.as_str()).push(" AND m.group_id IN (");
-            let mut list = sql.separated(", ");
-            for id in ids {
-                list.push_bind(id.as_str());
+        let mut sql = directory::Sql::new(federation_id);
+        sql.push(MEMBERS).bind_any(&texts(ids)).push(" ORDER BY m.group_id, m.member_id");
+        if let Some(limit) = limit {
+            let left = limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+            if left <= 0 {
+                break;
             }
-            sql.push(")").push(end).push(" LIMIT ").push_bind(left);
-            sql.build_query_as().fetch_all(db).await
-        })?);
+            sql.push(" LIMIT ").bind(left);
+        }
+        found.extend(sql.fetch_all::<MemberRow>(conn).await?);
     }
     Ok(found)
+}
+
+fn texts<'a>(ids: &[&'a ResourceId]) -> Vec<&'a str> {
+    ids.iter().map(|id| id.as_str()).collect()
 }
 
 /// A group that somebody is in, directly or through other groups.
@@ -391,7 +394,8 @@ pub struct Belonging {
 
 /// The groups that some users are in, directly or through other groups, in order of user and group.
 ///
-/// A membership is followed once and once more as an indirect one, so that circles end.
+/// Groups may hold each other in a circle. A membership is followed once, and once more as an indirect
+/// one, so that a circle ends, and a user costs no more than twice the groups of the federation.
 pub async fn belongings(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
@@ -405,14 +409,13 @@ pub async fn belongings(
 }
 
 fn belongings_sql(federation_id: &FederationId, users: &[&ResourceId]) -> directory::Sql {
-    let users: Vec<String> = users.iter().map(|id| id.as_str().to_owned()).collect();
     let mut sql = directory::Sql::new(federation_id);
     sql.push(
         "WITH RECURSIVE up (member_id, group_id, indirect) AS (
         SELECT member_id, group_id, CAST(0 AS BIGINT) FROM scim_group_members
         WHERE federation_id = $1 AND member_id",
     );
-    sql.bind_any(&users).push(
+    sql.bind_any(&texts(users)).push(
         // CROSS JOIN keeps SQLite from beginning with every group of the federation.
         " UNION SELECT up.member_id, m.group_id, CAST(1 AS BIGINT) FROM up
         CROSS JOIN scim_group_members m WHERE m.federation_id = $1 AND m.member_id = up.group_id)
@@ -439,18 +442,11 @@ pub async fn groups_of(
     federation_id: &FederationId,
     members: &[&ResourceId],
 ) -> Result<Vec<Membership>, Error> {
-    let [begin, end] = GROUPS_OF;
     let mut found = Vec::new();
     for ids in members.chunks(IDS) {
-        found.extend(on_db!(&mut *conn, db => {
-            let mut sql = sqlx::QueryBuilder::new(begin);
-            sql.push_bind(federation_id.as_str()).push(" AND m.member_id IN (");
-            let mut list = sql.separated(", ");
-            for id in ids {
-                list.push_bind(id.as_str());
-            }
-            sql.push(")").push(end).build_query_as().fetch_all(db).await
-        })?);
+        let mut sql = directory::Sql::new(federation_id);
+        sql.push(GROUPS_OF).bind_any(&texts(ids)).push(" ORDER BY m.member_id, g.id");
+        found.extend(sql.fetch_all::<Membership>(&mut *conn).await?);
     }
     Ok(found)
 }

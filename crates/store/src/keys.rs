@@ -4,6 +4,7 @@ use domain::{
     FederationId, KeyId, Millis,
     federations::Federation,
     keys::{Key, Life, Proof},
+    usage::UsageRecord,
 };
 use sqlx::FromRow;
 
@@ -19,18 +20,21 @@ macro_rules! columns {
     () => {
         "federation_id, id, name, hash, last_four, scope, justification, issued_by, issued_ms, expires_ms,
         retires_ms, revoked_ms, revoked_by, predecessor_id, successor_id, first_used_ms, last_used_ms,
-        last_used_source, uses, version, proof"
+        last_used_source, uses, version, proof, retired_ms, held_ms, held_by, held_reason, canary, tested_ms,
+        first_work_ms, last_work_ms, last_used_agent"
     };
 }
 
 statements! {
     INSERT = "INSERT INTO provisioning_keys (federation_id, id, name, live_name, hash, last_four, scope,
-        justification, issued_by, issued_ms, expires_ms, predecessor_id, version, proof)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        justification, issued_by, issued_ms, expires_ms, predecessor_id, version, proof, canary)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     BY_ID = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE id = $1");
     WITH_FEDERATION = concat!("SELECT k.federation_id, k.id, k.name, k.hash, k.last_four, k.scope, k.justification,
         k.issued_by, k.issued_ms, k.expires_ms, k.retires_ms, k.revoked_ms, k.revoked_by, k.predecessor_id,
-        k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, k.proof, ", joined_columns!(),
+        k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, k.proof,
+        k.retired_ms, k.held_ms, k.held_by, k.held_reason, k.canary, k.tested_ms, k.first_work_ms, k.last_work_ms,
+        k.last_used_agent, ", joined_columns!(),
         " FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id WHERE k.id = $1");
     IS_AS_SEEN = "SELECT k.version FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id
         WHERE k.federation_id = $1 AND k.id = $2 AND k.version = $3 AND f.version = $4";
@@ -40,6 +44,18 @@ statements! {
         WHERE federation_id = $1 AND id = $2 AND version = $3";
     REVOKE = "UPDATE provisioning_keys SET revoked_ms = $4, revoked_by = $5, live_name = $6, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3";
+    EXTEND = "UPDATE provisioning_keys SET retires_ms = $4, version = version + 1
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    RETIRE = "UPDATE provisioning_keys SET retired_ms = $4, live_name = $5, version = version + 1
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    // The name comes back unless another key has it by now.
+    RESTORE = "UPDATE provisioning_keys SET successor_id = NULL, retires_ms = $4, version = version + 1,
+        live_name = CASE WHEN EXISTS (SELECT 1 FROM provisioning_keys other
+            WHERE other.federation_id = $1 AND other.live_name = $5) THEN live_name ELSE $5 END
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    HOLD = "UPDATE provisioning_keys SET held_ms = $4, held_by = $5, held_reason = $6, version = version + 1
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    NAMED = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 AND live_name = $2");
     NEW_CLIENT = "UPDATE provisioning_keys SET version = version + 1 WHERE federation_id = $1 AND id = $2 AND version = $3";
     FREE_NAME = "UPDATE provisioning_keys SET live_name = $3 WHERE federation_id = $1 AND id = $2";
     COUNT_TOLERATED = "INSERT INTO key_tolerances (federation_id, key_id, word, count, first_ms, last_ms)
@@ -48,7 +64,8 @@ statements! {
     TOLERANCES = "SELECT word, count, first_ms, last_ms FROM key_tolerances WHERE federation_id = $1 AND key_id = $2
         ORDER BY word";
     MARK_USED = "UPDATE provisioning_keys SET uses = uses + $3, last_used_ms = $4, last_used_source = $5,
-        first_used_ms = COALESCE(first_used_ms, $4)
+        first_used_ms = COALESCE(first_used_ms, $4), last_used_agent = $6, tested_ms = COALESCE($7, tested_ms),
+        first_work_ms = COALESCE(first_work_ms, $8), last_work_ms = COALESCE($9, last_work_ms)
         WHERE federation_id = $1 AND id = $2";
 }
 
@@ -87,6 +104,15 @@ struct Row {
     uses: i64,
     version: i64,
     proof: String,
+    retired_ms: Option<i64>,
+    held_ms: Option<i64>,
+    held_by: Option<String>,
+    held_reason: Option<String>,
+    canary: i64,
+    tested_ms: Option<i64>,
+    first_work_ms: Option<i64>,
+    last_work_ms: Option<i64>,
+    last_used_agent: Option<String>,
 }
 
 impl TryFrom<Row> for StoredKey {
@@ -111,13 +137,22 @@ impl TryFrom<Row> for StoredKey {
                 issued_ms: row.issued_ms,
                 expires_ms: row.expires_ms,
                 retires_ms: row.retires_ms,
+                retired_ms: row.retired_ms,
                 revoked_ms: row.revoked_ms,
+                held_ms: row.held_ms,
                 first_used_ms: row.first_used_ms,
                 last_used_ms: row.last_used_ms,
+                tested_ms: row.tested_ms,
+                first_work_ms: row.first_work_ms,
+                last_work_ms: row.last_work_ms,
             },
             issued_by: row.issued_by,
             revoked_by: row.revoked_by,
+            held_by: row.held_by,
+            held_reason: row.held_reason,
             last_used_source: row.last_used_source,
+            last_used_agent: row.last_used_agent,
+            canary: row.canary != 0,
             uses: row.uses,
             version: row.version,
         };
@@ -153,6 +188,7 @@ pub async fn insert(conn: &mut Conn<'_>, stored: &StoredKey) -> Result<(), Error
         .bind(key.predecessor_id.as_ref().map(KeyId::as_str))
         .bind(key.version)
         .bind(key.proof.as_str())
+        .bind(i64::from(key.canary))
         .execute(db).await.map(drop));
     inserted.map_err(|error| {
         Error::from(error)
@@ -216,7 +252,8 @@ pub async fn list(conn: &mut Conn<'_>) -> Result<Vec<Key>, Error> {
     rows.into_iter().map(|row| StoredKey::try_from(row).map(|stored| stored.key)).collect()
 }
 
-/// Gives a key, as it was read, a successor and an end of their overlap; frees its name for it.
+/// Gives a key, as it was read, a successor, and says by when their overlap should be over: `None` for
+/// one that has expired, which gets no overlap. Frees its name for the successor.
 ///
 /// # Errors
 /// [`Error::Stale`] when it was changed since.
@@ -224,7 +261,7 @@ pub async fn succeed(
     conn: &mut Conn<'_>,
     key: &Key,
     successor: &KeyId,
-    retires_ms: Millis,
+    retires_ms: Option<Millis>,
 ) -> Result<(), Error> {
     conn.touch(Touch::Key(&key.id));
     let rows = on_db!(conn, db => sqlx::query(SUCCEED)
@@ -235,6 +272,97 @@ pub async fn succeed(
         .bind(retires_ms)
         .bind(freed_name(&key.name, &key.id))
         .execute(db).await.map(|done| done.rows_affected()))?;
+    one(rows)
+}
+
+/// Says anew by when the overlap of a key, as it was read, should be over.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn extend(conn: &mut Conn<'_>, key: &Key, retires_ms: Millis) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
+    let rows = on_db!(conn, db => sqlx::query(EXTEND)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .bind(retires_ms)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    one(rows)
+}
+
+/// Retires a key as it was read: its successor has taken over.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn retire(conn: &mut Conn<'_>, key: &Key, at_ms: Millis) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
+    let rows = on_db!(conn, db => sqlx::query(RETIRE)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .bind(at_ms)
+        .bind(freed_name(&key.name, &key.id))
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    one(rows)
+}
+
+/// Lets a key, as it was read, stand by itself again: it has no successor. `retires_ms` keeps one
+/// accepted whose own time is over.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn restore(conn: &mut Conn<'_>, key: &Key, retires_ms: Option<Millis>) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
+    let rows = on_db!(conn, db => sqlx::query(RESTORE)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .bind(retires_ms)
+        .bind(key.name.to_lowercase())
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    one(rows)
+}
+
+/// Who holds a key, since when and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Since when.
+    pub at_ms: Millis,
+    /// The name of who does.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Holds a key as it was read, or releases it.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn hold(conn: &mut Conn<'_>, key: &Key, hold: Option<&Hold>) -> Result<(), Error> {
+    conn.touch(Touch::Key(&key.id));
+    let rows = on_db!(conn, db => sqlx::query(HOLD)
+        .bind(key.federation_id.as_str())
+        .bind(key.id.as_str())
+        .bind(key.version)
+        .bind(hold.map(|hold| hold.at_ms))
+        .bind(hold.map(|hold| hold.by.as_str()))
+        .bind(hold.map(|hold| hold.reason.as_str()))
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    one(rows)
+}
+
+/// The key of a federation that holds a name, whether or not it has ended.
+pub async fn named(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    name: &str,
+) -> Result<Option<Key>, Error> {
+    let row: Option<Row> = on_db!(conn, db => sqlx::query_as(NAMED)
+        .bind(federation_id.as_str()).bind(name.to_lowercase()).fetch_optional(db).await)?;
+    row.map(|row| StoredKey::try_from(row).map(|stored| stored.key)).transpose()
+}
+
+fn one(rows: u64) -> Result<(), Error> {
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }
 
@@ -280,22 +408,41 @@ pub async fn free_name(conn: &mut Conn<'_>, key: &Key) -> Result<(), Error> {
     Ok(())
 }
 
+/// Accepted requests of one key that are counted together.
+pub(crate) struct Uses<'a> {
+    pub federation_id: &'a FederationId,
+    pub key_id: &'a KeyId,
+    pub count: i64,
+    /// The last of them.
+    pub last: &'a UsageRecord,
+    /// The last of them that was a connection test.
+    pub tested_ms: Option<Millis>,
+    /// The first of them that was real work.
+    pub first_work_ms: Option<Millis>,
+    /// The last of them that was.
+    pub last_work_ms: Option<Millis>,
+}
+
+/// Binds what [`MARKING_USED`] takes, in its order.
+macro_rules! bind_uses {
+    ($query:expr, $uses:expr) => {
+        $query
+            .bind($uses.federation_id.as_str())
+            .bind($uses.key_id.as_str())
+            .bind($uses.count)
+            .bind($uses.last.at_ms)
+            .bind($uses.last.source.as_deref())
+            .bind($uses.last.user_agent.as_deref())
+            .bind($uses.tested_ms)
+            .bind($uses.first_work_ms)
+            .bind($uses.last_work_ms)
+    };
+}
+pub(crate) use bind_uses;
+
 /// Counts accepted requests of a key.
-pub(crate) async fn mark_used(
-    conn: &mut Conn<'_>,
-    federation_id: &FederationId,
-    id: &KeyId,
-    count: i64,
-    at_ms: Millis,
-    source: Option<&str>,
-) -> Result<(), Error> {
-    on_db!(conn, db => sqlx::query(MARK_USED)
-        .bind(federation_id.as_str())
-        .bind(id.as_str())
-        .bind(count)
-        .bind(at_ms)
-        .bind(source)
-        .execute(db).await.map(drop))?;
+pub(crate) async fn mark_used(conn: &mut Conn<'_>, uses: &Uses<'_>) -> Result<(), Error> {
+    on_db!(conn, db => bind_uses!(sqlx::query(MARK_USED), uses).execute(db).await.map(drop))?;
     Ok(())
 }
 

@@ -2,7 +2,11 @@
 
 use domain::Millis;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    db::{Raw, on_db},
+    statements::statements,
+};
 
 statements! {
     // Renews one's own lease, takes an expired one, or makes a new one; another's living one stays.
@@ -42,4 +46,15 @@ pub async fn check(conn: &mut Conn<'_>, name: &str, fence: i64) -> Result<(), Er
 pub async fn release(conn: &mut Conn<'_>, name: &str, holder: &str, fence: i64) -> Result<(), Error> {
     on_db!(conn, db => sqlx::query(RELEASE).bind(name).bind(holder).bind(fence).execute(db).await.map(drop))?;
     Ok(())
+}
+
+/// What a database that is another machine takes the time to be; `None` for SQLite, whose time is this one's.
+pub async fn foreign_time(conn: &mut Conn<'_>) -> Result<Option<Millis>, Error> {
+    match &mut conn.raw {
+        Raw::Sqlite(_) => Ok(None),
+        Raw::Postgres(connection) => {
+            let sql = "SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)";
+            Ok(Some(sqlx::query_scalar(sql).fetch_one(&mut **connection).await?))
+        }
+    }
 }

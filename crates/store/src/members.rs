@@ -2,11 +2,13 @@
 //! and never what the group holds. Every statement names the federation.
 //!
 //! SQLite has one writer. On Postgres two nodes may write at once, so what a membership relies on
-//! is locked until the commit: a user that joins cannot be deleted meanwhile, and two memberships
-//! that would close a circle together wait for each other. That is the one place where the text
-//! differs: SQLite knows no `FOR SHARE` and needs none.
+//! is locked until the commit: who joins cannot be deleted meanwhile. That is the one place where the
+//! text differs: SQLite knows no `FOR KEY SHARE` and needs none.
+//!
+//! Groups may hold each other in a circle; whoever follows memberships sees each group once
+//! ([`crate::groups::belongings`]).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use domain::{FederationId, ResourceId};
 
@@ -14,26 +16,17 @@ use crate::{
     Conn, Error,
     cache::touch::Touch,
     db::{Raw, on_db},
+    directory::Sql,
     statements::statements,
 };
 
 /// The most ids of one statement.
 const IDS: usize = 200;
 
-/// The most groups above a group that are looked at for a circle.
-pub const MAX_ABOVE: usize = 10_000;
-
 /// Who is in a group: `User` or `Group`.
 pub type Kind = &'static str;
 
-const PRESENT: &str = "SELECT member_id FROM scim_group_members WHERE federation_id = ";
-const USERS: &str = "SELECT id FROM scim_users WHERE federation_id = ";
-const GROUPS: &str = "SELECT id FROM scim_groups WHERE federation_id = ";
-const ABOVE: &str = "SELECT g.id FROM scim_group_members m
-    JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.group_id
-    WHERE m.federation_id = ";
 const ADD: &str = "INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind) ";
-const REMOVE: &str = "DELETE FROM scim_group_members WHERE federation_id = ";
 
 statements! {
     IDS_OF = "SELECT member_id FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 ORDER BY member_id";
@@ -72,17 +65,11 @@ pub async fn present(
 ) -> Result<HashSet<String>, Error> {
     let mut found = HashSet::with_capacity(ids.len());
     for ids in ids.chunks(IDS) {
-        let rows: Vec<String> = on_db!(&mut *conn, db => {
-            let mut sql = sqlx::QueryBuilder::new(PRESENT);
-            sql.push_bind(federation_id.as_str()).push(" AND group_id = ").push_bind(group_id.as_str());
-            sql.push(" AND member_id IN (");
-            let mut list = sql.separated(", ");
-            for id in ids {
-                list.push_bind(*id);
-            }
-            sql.push(")").build_query_scalar().fetch_all(db).await
-        })?;
-        found.extend(rows);
+        let mut sql = Sql::new(federation_id);
+        sql.push("SELECT member_id FROM scim_group_members WHERE federation_id = $1 AND group_id = ");
+        sql.bind(group_id.as_str()).push(" AND member_id").bind_any(ids);
+        let rows: Vec<(String,)> = sql.fetch_all(conn).await?;
+        found.extend(rows.into_iter().map(|(id,)| id));
     }
     Ok(found)
 }
@@ -97,85 +84,38 @@ pub async fn kinds(
 ) -> Result<Vec<(String, Kind)>, Error> {
     let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(IDS) {
-        let users = some_of(conn, federation_id, USERS, " FOR KEY SHARE", ids).await?;
+        let users =
+            kept(conn, federation_id, "SELECT id FROM scim_users WHERE federation_id = $1 AND id", ids)
+                .await?;
         let known: HashSet<&str> = users.iter().map(String::as_str).collect();
         let rest: Vec<&str> = ids.iter().copied().filter(|id| !known.contains(id)).collect();
-        // Groups are taken for oneself: two nodes that nest them into each other wait here.
-        let groups = some_of(conn, federation_id, GROUPS, " FOR UPDATE", &rest).await?;
+        let groups =
+            kept(conn, federation_id, "SELECT id FROM scim_groups WHERE federation_id = $1 AND id", &rest)
+                .await?;
         found.extend(users.into_iter().map(|id| (id, "User")));
         found.extend(groups.into_iter().map(|id| (id, "Group")));
     }
     Ok(found)
 }
 
-async fn some_of(
+/// Which of these ids a statement finds, kept from being deleted.
+async fn kept(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     select: &'static str,
-    lock: &'static str,
     ids: &[&str],
 ) -> Result<Vec<String>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let lock = on_postgres(conn, lock);
-    Ok(on_db!(conn, db => {
-        let mut sql = sqlx::QueryBuilder::new(select);
-        sql.push_bind(federation_id.as_str()).push(" AND id IN (");
-        let mut list = sql.separated(", ");
-        for id in ids {
-            list.push_bind(*id);
-        }
-        sql.push(") ORDER BY id").push(lock).build_query_scalar().fetch_all(db).await
-    })?)
-}
-
-fn on_postgres(conn: &Conn<'_>, text: &'static str) -> &'static str {
-    match conn.raw {
+    let lock = match conn.raw {
         Raw::Sqlite(_) => "",
-        Raw::Postgres(_) => text,
-    }
-}
-
-/// The first of these groups that `group_id` is in, directly or through other groups, or that is
-/// it itself: as its member it would close a circle.
-///
-/// # Errors
-/// [`Error::Refused`] above [`MAX_ABOVE`] groups.
-pub async fn closes_circle<'a>(
-    conn: &mut Conn<'_>,
-    federation_id: &FederationId,
-    group_id: &ResourceId,
-    joining: &[&'a str],
-) -> Result<Option<&'a str>, Error> {
-    let mut seen = BTreeSet::from([group_id.to_string()]);
-    let mut level = vec![group_id.to_string()];
-    let lock = on_postgres(conn, " FOR SHARE OF g");
-    loop {
-        if let Some(found) = joining.iter().copied().find(|id| level.iter().any(|above| above == id)) {
-            return Ok(Some(found));
-        }
-        if seen.len() > MAX_ABOVE {
-            return Err(Error::Refused(format!("the group is in more than {MAX_ABOVE} others")));
-        }
-        let mut next = Vec::new();
-        for ids in level.chunks(IDS) {
-            let rows: Vec<String> = on_db!(&mut *conn, db => {
-                let mut sql = sqlx::QueryBuilder::new(ABOVE);
-                sql.push_bind(federation_id.as_str()).push(" AND m.member_id IN (");
-                let mut list = sql.separated(", ");
-                for id in ids {
-                    list.push_bind(id.as_str());
-                }
-                sql.push(") ORDER BY g.id").push(lock).build_query_scalar().fetch_all(db).await
-            })?;
-            next.extend(rows.into_iter().filter(|id| seen.insert(id.clone())));
-        }
-        if next.is_empty() {
-            return Ok(None);
-        }
-        level = next;
-    }
+        Raw::Postgres(_) => " FOR KEY SHARE",
+    };
+    let mut sql = Sql::new(federation_id);
+    sql.push(select).bind_any(ids).push(" ORDER BY id").push(lock);
+    let rows: Vec<(String,)> = sql.fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Adds members; how many were not there yet.
@@ -215,16 +155,11 @@ pub async fn remove(
 ) -> Result<u64, Error> {
     let mut removed = 0;
     for ids in leaving.chunks(IDS) {
-        let rows: Vec<(String, String)> = on_db!(&mut *conn, db => {
-            let mut sql = sqlx::QueryBuilder::new(REMOVE);
-            sql.push_bind(federation_id.as_str()).push(" AND group_id = ").push_bind(group_id.as_str());
-            sql.push(" AND member_id IN (");
-            let mut list = sql.separated(", ");
-            for id in ids {
-                list.push_bind(*id);
-            }
-            sql.push(") RETURNING member_id, member_kind").build_query_as().fetch_all(db).await
-        })?;
+        let mut sql = Sql::new(federation_id);
+        sql.push("DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = ");
+        sql.bind(group_id.as_str()).push(" AND member_id").bind_any(ids);
+        sql.push(" RETURNING member_id, member_kind");
+        let rows: Vec<(String, String)> = sql.fetch_all(conn).await?;
         removed += rows.len() as u64;
         for (id, kind) in &rows {
             conn.touch(Touch::Member(federation_id, group_id.as_str(), id));

@@ -1,7 +1,9 @@
 //! For the bench: the rows of provisioned users, written as fast as one connection can.
 //!
-//! The same statements as the committer's, in groups that are committed and synced together; no queue, no keys, no
-//! rights, no HTTP. It shows what the database costs, and so what is left to Keyward.
+//! [`write()`]: the same statements as the committer's, in groups that are committed and synced together; no queue, no
+//! keys, no rights, no HTTP. It shows what the database costs, and so what is left to Keyward.
+//!
+//! [`fill`]: very many users at once, for what is measured with very many users. They leave no records.
 
 use domain::{
     FederationId, KeyId, RequestId, ResourceId,
@@ -11,8 +13,103 @@ use domain::{
 };
 
 use crate::{
-    Error, Target, audit, committer, directory::Reindex, federations, usage::Plan, users, users::UserRow,
+    Conn, Error, Target, audit, committer,
+    db::{Raw, SQLITE_MIGRATIONS, on_db},
+    directory::Reindex,
+    federations,
+    usage::Plan,
+    users,
+    users::UserRow,
 };
+
+/// When the users of [`fill`] were made: before whatever is made while something is measured.
+const FILLED_MS: i64 = 1_700_000_000_000;
+
+/// Rows of one statement of [`fill`].
+const ROWS: u64 = 64;
+
+/// Users of one commit of [`fill`].
+const COMMITTED: u64 = 65_536;
+
+const USERS: &str =
+    "INSERT INTO scim_users (federation_id, id, user_name, user_name_lower, external_id, active, body,
+    made_by, version, created_ms, modified_ms) ";
+const VALUES: &str = "INSERT INTO scim_user_values (federation_id, attribute, value, user_id) ";
+
+/// A word that is another one whenever the schema is.
+pub fn schema() -> String {
+    let bytes = SQLITE_MIGRATIONS.iter().flat_map(|migration| migration.checksum.iter());
+    // FNV-1a: it need not be more than different.
+    let hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    format!("{hash:016x}")
+}
+
+/// The id of the user `u{number}` of [`fill`].
+pub fn id(number: u64) -> ResourceId {
+    ResourceId::new(made_ms(number, FILLED_MS), chance(number))
+}
+
+/// Writes the users `u0`, `u1`, … into a federation that has none.
+///
+/// # Errors
+/// When there is no such federation, or the database does not take them.
+pub async fn fill(target: &Target, slug: &Slug, count: u64) -> Result<(), Error> {
+    let mut link = target.connect().await?;
+    let federation = federations::by_slug(&mut link.conn(), slug).await?;
+    let federation = federation.ok_or_else(|| Error::Corrupt(format!("no federation {slug}")))?.id;
+    let sqlite = matches!(link.conn().raw, Raw::Sqlite(_));
+    let pragmas = |words: &'static [&'static str]| words.iter().filter(move |_| sqlite);
+    // Who loses the file fills another one.
+    for word in pragmas(&["PRAGMA synchronous = OFF", "PRAGMA cache_size = -262144"]) {
+        committer::execute(&mut link.conn(), word).await?;
+    }
+    for from in (0..count).step_by(usize::try_from(COMMITTED).unwrap_or(1)) {
+        let mut conn = link.conn();
+        committer::execute(&mut conn, "BEGIN").await?;
+        let until = count.min(from + COMMITTED);
+        for row in (from..until).step_by(usize::try_from(ROWS).unwrap_or(1)) {
+            let rows: Vec<UserRow> = (row..until.min(row + ROWS))
+                .map(|number| UserRow { id: id(number), ..user(&format!("u{number}"), number, FILLED_MS) })
+                .collect();
+            insert(&mut conn, &federation, &rows).await?;
+        }
+        committer::execute(&mut conn, "COMMIT").await?;
+    }
+    for word in pragmas(&["PRAGMA wal_checkpoint(TRUNCATE)"]) {
+        committer::execute(&mut link.conn(), word).await?;
+    }
+    link.close().await;
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn<'_>, federation: &FederationId, rows: &[UserRow]) -> Result<(), Error> {
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        let body = serde_json::from_str(&row.body).map_err(|error| Error::Corrupt(error.to_string()))?;
+        values.extend(Reindex::created(&body).new_keys().iter().map(|key| (key.clone(), &row.id)));
+    }
+    on_db!(&mut *conn, db => {
+        let mut sql = sqlx::QueryBuilder::new(USERS);
+        sql.push_values(rows, |mut row, user| {
+            row.push_bind(federation.as_str()).push_bind(user.id.as_str()).push_bind(user.user_name.as_str());
+            row.push_bind(scim::fold_case(&user.user_name)).push_bind(user.external_id.as_deref());
+            row.push_bind(i64::from(user.active)).push_bind(user.body.as_str()).push_bind("raw");
+            row.push_bind(user.version).push_bind(user.created_ms).push_bind(user.modified_ms);
+        });
+        sql.build().execute(db).await.map(drop)
+    })?;
+    on_db!(conn, db => {
+        let mut sql = sqlx::QueryBuilder::new(VALUES);
+        sql.push_values(&values, |mut row, ((lookup, key), id)| {
+            row.push_bind(federation.as_str()).push_bind(lookup.as_str());
+            row.push_bind(key.as_str()).push_bind(id.as_str());
+        });
+        sql.build().execute(db).await.map(drop)
+    })?;
+    Ok(())
+}
 
 /// Writes groups of users with their usage and audit records while `goes_on`; how many users.
 ///
@@ -36,7 +133,7 @@ pub async fn write(target: &Target, group: usize, goes_on: impl Fn() -> bool) ->
         let (mut events, mut uses) = (Vec::with_capacity(group), Vec::with_capacity(group));
         for _ in 0..group {
             number += 1;
-            let user = user(number, at_ms);
+            let user = user(&format!("r{number}"), number, at_ms);
             let body = serde_json::from_str(&user.body).map_err(|error| Error::Corrupt(error.to_string()))?;
             users::insert(&mut conn, &federation_id, &user, &Reindex::created(&body), "raw").await?;
             uses.push(usage(number, at_ms, &federation_id, &user));
@@ -74,6 +171,7 @@ fn federation(at_ms: i64) -> Federation {
         owners: Vec::new(),
         notes: String::new(),
         policy: RotationPolicy::default(),
+        rotation: domain::rotations::policy::RotationRules::default(),
         scim: domain::federations::ScimSettings::default(),
         target: domain::federations::FederationTarget::Embedded,
         version: 1,
@@ -82,13 +180,12 @@ fn federation(at_ms: i64) -> Federation {
     }
 }
 
-fn user(number: u64, at_ms: i64) -> UserRow {
-    let name = format!("r{number}");
+fn user(name: &str, number: u64, at_ms: i64) -> UserRow {
     let at_ms = made_ms(number, at_ms);
     UserRow {
         id: ResourceId::new(at_ms, chance(number)),
         user_name: format!("{name}@example.com"),
-        external_id: Some(name.clone()),
+        external_id: Some(name.to_owned()),
         active: true,
         body: format!(
             "{{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"{name}@example.com\",\
@@ -118,6 +215,7 @@ fn usage(number: u64, at_ms: i64, federation_id: &FederationId, user: &UserRow) 
         source: Some("127.0.0.1".to_owned()),
         user_agent: None,
         tolerated: Vec::new(),
+        is_work: true,
     }
 }
 

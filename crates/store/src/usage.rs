@@ -9,14 +9,16 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
 
 use domain::{
     FederationId, HOUR_MS, KeyId, Millis, RequestId,
+    ids::IdChance,
     usage::{Decision, UsageRecord},
 };
+use serde::Deserialize;
 use sqlx::FromRow;
 
 use crate::{
     Conn, Error,
     db::{Raw, on_db},
-    keys::{self, Tolerated},
+    keys::{self, Tolerated, Uses, bind_uses},
     statements::statements,
 };
 
@@ -42,7 +44,13 @@ statements! {
     OF_FEDERATION = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
         WHERE federation_id = $1 AND CAST($2 AS TEXT) IS NULL AND last_request_id < $3
         ORDER BY last_request_id DESC LIMIT $4";
+    ACTIVE = "SELECT first_ms, last_ms FROM usage_batches WHERE federation_id = $1 AND key_id = $2
+        ORDER BY last_request_id DESC LIMIT $3";
     BY_HOUR = "SELECT federation_id, hour, decision, count FROM usage_hours WHERE hour >= $1";
+    // A batch is written within a moment: its requests count to the hour of the last of them.
+    HOURS_OF_KEY = "SELECT last_ms / 3600000 AS hour, CAST(SUM(count) AS BIGINT) AS count FROM usage_batches
+        WHERE federation_id = $1 AND key_id = $2 AND last_request_id >= $3 GROUP BY last_ms / 3600000
+        ORDER BY hour";
 }
 
 /// After every request id.
@@ -52,7 +60,8 @@ const NEWEST: &str = "s";
 const FIRST_BATCHES: i64 = 4;
 
 /// A record as it is packed: request, time, method, type, resource, status, decision, reason,
-/// duration, source, user agent, what was tolerated. Newer fields go to the end.
+/// duration, source, user agent, what was tolerated; 1 for real work, when it was. Newer fields go to the
+/// end, and older records end before them.
 type Packed<'a> = (
     &'a str,
     Millis,
@@ -66,23 +75,27 @@ type Packed<'a> = (
     Option<&'a str>,
     Option<&'a str>,
     &'a [String],
+    u8,
 );
 
-/// The same, read.
-type Unpacked = (
-    String,
-    Millis,
-    String,
-    String,
-    Option<String>,
-    u16,
-    String,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<String>,
-    Vec<String>,
-);
+/// The same, read. A list is read into a struct field by field.
+#[derive(Deserialize)]
+struct Unpacked {
+    request_id: String,
+    at_ms: Millis,
+    method: String,
+    resource_type: String,
+    resource_id: Option<String>,
+    status: u16,
+    decision: String,
+    reason: Option<String>,
+    duration_us: i64,
+    source: Option<String>,
+    user_agent: Option<String>,
+    tolerated: Vec<String>,
+    #[serde(default)]
+    is_work: u8,
+}
 
 fn pack(record: &UsageRecord) -> Packed<'_> {
     (
@@ -98,6 +111,7 @@ fn pack(record: &UsageRecord) -> Packed<'_> {
         record.source.as_deref(),
         record.user_agent.as_deref(),
         &record.tolerated,
+        u8::from(record.is_work),
     )
 }
 
@@ -118,36 +132,23 @@ impl Batch {
         };
         let key_id = KeyId::parse(&self.key_id).ok_or_else(|| corrupt("key"))?;
         let records: Vec<Unpacked> = serde_json::from_str(&self.records).map_err(|_| corrupt("records"))?;
-        let record = |unpacked: Unpacked| {
-            let (
-                request_id,
-                at_ms,
-                method,
-                resource_type,
-                resource_id,
-                status,
-                decision,
-                reason,
-                duration_us,
-                source,
-                user_agent,
-                tolerated,
-            ) = unpacked;
+        let record = |read: Unpacked| {
             Ok(UsageRecord {
-                request_id: RequestId::parse(&request_id).ok_or_else(|| corrupt("request"))?,
+                request_id: RequestId::parse(&read.request_id).ok_or_else(|| corrupt("request"))?,
                 federation_id: federation_id.clone(),
                 key_id: key_id.clone(),
-                decision: Decision::parse(&decision).ok_or_else(|| corrupt("decision"))?,
-                at_ms,
-                method,
-                resource_type,
-                resource_id,
-                status,
-                reason,
-                duration_us,
-                source,
-                user_agent,
-                tolerated,
+                decision: Decision::parse(&read.decision).ok_or_else(|| corrupt("decision"))?,
+                at_ms: read.at_ms,
+                method: read.method,
+                resource_type: read.resource_type,
+                resource_id: read.resource_id,
+                status: read.status,
+                reason: read.reason,
+                duration_us: read.duration_us,
+                source: read.source,
+                user_agent: read.user_agent,
+                tolerated: read.tolerated,
+                is_work: read.is_work != 0,
             })
         };
         records.into_iter().map(record).collect()
@@ -174,20 +175,12 @@ struct Packet<'a> {
     records: String,
 }
 
-/// The accepted requests of one key.
-struct Uses<'a> {
-    federation_id: &'a FederationId,
-    key_id: &'a KeyId,
-    count: i64,
-    last: &'a UsageRecord,
-}
-
 impl<'a> Plan<'a> {
     /// Sorts records by key, hour and word.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when a record is no JSON, which no record is.
-    pub(crate) fn of(records: &'a [UsageRecord]) -> Result<Self, Error> {
+    pub(crate) fn of(records: impl IntoIterator<Item = &'a UsageRecord>) -> Result<Self, Error> {
         let mut by_key: BTreeMap<(&str, &str), Vec<&UsageRecord>> = BTreeMap::new();
         let mut hours: BTreeMap<(i64, &str, &str), i64> = BTreeMap::new();
         let mut keys: BTreeMap<(&FederationId, &KeyId), Uses<'_>> = BTreeMap::new();
@@ -209,9 +202,24 @@ impl<'a> Plan<'a> {
                 seen.last_ms = seen.last_ms.max(record.at_ms);
             }
             if record.decision == Decision::Allowed {
-                let none = Uses { federation_id, key_id, count: 0, last: record };
+                let none = Uses {
+                    federation_id,
+                    key_id,
+                    count: 0,
+                    last: record,
+                    tested_ms: None,
+                    first_work_ms: None,
+                    last_work_ms: None,
+                };
                 let uses = keys.entry((federation_id, key_id)).or_insert(none);
                 uses.count += 1;
+                let at_ms = Some(record.at_ms);
+                if record.is_work {
+                    uses.first_work_ms = [uses.first_work_ms, at_ms].into_iter().flatten().min();
+                    uses.last_work_ms = uses.last_work_ms.max(at_ms);
+                } else if (200..300).contains(&record.status) {
+                    uses.tested_ms = uses.tested_ms.max(at_ms);
+                }
                 if record.at_ms >= uses.last.at_ms {
                     uses.last = record;
                 }
@@ -248,8 +256,8 @@ impl<'a> Plan<'a> {
             on_db!(&mut *conn, db => sqlx::query(COUNT_HOUR)
                 .bind(hour).bind(federation).bind(decision).bind(count).execute(db).await.map(drop))?;
         }
-        for Uses { federation_id, key_id, count, last } in &self.keys {
-            keys::mark_used(conn, federation_id, key_id, *count, last.at_ms, last.source.as_deref()).await?;
+        for uses in &self.keys {
+            keys::mark_used(conn, uses).await?;
         }
         for ((federation_id, key_id, word), seen) in &self.tolerated {
             keys::count_tolerated(conn, federation_id, key_id, word, *seen).await?;
@@ -270,7 +278,7 @@ impl<'a> Plan<'a> {
         if !self.tolerated.is_empty() {
             return Ok(false);
         }
-        sqlx::query(sqlx::AssertSqlSafe(AT_ONCE.as_str()))
+        let query = sqlx::query(sqlx::AssertSqlSafe(AT_ONCE.as_str()))
             .bind(row.federation)
             .bind(row.key)
             .bind(row.last)
@@ -282,14 +290,8 @@ impl<'a> Plan<'a> {
             .bind(hour)
             .bind(federation)
             .bind(decision)
-            .bind(count)
-            .bind(uses.federation_id.as_str())
-            .bind(uses.key_id.as_str())
-            .bind(uses.count)
-            .bind(uses.last.at_ms)
-            .bind(uses.last.source.as_deref())
-            .execute(&mut **connection)
-            .await?;
+            .bind(count);
+        bind_uses!(query, uses).execute(&mut **connection).await?;
         Ok(true)
     }
 }
@@ -391,6 +393,18 @@ async fn newest(
     }
 }
 
+/// When a key was last presented: the first and the last moment of each of its last batches.
+pub async fn active(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    key_id: &KeyId,
+    batches: i64,
+) -> Result<Vec<Millis>, Error> {
+    let rows: Vec<(i64, i64)> = on_db!(conn, db => sqlx::query_as(ACTIVE)
+        .bind(federation_id.as_str()).bind(key_id.as_str()).bind(batches).fetch_all(db).await)?;
+    Ok(rows.into_iter().flat_map(|(first, last)| [first, last]).collect())
+}
+
 /// Requests of one hour, federation and decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourCount {
@@ -426,6 +440,29 @@ pub async fn by_hour(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<HourCo
         .collect()
 }
 
+#[derive(FromRow)]
+struct KeyHour {
+    hour: i64,
+    count: i64,
+}
+
+/// How many requests presented a key, by hours since 1970, from `since_ms`; hours without any are
+/// left out.
+pub async fn hours_of_key(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    key_id: &KeyId,
+    since_ms: Millis,
+) -> Result<Vec<(i64, i64)>, Error> {
+    let first = RequestId::new(since_ms, IdChance::default());
+    let rows: Vec<KeyHour> = on_db!(conn, db => sqlx::query_as(HOURS_OF_KEY)
+        .bind(federation_id.as_str())
+        .bind(key_id.as_str())
+        .bind(first.as_str())
+        .fetch_all(db).await)?;
+    Ok(rows.into_iter().map(|row| (row.hour, row.count)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -434,6 +471,6 @@ mod tests {
     fn binds_are_numbered_anew() {
         assert_eq!(renumbered("a = $1, b = $12 + $2", 8), "a = $9, b = $20 + $10");
         assert_eq!(renumbered("nothing", 8), "nothing");
-        assert!(AT_ONCE.contains("$17") && !AT_ONCE.contains("$18"));
+        assert!(AT_ONCE.contains("$21") && !AT_ONCE.contains("$22"));
     }
 }

@@ -107,6 +107,7 @@ pub async fn insert(
         .execute(db).await.map(drop));
     inserted.map_err(|error| Error::from(error).or_conflict(taken(user)))?;
     conn.touch(Touch::User(federation_id, user.id.as_str()));
+    conn.touch(Touch::Users(federation_id));
     reindex.write(conn, federation_id, &user.id).await
 }
 
@@ -148,6 +149,11 @@ pub async fn delete(conn: &mut Conn<'_>, federation_id: &FederationId, user: &Us
         .bind(federation_id.as_str()).bind(user.id.as_str()).bind(user.version)
         .execute(db).await.map(|done| done.rows_affected()))?;
     conn.touch(Touch::User(federation_id, user.id.as_str()));
+    conn.touch(Touch::Users(federation_id));
+    conn.touch(Touch::UserName(federation_id, &scim::fold_case(&user.user_name)));
+    if let Some(external_id) = &user.external_id {
+        conn.touch(Touch::UserExternalId(federation_id, external_id));
+    }
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }
 

@@ -74,7 +74,9 @@ pub fn apply(stage: Stage, event: Event) -> Result<Next, InvalidTransition> {
             | Event::RollBack
             | Event::Finish
             | Event::Revoke { .. }
-            | Event::Compromised { .. } => Err(InvalidTransition { stage, event, reason: "the rotation has ended" }),
+            | Event::Compromised { .. } => {
+                Err(InvalidTransition { stage, event, reason: "the rotation has ended" })
+            }
         },
     }
 }
@@ -120,9 +122,13 @@ fn going(stage: Stage, step: Step, event: Event) -> Result<Next, InvalidTransiti
         (Event::Finish, Step::Issued | Step::Delivered | Step::Tested) => {
             invalid("no work was done with the new key yet: retiring the old one would cut the consumer off")
         }
-        (Event::Revoke { half: Half::Old }, _) => {
+        // Whoever waits for the successor still gets it, and its first work is waited for.
+        (Event::Revoke { half: Half::Old }, Step::Issued | Step::Delivered | Step::Tested) => Ok(to(
+            Stage::Open(step),
+            [Effect::Revoke { half: Half::Old }, Effect::Deliver],
+        )),
+        (Event::Revoke { half: Half::Old }, Step::InUse | Step::Draining) => {
             let first = Effect::Revoke { half: Half::Old };
-            // Whoever waits for the successor still gets it.
             Ok(to(Stage::Revoked, [first].into_iter().chain(settled())))
         }
         (Event::Revoke { half: Half::New }, _) => Ok(to(Stage::RolledBack, WITHDRAWN)),
@@ -156,18 +162,17 @@ fn held(stage: Stage, step: Step, event: Event) -> Result<Next, InvalidTransitio
         Event::Hold => Err(InvalidTransition { stage, event, reason: "it is held already" }),
         Event::Delivered => at(step.max(Step::Delivered)),
         Event::Probed => at(step.max(Step::Tested)),
-        Event::Used if !step.is_proven() => Ok(to(
-            Stage::Held(Step::InUse),
-            [Effect::Promote, Effect::Settle { rule: Rule::NoProof }],
-        )),
+        Event::Used if !step.is_proven() => {
+            Ok(to(Stage::Held(Step::InUse), [Effect::Promote, Effect::Settle { rule: Rule::NoProof }]))
+        }
         Event::OldUsed if step == Step::Draining => {
             Ok(to(Stage::Held(Step::InUse), [Effect::Raise { rule: Rule::TwoHolders }]))
         }
         Event::Used | Event::OldUsed | Event::Silent | Event::Drained => at(step),
         Event::Deadline { .. } => Ok(to(stage, [Effect::Extend])),
         Event::Finish => Err(InvalidTransition { stage, event, reason: "it is held; release it first" }),
-        Event::RollBack | Event::Revoke { .. } => going(stage, step, event),
-        Event::Compromised { .. } => going(stage, step, event),
+        // What ends one of the keys is more than a hold.
+        Event::RollBack | Event::Revoke { .. } | Event::Compromised { .. } => going(stage, step, event),
     }
 }
 

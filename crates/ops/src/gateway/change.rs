@@ -7,12 +7,13 @@ use scim::{Op, Resource, ScimError, Type};
 use serde_json::{Value, json};
 
 use super::{
-    Gate, UnderWay,
+    Gate, UnderWay, difference,
     job::{End, Job, Sent, gone, hash_of},
     patch,
     requests::{Shown, actions},
     told,
     told::Told,
+    translate,
 };
 use crate::{
     Error,
@@ -53,18 +54,16 @@ impl Job {
                 let sent = Sent { verb: CallVerb::Replace, hash: hash_of(&body) };
                 let call_id = self.intend(&link, &sent, false).await?;
                 let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
-                let body = self.put_body(&upstream_id, body, &before);
-                (self.put(&upstream_id, if_match, &body).await, call_id)
+                (self.replaced(&upstream_id, if_match, body, &before).await, call_id)
             }
             Wanted::Patch(ops) => {
                 let ops = self.outward_ops(ops).await?;
+                let ops = self.named_removals(&upstream_id, ops).await?;
                 let written: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
                 let sent = Sent { verb: CallVerb::Patch, hash: hash_of(&json!(written)) };
-                let requests = if self.gate.upstream.quirks.no_patch {
-                    None
-                } else {
-                    Some(patch::rewrite(of, ops.clone(), self.gate.upstream.quirks.member_chunks)?)
-                };
+                let quirks = self.gate.upstream.quirks;
+                let requests =
+                    if quirks.no_patch { None } else { Some(patch::rewrite(of, ops.clone(), quirks)?) };
                 let call_id = self.intend(&link, &sent, false).await?;
                 let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
                 let told = match requests {
@@ -93,6 +92,37 @@ impl Job {
         let end = (CallState::Done, "done".to_owned());
         self.conclude(&call_id, end, End::Written(link), Some((event, 200))).await?;
         Ok(shown)
+    }
+
+    /// Brings a resource to what a PUT says, by PUT or by what stands for it.
+    pub(super) async fn replaced(
+        &self,
+        upstream_id: &str,
+        if_match: Option<String>,
+        body: Value,
+        before: &Value,
+    ) -> Told {
+        if self.gate.upstream.quirks.no_put {
+            return self.read_and_patch(upstream_id, if_match, &body).await;
+        }
+        let body = self.put_body(upstream_id, body, before);
+        self.put(upstream_id, if_match, &body).await
+    }
+
+    /// For an upstream that removes members by name only: operations that say whom.
+    async fn named_removals(&self, upstream_id: &str, ops: Vec<Op>) -> Result<Vec<Op>, Error> {
+        let quirks = self.gate.upstream.quirks;
+        if !quirks.member_values || quirks.no_patch {
+            return Ok(ops);
+        }
+        let mut now = Value::Null;
+        if patch::needs_members(&ops) {
+            match self.gate.read(&self.cx.keyward, self.kind, upstream_id).await.body() {
+                Ok((group, _)) => now = group,
+                Err(told) => return self.fail(told, &[]).await,
+            }
+        }
+        Ok(patch::by_values(ops, &now)?)
     }
 
     pub(super) fn put_body(&self, upstream_id: &str, mut body: Value, before: &Value) -> Value {
@@ -143,6 +173,33 @@ impl Job {
         self.seen(upstream_id, told).await
     }
 
+    /// For an upstream that knows no PUT.
+    async fn read_and_patch(&self, upstream_id: &str, if_match: Option<String>, body: &Value) -> Told {
+        let (now, etag) = match self.gate.read(&self.cx.keyward, self.kind, upstream_id).await.body() {
+            Ok(read) => read,
+            Err(told) => return not_begun(told),
+        };
+        let quirks = self.gate.upstream.quirks;
+        let of = self.cx.schemas().of(self.kind);
+        let ops = difference::difference(of, &now, body, quirks.member_values);
+        if ops.is_empty() {
+            // No request goes out that could say it.
+            let version = etag.clone().or_else(|| translate::version_of(&now));
+            let is_stale = if_match.zip(version).is_some_and(|(wanted, version)| {
+                !wanted.split(',').any(|wanted| translate::is_same_tag(wanted, &version))
+            });
+            if is_stale {
+                let detail = "the resource has another version by now".to_owned();
+                return Told::Refused { status: 412, scim_type: None, detail };
+            }
+            return Told::Fine { body: Some(now), etag };
+        }
+        match patch::requests(ops, quirks) {
+            Ok(requests) => self.patch(upstream_id, if_match, requests).await,
+            Err(error) => error.into(),
+        }
+    }
+
     /// For an upstream that knows no PATCH.
     pub(super) async fn read_and_put(
         &self,
@@ -157,11 +214,7 @@ impl Job {
                 let body = self.put_body(upstream_id, body, &Value::Null);
                 Ok(self.put(upstream_id, if_match, &body).await)
             }
-            // Nothing was changed yet.
-            Err(Told::Unclear(reason)) => {
-                Ok(Told::NotSent { reason, retry_after_s: told::UNCLEAR_RETRY_S, may_try_again: false })
-            }
-            Err(told) => Ok(told),
+            Err(told) => Ok(not_begun(told)),
         }
     }
 
@@ -201,6 +254,20 @@ impl Job {
         let end = (CallState::Done, "done".to_owned());
         let link = gone(link, self.now_ms());
         self.conclude(&call_id, end, End::Written(link), Some((event, 204))).await
+    }
+}
+
+/// What came of a change whose first look failed: nothing was changed yet.
+fn not_begun(told: Told) -> Told {
+    match told {
+        Told::Unclear(reason) => {
+            Told::NotSent { reason, retry_after_s: told::UNCLEAR_RETRY_S, may_try_again: false }
+        }
+        told @ (Told::Fine { .. }
+        | Told::Refused { .. }
+        | Told::Throttled(_)
+        | Told::Denied(_)
+        | Told::NotSent { .. }) => told,
     }
 }
 

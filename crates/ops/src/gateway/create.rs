@@ -224,8 +224,7 @@ impl Job {
         let call_id = self.intend(&link, &sent, false).await?;
         let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
         let before: Value = serde_json::from_str(&link.body).unwrap_or_default();
-        let body = self.put_body(&upstream_id, body, &before);
-        let told = self.put(&upstream_id, None, &body).await;
+        let told = self.replaced(&upstream_id, None, body, &before).await;
         let Told::Fine { body: Some(resource), etag } = told else {
             return self.not_done(&call_id, &link, told).await;
         };

@@ -1,7 +1,8 @@
 //! A PATCH on its way out: in the exact words of RFC 7644 3.5.2, whatever the provider's dialect
 //! was, and in pieces where the upstream takes no more.
 
-use scim::{AttrPath, Op, Resource, ScimError, Type, Verb};
+use domain::upstreams::Quirks;
+use scim::{AttrPath, CompareOp, Filter, Op, PatchPath, Resource, ResourceType, ScimError, Type, Verb};
 use serde_json::{Map, Value, json};
 
 /// The most members in one request to an upstream that counts them.
@@ -11,16 +12,16 @@ pub(super) const MEMBER_CHUNK: usize = 100;
 pub(super) type Requests = Vec<Vec<Value>>;
 
 /// Writes the operations anew: lower-case verbs, a path for each attribute, values of the right
-/// type, removals of members by filter. With `member_chunks`, no request touches more than
-/// [`MEMBER_CHUNK`] members.
+/// type, removals of members in the way that the upstream knows. With `member_chunks`, no request
+/// touches more than [`MEMBER_CHUNK`] members.
 ///
 /// # Errors
 /// `invalidValue` for a replacement of more members than the upstream takes at once.
-pub(super) fn rewrite(of: Type<'_>, ops: Vec<Op>, member_chunks: bool) -> Result<Requests, ScimError> {
+pub(super) fn rewrite(of: Type<'_>, ops: Vec<Op>, quirks: Quirks) -> Result<Requests, ScimError> {
     let mut rewritten = Vec::new();
     for Op { verb, path, value } in ops {
         if let Some(path) = path {
-            with_path(of, verb, &path.to_string(), value, &mut rewritten);
+            with_path(of, verb, &path.to_string(), value, quirks.member_values, &mut rewritten);
             continue;
         }
         // RFC 7644 3.5.2.1: an object of attributes. Entra's has dotted names and names with a URN.
@@ -28,14 +29,29 @@ pub(super) fn rewrite(of: Type<'_>, ops: Vec<Op>, member_chunks: bool) -> Result
         for (name, value) in parts {
             let is_servers = ["id", "schemas", "meta"].iter().any(|own| name.eq_ignore_ascii_case(own));
             if !is_servers {
-                with_path(of, verb, &name, Some(value), &mut rewritten);
+                with_path(of, verb, &name, Some(value), quirks.member_values, &mut rewritten);
             }
         }
     }
-    if member_chunks { chunked(rewritten) } else { Ok(vec![rewritten]) }
+    requests(rewritten, quirks)
 }
 
-fn with_path(of: Type<'_>, verb: Verb, path: &str, value: Option<Value>, out: &mut Vec<Value>) {
+/// Operations in requests that the upstream takes.
+///
+/// # Errors
+/// As [`rewrite`].
+pub(super) fn requests(ops: Vec<Value>, quirks: Quirks) -> Result<Requests, ScimError> {
+    if quirks.member_chunks { chunked(ops) } else { Ok(vec![ops]) }
+}
+
+fn with_path(
+    of: Type<'_>,
+    verb: Verb,
+    path: &str,
+    value: Option<Value>,
+    by_values: bool,
+    out: &mut Vec<Value>,
+) {
     let (attribute, rest) = path.split_at(path.find('[').unwrap_or(path.len()));
     let resolved =
         AttrPath::parse(attribute).and_then(|parsed| parsed.canonical(of).map(|name| (parsed, name)));
@@ -48,8 +64,7 @@ fn with_path(of: Type<'_>, verb: Verb, path: &str, value: Option<Value>, out: &m
     match (verb, value) {
         // `remove` of members with values removes those (Entra, authentik).
         (Verb::Remove, Some(value)) if is_members => {
-            let values = one_or_more(value).into_iter().filter_map(member_id);
-            out.extend(values.map(|id| json!({ "op": "remove", "path": member_path(&id) })));
+            out.extend(removals(one_or_more(value).into_iter().filter_map(member_id).collect(), by_values));
         }
         (Verb::Remove, _) => out.push(json!({ "op": "remove", "path": path })),
         (Verb::Add | Verb::Replace, value) => {
@@ -130,6 +145,87 @@ fn member_id(value: Value) -> Option<String> {
 
 fn member_path(id: &str) -> String {
     format!("members[value eq {}]", Value::from(id))
+}
+
+/// The operations that remove some members: one for each by a filter in the path (RFC 7644 3.5.2.2),
+/// or one with a list of values.
+pub(super) fn removals(ids: Vec<String>, by_values: bool) -> Vec<Value> {
+    if !by_values {
+        return ids.iter().map(|id| json!({ "op": "remove", "path": member_path(id) })).collect();
+    }
+    let values: Vec<Value> = ids.into_iter().map(|id| json!({ "value": id })).collect();
+    // Without a value all members would go.
+    if values.is_empty() {
+        return Vec::new();
+    }
+    vec![json!({ "op": "remove", "path": "members", "value": values })]
+}
+
+/// The filter of an operation that removes the members it selects.
+fn removes_selected(op: &Op) -> Option<&Filter> {
+    match (&op.verb, &op.path) {
+        (Verb::Remove, Some(PatchPath::Attribute { attr, filter: Some(filter) })) if attr.is("members") => {
+            Some(filter)
+        }
+        (Verb::Add | Verb::Remove | Verb::Replace, _) => None,
+    }
+}
+
+/// The ids that a filter on members names, when it names nothing else.
+fn named_ids(filter: &Filter) -> Option<Vec<&str>> {
+    match filter {
+        Filter::Compare { path, op: CompareOp::Eq, value } if path.is("value") => {
+            value.as_str().map(|id| vec![id])
+        }
+        Filter::Or(parts) => parts.iter().map(named_ids).collect::<Option<Vec<_>>>().map(|ids| ids.concat()),
+        Filter::Compare { .. }
+        | Filter::Present(_)
+        | Filter::And(_)
+        | Filter::Not(_)
+        | Filter::Value { .. } => None,
+    }
+}
+
+/// Whether one has to look who is a member to say by name who is removed.
+pub(super) fn needs_members(ops: &[Op]) -> bool {
+    ops.iter().filter_map(removes_selected).any(|filter| named_ids(filter).is_none())
+}
+
+/// Turns removals by a filter into removals by name. `now` is the group as it is, where
+/// [`needs_members`] asks for it.
+///
+/// # Errors
+/// `invalidFilter` for one that cannot be evaluated.
+pub(super) fn by_values(ops: Vec<Op>, now: &Value) -> Result<Vec<Op>, ScimError> {
+    let mut named = Vec::with_capacity(ops.len());
+    for op in ops {
+        let Some(filter) = removes_selected(&op) else {
+            named.push(op);
+            continue;
+        };
+        let ids: Vec<Value> = match named_ids(filter) {
+            Some(ids) => ids.into_iter().map(|id| json!({ "value": id })).collect(),
+            None => selected(filter, now)?,
+        };
+        // Nobody is selected, and nobody is to be removed (RFC 7644 3.5.2.2 has no error for it).
+        if !ids.is_empty() {
+            named.push(Op { path: Some(PatchPath::parse("members")?), value: Some(ids.into()), ..op });
+        }
+    }
+    Ok(named)
+}
+
+fn selected(filter: &Filter, group: &Value) -> Result<Vec<Value>, ScimError> {
+    let path = AttrPath { schema: None, name: "members".to_owned(), sub: None };
+    let filter = Filter::Value { path, filter: Box::new(filter.clone()) };
+    let mut ids = Vec::new();
+    for member in group.get("members").and_then(Value::as_array).into_iter().flatten() {
+        let alone = json!({ "members": [member] });
+        if scim::matches(&filter, ResourceType::Group, &alone)? {
+            ids.extend(member.get("value").map(|id| json!({ "value": id })));
+        }
+    }
+    Ok(ids)
 }
 
 /// Cuts operations so that no request touches more members than the upstream takes.
@@ -248,7 +344,7 @@ mod tests {
     }
 
     fn check(kind: ResourceType, operations: Value, expect: &Value) {
-        let requests = rewrite(kind.into(), ops(operations), false).unwrap();
+        let requests = rewrite(kind.into(), ops(operations), Quirks::default()).unwrap();
         assert_eq!(&json!(requests), expect);
     }
 
@@ -294,7 +390,8 @@ mod tests {
             { "op": "add", "path": "members", "value": members },
             { "op": "remove", "path": "members", "value": members },
         ]);
-        let requests = rewrite(ResourceType::Group.into(), ops(operations), true).unwrap();
+        let chunks = Quirks::of_words(["member-chunks"]);
+        let requests = rewrite(ResourceType::Group.into(), ops(operations), chunks).unwrap();
         let touched: Vec<usize> = requests
             .iter()
             .map(|request| {
@@ -308,7 +405,36 @@ mod tests {
         assert_eq!(touched, [100, 100, 100, 100, 100]);
         let many: Vec<Value> = (0..101).map(|n| json!({ "value": n.to_string() })).collect();
         let replace = ops(json!([{ "op": "replace", "path": "members", "value": many }]));
-        assert!(rewrite(ResourceType::Group.into(), replace, true).is_err());
+        assert!(rewrite(ResourceType::Group.into(), replace, chunks).is_err());
+    }
+
+    #[test]
+    fn who_is_removed_is_named_where_no_filter_is_understood() {
+        let quirks = Quirks::of_words(["member-values", "member-chunks"]);
+        let members: Vec<Value> =
+            (0..120).map(|n| json!({ "value": n.to_string(), "type": "User" })).collect();
+        let now = json!({ "displayName": "Team", "members": members });
+        let send = |operations: Value| {
+            let ops = by_values(ops(operations), &now).unwrap();
+            json!(rewrite(ResourceType::Group.into(), ops, quirks).unwrap())
+        };
+        let one_of = json!([{ "op": "remove", "path": "members[value eq \"7\" or value eq \"8\"]" }]);
+        assert!(!needs_members(&ops(one_of.clone())));
+        let named =
+            json!([[{ "op": "remove", "path": "members", "value": [{ "value": "7" }, { "value": "8" }] }]]);
+        assert_eq!(send(one_of), named);
+        let listed = json!([{ "op": "Remove", "path": "members", "value": [{ "value": "7" }, "8"] }]);
+        assert_eq!(send(listed), named);
+        // Who that is, the group tells; and never all because nobody was found.
+        let typed = json!([{ "op": "remove", "path": "members[type eq \"User\"]" }]);
+        assert!(needs_members(&ops(typed.clone())));
+        let sent = send(typed);
+        let counts: Vec<usize> =
+            sent.as_array().unwrap().iter().map(|r| r[0]["value"].as_array().unwrap().len()).collect();
+        assert_eq!(counts, [100, 20]);
+        assert_eq!(send(json!([{ "op": "remove", "path": "members[type eq \"Group\"]" }])), json!([]));
+        let all = json!([{ "op": "remove", "path": "members" }]);
+        assert_eq!(send(all), json!([[{ "op": "remove", "path": "members" }]]));
     }
 
     #[test]

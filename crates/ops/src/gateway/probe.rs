@@ -88,9 +88,14 @@ pub async fn destination(
 
 /// What the gateway makes up for, of what a probe found.
 pub fn quirks_of(found: &probe::Quirks) -> Quirks {
+    let (no_patch, no_put) = (found.no_patch || found.put_only, found.no_put);
     Quirks {
         member_chunks: found.max_members_per_patch.is_some(),
-        no_patch: found.no_patch || found.put_only,
+        // A service that knows neither cannot be helped.
+        no_patch: no_patch && !no_put,
+        no_put: no_put && !no_patch,
+        // One that removes in neither way is not helped by the other.
+        member_values: found.remove_members_needs_values && !found.remove_members_needs_filter,
         no_excluded_attributes: found.no_excluded_attributes,
         no_filter: found.no_filter,
     }

@@ -11,8 +11,9 @@ use scim::{ListQuery, ListResponse, Op, Resource, ResourceType, Type};
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use super::{change::Wanted, job::Job};
-use crate::{Cx, Error, ScimClient, scim_client::Asked};
+pub use super::offers::{Offers, offers};
+use super::{change::Wanted, job::Job, list};
+use crate::{Cx, Error, ScimClient, listing::seen, scim_client::Asked};
 
 /// A resource as it is answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,10 +88,11 @@ pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, kind: ResourceType, id: &st
     cx.answered(asked, action, found.await).await
 }
 
-/// A page of resources, as the upstream lists them.
+/// A page of resources, as the upstream lists them, or as they are found and ordered here.
 ///
 /// # Errors
-/// What the upstream refuses, an unsupported filter for one; 503 and 429; Forbidden by the scope.
+/// What the upstream refuses, an unsupported filter for one; `tooMany` where more would have to be read
+/// than is allowed; `invalidCursor`, `expiredCursor`, `invalidCount`; 503 and 429; Forbidden by the scope.
 pub async fn list(
     cx: &Cx<ScimClient>,
     asked: &Asked,
@@ -100,9 +102,36 @@ pub async fn list(
     let [action, ..] = actions(of.kind);
     let found = async {
         cx.admit(Verb::Read, resource_kind(of.kind))?;
-        Job::new(cx, asked, of.kind).await?.list(of, query).await
+        list::search(cx, asked, &[of.kind], query).await
     };
-    cx.answered(asked, action, found.await).await
+    cx.listed(asked, action, found.await, |page| seen(query, page.total_results)).await
+}
+
+/// A page of everything that the key may read: the users, then the groups (RFC 7644 3.4.2.1). An
+/// order holds within each.
+///
+/// # Errors
+/// As [`list`]; Forbidden when the key may read neither.
+pub async fn everything(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    query: &ListQuery,
+) -> Result<ListResponse, Error> {
+    let found = async {
+        let mut kinds = Vec::new();
+        let mut refusal = None;
+        for kind in ResourceType::ALL {
+            match cx.admit(Verb::Read, resource_kind(kind)) {
+                Ok(()) => kinds.push(kind),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        match refusal {
+            Some(refusal) if kinds.is_empty() => Err(refusal),
+            Some(_) | None => list::search(cx, asked, &kinds, query).await,
+        }
+    };
+    cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.total_results)).await
 }
 
 /// Replaces a resource. `if_match` goes to the upstream as it came.

@@ -8,16 +8,19 @@ use domain::{
     admins::{Admin, Right},
     audit::{Action, AuditEvent, Outcome},
     federations::{Federation, FederationTarget, Slug},
-    upstreams::{Limits, LinkState, Quirks, SignIn, Tested, Upstream, check_url},
+    upstreams::{
+        CallState, CallVerb, Limits, LinkState, Quirks, SignIn, Tested, Trouble, Upstream, check_url,
+    },
 };
 use scim::ResourceType;
 use serde_json::{Value, json};
 use store::{Change, Conn, upstreams::StoredUpstream};
 
-use super::{Gate, breaker::BreakerState, locked, place, probe::Kept, told::Told};
+use super::{Gate, breaker::BreakerState, locked, place, probe::Kept, told, told::Told};
 use crate::{
     Actor, Cx, Error,
     federations::{about, allowed, find},
+    ports::CallFault,
     unit::detail,
     vault::Sealed,
 };
@@ -30,6 +33,12 @@ const DENIED_EVERY_MS: Millis = DAY_MS / 24;
 
 /// Accounts that wait for an admin and are shown at once.
 const WAITING_SHOWN: i64 = 50;
+
+/// Open calls that are shown at once.
+const OPEN_SHOWN: i64 = 20;
+
+/// How the port begins to say that it does not trust the certificate of a service.
+pub const UNTRUSTED: &str = "its certificate is not trusted";
 
 /// An upstream, as a form brings it. It holds a secret and has no Debug.
 pub struct NewUpstream {
@@ -74,6 +83,21 @@ pub struct Waiting {
     pub since_ms: Millis,
 }
 
+/// A call of which it is not known what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenCall {
+    /// What it does.
+    pub verb: CallVerb,
+    /// To a user or a group.
+    pub kind: ResourceType,
+    /// Its name; empty when there is no link to it any more.
+    pub name: String,
+    /// When it was written down.
+    pub since_ms: Millis,
+    /// Why nobody knows; empty while it is under way.
+    pub note: String,
+}
+
 /// An upstream, and how it does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamView {
@@ -81,6 +105,10 @@ pub struct UpstreamView {
     pub upstream: Upstream,
     /// Whether calls are sent.
     pub breaker: BreakerState,
+    /// When the last call failed on this node, and why; none since the start or the last change.
+    pub last_failure: Option<(Millis, String)>,
+    /// The oldest calls of which it is not known what became of them.
+    pub open: Vec<OpenCall>,
     /// Calls of which it is not known what became of them.
     pub open_calls: i64,
     /// Users that are this federation's.
@@ -128,8 +156,10 @@ pub async fn view(cx: &Cx<Admin>, slug: &Slug) -> Result<TargetView, Error> {
     let waiting =
         store::links::in_state(&mut reader.conn(), &federation.id, LinkState::Waiting, WAITING_SHOWN).await?;
     let open_calls = store::calls::count_unsettled(&mut reader.conn(), &federation.id).await?;
+    let open = open_of(&mut reader.conn(), &federation).await?;
     let last_probe = store::upstreams::last_probe(&mut reader.conn(), &federation.id).await?;
     let breaker = cx.keyward.gateway.bulkhead(&upstream).state(cx.keyward.clock.monotonic_us());
+    let last_failure = locked(&cx.keyward.gateway.failures).get(&federation.id).cloned();
     let waiting = waiting.into_iter().map(|link| Waiting {
         kind: link.kind,
         id: link.id,
@@ -141,6 +171,8 @@ pub async fn view(cx: &Cx<Admin>, slug: &Slug) -> Result<TargetView, Error> {
     Ok(TargetView {
         upstream: Some(UpstreamView {
             breaker,
+            last_failure,
+            open,
             open_calls,
             users: count(ResourceType::User),
             groups: count(ResourceType::Group),
@@ -151,6 +183,26 @@ pub async fn view(cx: &Cx<Admin>, slug: &Slug) -> Result<TargetView, Error> {
         may_set,
         may_run,
     })
+}
+
+async fn open_of(conn: &mut Conn<'_>, federation: &Federation) -> Result<Vec<OpenCall>, Error> {
+    let mut calls = Vec::new();
+    for state in [CallState::Unknown, CallState::Intended] {
+        calls.extend(store::calls::in_state(conn, &federation.id, state, OPEN_SHOWN).await?);
+    }
+    calls.truncate(usize::try_from(OPEN_SHOWN).unwrap_or_default());
+    let mut open = Vec::with_capacity(calls.len());
+    for call in calls {
+        let link = store::links::by_id(conn, &federation.id, call.kind, call.resource_id.as_str()).await?;
+        open.push(OpenCall {
+            verb: call.verb,
+            kind: call.kind,
+            name: link.map(|link| link.name_lower).unwrap_or_default(),
+            since_ms: call.intended_ms,
+            note: call.note,
+        });
+    }
+    Ok(open)
 }
 
 fn sign_in(new: &NewUpstream, faults: &mut Vec<Invalid>) -> Option<SignIn> {
@@ -217,6 +269,7 @@ struct Checked {
     sign_in: SignIn,
     limits: Limits,
     trusted_ca: Option<String>,
+    quirks: Quirks,
 }
 
 fn checked(cx: &Cx<Admin>, new: &NewUpstream, stored: Option<&StoredUpstream>) -> Result<Checked, Error> {
@@ -224,6 +277,8 @@ fn checked(cx: &Cx<Admin>, new: &NewUpstream, stored: Option<&StoredUpstream>) -
     let base_url = check_url("base_url", &new.base_url).map_err(|fault| faults.push(fault)).ok();
     let sign_in = sign_in(new, &mut faults);
     let limits = new.limits.check().map_err(|more| faults.extend(more)).ok();
+    let quirks = Quirks::of_words(new.quirks.iter().map(String::as_str));
+    faults.extend(quirks.check().err());
     let secret = new.secret.expose().trim();
     if let Some(sign_in) = &sign_in
         && !secret.is_empty()
@@ -262,7 +317,7 @@ fn checked(cx: &Cx<Admin>, new: &NewUpstream, stored: Option<&StoredUpstream>) -
     }
     match (base_url, sign_in, limits) {
         (Some(base_url), Some(sign_in), Some(limits)) if faults.is_empty() => {
-            Ok(Checked { base_url, sign_in, limits, trusted_ca })
+            Ok(Checked { base_url, sign_in, limits, trusted_ca, quirks })
         }
         _ => Err(Error::Invalid(faults)),
     }
@@ -276,14 +331,13 @@ fn checked(cx: &Cx<Admin>, new: &NewUpstream, stored: Option<&StoredUpstream>) -
 pub async fn set_upstream(cx: &Cx<Admin>, slug: &Slug, new: NewUpstream) -> Result<Federation, Error> {
     let before = allowed(cx, slug, Right::RegisterFederation, Action::FederationTargetSet).await?;
     let stored = store::upstreams::of_federation(&mut cx.read().await?.conn(), &before.id).await?;
-    let Checked { base_url, sign_in, limits, trusted_ca } = checked(cx, &new, stored.as_ref())?;
+    let Checked { base_url, sign_in, limits, trusted_ca, quirks } = checked(cx, &new, stored.as_ref())?;
     let secret = new.secret.expose().trim();
     if before.version != new.version {
         return Err(Error::Stale("this federation"));
     }
     let now_ms = cx.now_ms();
     let moves = stored.as_ref().is_none_or(|stored| stored.upstream.base_url != base_url);
-    let quirks = Quirks::of_words(new.quirks.iter().map(String::as_str));
     let version = stored.as_ref().map_or(0, |stored| stored.upstream.version);
     let kept = stored.as_ref().filter(|_| secret.is_empty());
     let (sealed, seal_version) = if let Some(StoredUpstream { sealed, data_key, seal_version, .. }) = kept {
@@ -355,8 +409,7 @@ pub async fn apply_quirks(cx: &Cx<Admin>, slug: &Slug) -> Result<Quirks, Error> 
         return Err(Error::Conflict(format!("the upstream of {} was not probed yet", federation.name)));
     };
     let before = stored.upstream.quirks;
-    let words = before.words().into_iter().chain(found.quirks.words());
-    let quirks = Quirks::of_words(words);
+    let quirks = before.and_found(found.quirks);
     if quirks == before {
         return Err(Error::Conflict("all of it is made up for already".to_owned()));
     }
@@ -431,8 +484,8 @@ async fn check_empty(conn: &mut Conn<'_>, federation: &Federation) -> Result<(),
 pub async fn test(cx: &Cx<Admin>, slug: &Slug) -> Result<Tested, Error> {
     let federation = allowed(cx, slug, Right::RunFederation, Action::UpstreamTested).await?;
     let gate = upstream_gate(cx, &federation).await?;
-    let (worked, note) = tested(&gate).await;
-    let tested = Tested { at_ms: cx.now_ms(), worked, note };
+    let (trouble, note) = tested(&gate).await;
+    let tested = Tested { at_ms: cx.now_ms(), worked: trouble.is_none(), note, trouble };
     let event = AuditEvent {
         detail: detail(&json!({ "worked": tested.worked, "note": tested.note })),
         ..about(cx, Action::UpstreamTested, &federation)
@@ -454,29 +507,52 @@ pub(super) async fn upstream_gate(cx: &Cx<Admin>, federation: &Federation) -> Re
     cx.gate(federation).await
 }
 
-async fn tested(gate: &Gate) -> (bool, String) {
+async fn tested(gate: &Gate) -> (Option<Trouble>, String) {
     // A breaker that is open would hide what is the matter.
     let ask = async |path: &str| match gate.port.exchange(&gate.destination, Gate::get(path.to_owned())).await
     {
-        Ok(answer) => super::told::read(answer),
-        Err(fault) => Told::Unclear(fault.to_string()),
+        Ok(answer) => Ok(told::read(answer)),
+        Err(fault) => Err((Some(trouble_of(&fault)), Told::from(fault).note())),
     };
-    let offers = match ask("/ServiceProviderConfig").await {
+    let given_up = |told: &Told| {
+        let is_denied = matches!(told, Told::Denied(_));
+        (Some(if is_denied { Trouble::Credential } else { Trouble::Answer }), told.note())
+    };
+    let config = match ask("/ServiceProviderConfig").await {
+        Ok(told) => told,
+        Err(found) => return found,
+    };
+    let offers = match config {
         Told::Fine { body: Some(config), .. } => {
             let has = |name: &str| config.pointer(&format!("/{name}/supported")).and_then(Value::as_bool);
             let offered =
                 ["patch", "filter", "bulk", "etag"].into_iter().filter(|name| has(name) == Some(true));
             format!("it offers {}", offered.collect::<Vec<_>>().join(", "))
         }
-        told @ (Told::Denied(_) | Told::NotSent { .. } | Told::Unclear(_)) => return (false, told.note()),
+        told @ (Told::Denied(_) | Told::NotSent { .. } | Told::Unclear(_)) => return given_up(&told),
         Told::Fine { .. } | Told::Refused { .. } | Told::Throttled(_) => {
             "it says nothing about itself (ServiceProviderConfig)".to_owned()
         }
     };
-    let listed = ask("/Users?startIndex=1&count=1").await.body();
-    match listed.and_then(|(page, _)| super::told::page(page)) {
-        Ok((total, _)) => (true, format!("signed in; {offers}; it lists {total} users")),
-        Err(told) => (false, told.note()),
+    let listed = match ask("/Users?startIndex=1&count=1").await {
+        Ok(told) => told.body(),
+        Err(found) => return found,
+    };
+    match listed.and_then(|(page, _)| told::page(page)) {
+        Ok((total, _)) => (None, format!("signed in; {offers}; it lists {total} users")),
+        Err(told) => given_up(&told),
+    }
+}
+
+fn trouble_of(fault: &CallFault) -> Trouble {
+    match fault {
+        CallFault::NoToken(_) => Trouble::Credential,
+        CallFault::NotSent(reason) | CallFault::Unclear(reason) if reason.starts_with(UNTRUSTED) => {
+            Trouble::Certificate
+        }
+        CallFault::NotSent(_) => Trouble::Unreachable,
+        CallFault::Unclear(reason) if reason.starts_with("no whole answer") => Trouble::Unreachable,
+        CallFault::Unclear(_) => Trouble::Answer,
     }
 }
 
@@ -538,7 +614,10 @@ pub(super) async fn record_denied<A: Actor>(
         detail: detail(&json!({ "status": status, "base_url": gate.upstream.base_url })),
         ..cx.event(Action::UpstreamRefusedUs)
     };
-    let (federation_id, tested) = (federation.id.clone(), Tested { at_ms: now_ms, worked: false, note });
+    let (federation_id, tested) = (
+        federation.id.clone(),
+        Tested { at_ms: now_ms, worked: false, note, trouble: Some(Trouble::Credential) },
+    );
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             store::upstreams::set_last_test(conn, &federation_id, &tested).await?;

@@ -7,7 +7,10 @@ use domain::usage::clean;
 use scim::{ScimError, ScimType};
 use serde_json::Value;
 
-use crate::{Error, ports::UpstreamAnswer};
+use crate::{
+    Error,
+    ports::{CallFault, UpstreamAnswer},
+};
 
 /// Seconds after which a provider comes back when an answer could not be understood.
 pub(super) const UNCLEAR_RETRY_S: u32 = 30;
@@ -51,6 +54,28 @@ pub(super) enum Told {
     Unclear(String),
 }
 
+/// What became of a call without an answer.
+impl From<CallFault> for Told {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::NotSent(reason) => Self::NotSent { reason, retry_after_s: 30, may_try_again: true },
+            CallFault::NoToken(reason) => Self::NotSent {
+                reason: format!("no token: {reason}"),
+                retry_after_s: 60,
+                may_try_again: false,
+            },
+            CallFault::Unclear(reason) => Self::Unclear(reason),
+        }
+    }
+}
+
+/// What was refused here, as if the upstream had done it: nothing was changed.
+impl From<ScimError> for Told {
+    fn from(ScimError { status, scim_type, detail }: ScimError) -> Self {
+        Self::Refused { status, scim_type, detail }
+    }
+}
+
 /// Reads an answer.
 pub(super) fn read(answer: UpstreamAnswer) -> Told {
     let UpstreamAnswer { status, body, etag, retry_after_s, .. } = answer;
@@ -88,6 +113,9 @@ fn refused(status: u16, body: &[u8]) -> Told {
             ScimType::InvalidValue,
             ScimType::InvalidVers,
             ScimType::Sensitive,
+            ScimType::InvalidCursor,
+            ScimType::ExpiredCursor,
+            ScimType::InvalidCount,
         ]
         .into_iter()
         .find(|known| known.as_str() == word)

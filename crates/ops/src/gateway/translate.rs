@@ -117,6 +117,12 @@ pub(super) fn version_of(resource: &Value) -> Option<String> {
     Some(clip(version).to_owned())
 }
 
+/// Whether a condition lets an entity tag pass, weakly (RFC 9110 8.8.3.2).
+pub(super) fn is_same_tag(wanted: &str, tag: &str) -> bool {
+    let bare = |tag: &str| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
+    wanted.trim() == "*" || bare(wanted) == bare(tag)
+}
+
 /// No index takes more.
 pub(super) fn clip(text: &str) -> &str {
     let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 900).last();

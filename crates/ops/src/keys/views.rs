@@ -141,8 +141,9 @@ fn view_of(cx: &Cx<Admin>, key: Key, federation: &Federation) -> KeyView {
 /// The order of attention: expired without a successor, over age, ending soon, in overlap, living,
 /// ended; within each the next to end, ended ones the last to end first.
 pub(crate) fn attention(view: &KeyView) -> (u8, Millis) {
-    let ends_ms = view.key.life.ends_ms();
+    let ends_ms = view.key.life.planned_end_ms();
     match view.state {
+        KeyState::Held => (0, ends_ms),
         KeyState::Expired if view.key.successor_id.is_none() => (0, -ends_ms),
         KeyState::Unused | KeyState::InUse if view.over_age => (1, ends_ms),
         KeyState::Unused | KeyState::InUse if view.ends_soon => (2, ends_ms),

@@ -93,12 +93,12 @@ impl Cursor {
         kinds: &[ResourceType],
         query: &ListQuery,
     ) -> Result<String, Error> {
-        let plain = json!([cx.now_ms(), query.count, self.total, self.kind.name(), self.position.to_json()]);
+        let plain = self.write(cx.now_ms(), query.count);
         let (caller, asked) = bound_to(cx, kinds, query);
         let keyward = &cx.keyward;
         keyward
             .vault
-            .seal_cursor(keyward.entropy.as_ref(), &caller, &asked, plain.to_string().as_bytes())
+            .seal_cursor(keyward.entropy.as_ref(), &caller, &asked, plain.as_bytes())
             .map_err(Error::Internal)
     }
 
@@ -130,6 +130,10 @@ impl Cursor {
         Ok(cursor)
     }
 
+    fn write(&self, made_ms: Millis, count: u64) -> String {
+        json!([made_ms, count, self.total, self.kind.name(), self.position.to_json()]).to_string()
+    }
+
     fn read(plain: &[u8]) -> Option<(Millis, u64, Self)> {
         let value: Value = serde_json::from_slice(plain).ok()?;
         let [made_ms, count, total, kind, position] = value.as_array()?.as_slice() else { return None };
@@ -137,6 +141,12 @@ impl Cursor {
         let position = Position::from_json(position)?;
         Some((made_ms.as_i64()?, count.as_u64()?, Self { kind, position, total: total.as_u64()? }))
     }
+}
+
+/// What an opened cursor holds, read and written again; none for what is no cursor.
+#[cfg(feature = "testing")]
+pub(crate) fn same(plain: &[u8]) -> Option<String> {
+    Cursor::read(plain).map(|(made_ms, count, cursor)| cursor.write(made_ms, count))
 }
 
 /// Whom a cursor belongs to, and the query that it goes on with.

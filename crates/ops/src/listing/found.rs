@@ -10,6 +10,8 @@ use serde_json::Value;
 use store::{
     Conn,
     directory::{Order, Place, Term, Window},
+    groups::GroupRow,
+    users::UserRow,
 };
 
 use super::MAX_MEMBERS;
@@ -86,68 +88,93 @@ impl Found {
         }
     }
 
-    /// Where it stands in an order.
-    pub(super) fn place(&self, order: Order) -> Place {
-        let id = self.id().to_string();
-        match order {
-            Order::Id => Place::Id(id),
-            Order::Name => {
-                let name = match self {
-                    Self::User(user) => user.resource.user_name(),
-                    Self::Group(group) => group.resource.display_name(),
-                };
-                Place::Name(fold_case(name.unwrap_or_default()), id)
-            }
-            Order::Modified => {
-                let modified_ms = match self {
-                    Self::User(user) => user.modified_ms,
-                    Self::Group(group) => group.modified_ms,
-                };
-                Place::Modified(modified_ms, id)
-            }
+    /// How many members it shows.
+    pub fn members(&self) -> usize {
+        match self {
+            Self::User(_) => 0,
+            Self::Group(group) => group.members.len(),
         }
     }
 }
 
-/// One page of the rows of a type, without what is kept beside them.
+/// A row of either type, not read yet: what is answered from memory needs no more.
+#[derive(Debug)]
+pub(super) enum Row {
+    User(UserRow),
+    Group(GroupRow),
+}
+
+impl Row {
+    pub(super) fn id(&self) -> &ResourceId {
+        match self {
+            Self::User(row) => &row.id,
+            Self::Group(row) => &row.id,
+        }
+    }
+
+    pub(super) fn version(&self) -> i64 {
+        match self {
+            Self::User(row) => row.version,
+            Self::Group(row) => row.version,
+        }
+    }
+
+    /// Where it stands in an order.
+    pub(super) fn place(&self, order: Order) -> Place {
+        let id = self.id().to_string();
+        let (name, modified_ms) = match self {
+            Self::User(row) => (&row.user_name, row.modified_ms),
+            Self::Group(row) => (&row.display_name, row.modified_ms),
+        };
+        match order {
+            Order::Id => Place::Id(id),
+            Order::Name => Place::Name(fold_case(name), id),
+            Order::Modified => Place::Modified(modified_ms, id),
+        }
+    }
+
+    /// Reads the resource, without what is kept beside it.
+    pub(super) fn open(self) -> Result<Found, Error> {
+        Ok(match self {
+            Self::User(row) => Found::User(User {
+                resource: stored_resource(ResourceType::User, &row.body)?,
+                id: row.id,
+                version: row.version,
+                created_ms: row.created_ms,
+                modified_ms: row.modified_ms,
+                groups: Vec::new(),
+            }),
+            Self::Group(row) => Found::Group(Group {
+                resource: stored_resource(ResourceType::Group, &row.body)?,
+                id: row.id,
+                version: row.version,
+                created_ms: row.created_ms,
+                modified_ms: row.modified_ms,
+                members: Vec::new(),
+            }),
+        })
+    }
+}
+
+/// One page of the rows of a type.
 pub(super) async fn rows(
     cx: &Cx<ScimClient>,
     conn: &mut Conn<'_>,
     of: Type<'_>,
     terms: &[Term],
     window: &Window,
-) -> Result<Vec<Found>, Error> {
+) -> Result<Vec<Row>, Error> {
     let federation_id = cx.federation_id();
-    match of.kind {
+    Ok(match of.kind {
         ResourceType::User => {
             let rows = store::users::page(conn, federation_id, terms, window).await?;
-            let user = |row: store::users::UserRow| {
-                Ok(Found::User(User {
-                    resource: stored_resource(ResourceType::User, &row.body)?,
-                    id: row.id,
-                    version: row.version,
-                    created_ms: row.created_ms,
-                    modified_ms: row.modified_ms,
-                    groups: Vec::new(),
-                }))
-            };
-            rows.into_iter().map(user).collect()
+            rows.into_iter().map(Row::User).collect()
         }
         ResourceType::Group => {
             let rows = store::groups::page(conn, federation_id, terms, window).await?;
-            let group = |row: store::groups::GroupRow| {
-                Ok(Found::Group(Group {
-                    resource: stored_resource(ResourceType::Group, &row.body)?,
-                    id: row.id,
-                    version: row.version,
-                    created_ms: row.created_ms,
-                    modified_ms: row.modified_ms,
-                    members: Vec::new(),
-                }))
-            };
-            rows.into_iter().map(group).collect()
+            rows.into_iter().map(Row::Group).collect()
         }
-    }
+    })
 }
 
 /// How many rows of a type there are.
@@ -174,8 +201,8 @@ pub(super) async fn by_ids(
     let mut found: HashMap<String, Found> = HashMap::with_capacity(ids.len());
     for some in ids.chunks(200) {
         let window = Window { limit: i64::try_from(some.len()).unwrap_or(i64::MAX), ..Window::default() };
-        for resource in rows(cx, conn, of, &[Term::Id(some.to_vec())], &window).await? {
-            found.insert(resource.id().to_string(), resource);
+        for row in rows(cx, conn, of, &[Term::Id(some.to_vec())], &window).await? {
+            found.insert(row.id().to_string(), row.open()?);
         }
     }
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
@@ -197,6 +224,11 @@ impl Relations {
             members: selection.wants(ResourceType::Group, "members"),
             members_left: MAX_MEMBERS,
         }
+    }
+
+    /// Whether the members of groups are read.
+    pub(super) fn has_members(&self) -> bool {
+        self.members
     }
 
     /// What a filter looks at.
@@ -295,7 +327,7 @@ fn ids_of(found: &[Found], kind: ResourceType) -> Vec<ResourceId> {
     found.iter().filter(|resource| resource.kind() == kind).map(|resource| resource.id().clone()).collect()
 }
 
-fn too_many_members() -> Error {
+pub(super) fn too_many_members() -> Error {
     ScimError::too_many(format!(
         "the groups of this page have more than {MAX_MEMBERS} members in all: ask with \
          excludedAttributes=members, for fewer groups by count, or for each group by its id"

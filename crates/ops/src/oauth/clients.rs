@@ -67,7 +67,7 @@ fn secrets_not_allowed(federation: &Federation) -> String {
 
 /// What the successor of a key has.
 pub(crate) async fn registered(
-    cx: &Cx<Admin>,
+    conn: &mut Conn<'_>,
     key: &Key,
     federation: &Federation,
 ) -> Result<Registered, Error> {
@@ -75,13 +75,16 @@ pub(crate) async fn registered(
         Proof::Static => Ok(Registered::Static),
         Proof::Secret if federation.scim.oauth_secrets => Ok(Registered::Secret),
         Proof::Secret => Err(Error::Conflict(secrets_not_allowed(federation))),
-        Proof::Assertion => Ok(Registered::Keys(stored(cx, key).await?)),
+        Proof::Assertion => Ok(Registered::Keys(client_of(conn, key).await?)),
     }
 }
 
 async fn stored(cx: &Cx<Admin>, key: &Key) -> Result<StoredClient, Error> {
-    let mut reader = cx.read().await?;
-    store::oauth::client(&mut reader.conn(), &key.federation_id, &key.id)
+    client_of(&mut cx.read().await?.conn(), key).await
+}
+
+async fn client_of(conn: &mut Conn<'_>, key: &Key) -> Result<StoredClient, Error> {
+    store::oauth::client(conn, &key.federation_id, &key.id)
         .await?
         .ok_or_else(|| Error::Internal(format!("key {} has no client", key.id)))
 }

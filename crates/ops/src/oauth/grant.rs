@@ -10,7 +10,7 @@ use domain::{
     KeyId, Millis, Secret,
     audit::{Action, AuditEvent, Outcome},
     federations::{Federation, FederationStatus},
-    keys::{Key, Proof, SecretKind, parse_as},
+    keys::{Key, KeyState, Proof, SecretKind, parse_as},
     oauth::{
         Jwk, Jwks, Refusal, ScopeWords,
         assertion::{Assertion, Expected, SKEW_MS, claimed_client},
@@ -167,6 +167,10 @@ impl Attempt<'_> {
                 let held = GrantError::Held { retry_after_s: PAUSED_RETRY_S };
                 return self.refuse(&key.id, of, "federation is paused", held).await;
             }
+        }
+        if state == KeyState::Held {
+            let held = GrantError::Held { retry_after_s: PAUSED_RETRY_S };
+            return self.refuse(&key.id, of, "key is held", held).await;
         }
         if let Err(refusal) = key.scope.admits_source(self.request.source) {
             return self.refuse(&key.id, of, &refusal.to_string(), GrantError::UnauthorizedClient).await;

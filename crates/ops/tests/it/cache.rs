@@ -12,10 +12,10 @@ use scim::ResourceType;
 use serde_json::json;
 use store::Engine;
 
-use crate::support::{House, asked, houses, resource};
+use crate::support::{House, asked, extension, houses, resource};
 
 /// The nodes of a house: itself, and on Postgres another one.
-async fn nodes(house: &House) -> Vec<Arc<Keyward>> {
+pub async fn nodes(house: &House) -> Vec<Arc<Keyward>> {
     let mut nodes = vec![Arc::clone(&house.keyward)];
     if house.database.engine == Engine::Postgres {
         let chance = Arc::new(testing::TestEntropy::default());
@@ -28,12 +28,12 @@ async fn nodes(house: &House) -> Vec<Arc<Keyward>> {
     nodes
 }
 
-async fn present(node: &Arc<Keyward>, slug: &str, bearer: &str) -> Result<Cx<ScimClient>, Error> {
+pub async fn present(node: &Arc<Keyward>, slug: &str, bearer: &str) -> Result<Cx<ScimClient>, Error> {
     let request = node.request_info();
     scim_client::authenticate(node, &request, slug, Some(bearer), &asked("GET", "Users")).await
 }
 
-async fn close_others(nodes: Vec<Arc<Keyward>>) {
+pub async fn close_others(nodes: Vec<Arc<Keyward>>) {
     for node in nodes.into_iter().skip(1) {
         node.close().await;
     }
@@ -126,7 +126,6 @@ async fn a_user_is_made_once_until_something_that_it_shows_changes() {
         let nodes = nodes(&house).await;
         // Changes are made by the last node, answers are given by the first.
         let writer = present(nodes.last().unwrap(), "okta", secret.expose()).await.unwrap();
-        let cx = house.client(&federation, &secret).await;
         let id =
             users::create(&writer, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap().id.to_string();
         let makes = AtomicU32::new(0);
@@ -137,6 +136,7 @@ async fn a_user_is_made_once_until_something_that_it_shows_changes() {
                 let name = user.resource.as_value()["displayName"].as_str().unwrap_or_default().to_owned();
                 (format!("{name} {groups:?}"), 100)
             };
+            let cx = house.client(&federation, &secret).await;
             let shown = ready::user(&cx, &asked("GET", "Users"), &id, make).await.unwrap();
             let again = ready::user(&cx, &asked("GET", "Users"), &id, |_| (String::new(), 0)).await.unwrap();
             assert_eq!(shown, again);
@@ -176,6 +176,7 @@ async fn a_user_is_made_once_until_something_that_it_shows_changes() {
         assert_eq!(shown().await, "Ada L []");
         assert_eq!(makes.load(Ordering::SeqCst), 7, "each state is made once");
         users::delete(&writer, &asked("DELETE", "Users"), &id, None).await.unwrap();
+        let cx = house.client(&federation, &secret).await;
         let gone = ready::user(&cx, &asked("GET", "Users"), &id, |_| ((), 0)).await;
         assert!(matches!(gone, Err(Error::NotFound(_))), "{:?}", gone.err());
         close_others(nodes).await;
@@ -216,6 +217,32 @@ async fn a_group_shows_the_present_names_of_its_members() {
         users::delete(&writer, &asked("DELETE", "Users"), &id, None).await.unwrap();
         assert_eq!(shown().await, "");
         close_others(nodes).await;
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_slow_request_makes_with_settings_that_have_changed_is_given_to_nobody_else() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (_, secret) = house.key(&federation, "k").await;
+        let writer = house.client(&federation, &secret).await;
+        let id =
+            users::create(&writer, &asked("POST", "Users"), user("ada", "Ada")).await.unwrap().id.to_string();
+        // Accepted before the schema came, and slow: what it makes shows nothing of the schema.
+        let slow = house.client(&federation, &secret).await;
+        ops::extensions::register(&house.admin(), &federation.slug, extension("badges")).await.unwrap();
+        let urn = "urn:example:params:scim:schemas:badges:2.0:User";
+        let has_schema = |cx: &Cx<ScimClient>| scim::discovery::schema_of(cx.schemas(), "", urn).is_some();
+        let user = async |cx: &Cx<ScimClient>| {
+            *ready::user(cx, &asked("GET", "Users"), &id, |_| (has_schema(cx), 1)).await.unwrap()
+        };
+        let document = async |cx: &Cx<ScimClient>| {
+            *ready::document(cx, "Schemas", || (has_schema(cx), 1)).await.unwrap()
+        };
+        assert_eq!((user(&slow).await, document(&slow).await), (false, false));
+        let next = house.client(&federation, &secret).await;
+        assert_eq!((user(&next).await, document(&next).await), (true, true));
         house.close().await;
     }
 }

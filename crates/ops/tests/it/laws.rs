@@ -196,11 +196,15 @@ async fn every_change_leaves_its_audit_record() {
     for house in houses().await {
         let keys = prepared(&house).await;
         let gate = crate::gateway::prepared(&house).await;
+        let targets = crate::deliveries::prepared(&house).await;
+        let turns = crate::rotation_steps::prepared(&house).await;
         let mut seen: BTreeSet<&str> = BTreeSet::from([Action::InstallationCreated.as_str()]);
         let before = house.log().await.len();
         let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
         steps.extend(crate::gateway::steps(&house, &gate).await);
+        steps.extend(crate::deliveries::steps(&house, &targets).await);
+        steps.extend(crate::rotation_steps::steps(&house, &turns).await);
         let archived =
             ops::federations::archive(&house.admin(), &domain::federations::Slug::parse("base").unwrap())
                 .await;
@@ -223,15 +227,20 @@ async fn without_its_audit_record_no_change_happens() {
     for house in houses().await {
         let keys = prepared(&house).await;
         let gate = crate::gateway::prepared(&house).await;
+        let targets = crate::deliveries::prepared(&house).await;
+        let turns = crate::rotation_steps::prepared(&house).await;
         let slug = domain::federations::Slug::parse("base").unwrap();
         let before = state(&house, &slug).await;
         testing::break_audit(&house.keyward).await;
         let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
         steps.extend(crate::gateway::steps(&house, &gate).await);
+        steps.extend(crate::deliveries::steps(&house, &targets).await);
+        steps.extend(crate::rotation_steps::steps(&house, &turns).await);
         let archived = ops::federations::archive(&house.admin(), &slug).await;
         steps.push((Action::FederationArchived, archived.map(drop)));
-        assert_eq!(steps.len(), Action::ALL.len() - 1);
+        let walked: BTreeSet<&str> = steps.iter().map(|(action, _)| action.as_str()).collect();
+        assert_eq!(walked.len(), Action::ALL.len() - 1);
         for (action, result) in &steps {
             assert!(matches!(result, Err(Error::Unavailable(_))), "{}: {result:?}", action.as_str());
         }

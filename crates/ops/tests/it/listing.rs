@@ -143,7 +143,6 @@ async fn a_page_of_several_huge_groups_is_refused_and_each_of_them_is_given() {
 async fn a_user_has_the_groups_that_it_is_in_through_other_groups_and_circles_end() {
     for house in houses().await {
         let from = house.pusher("nested").await;
-        let federation = &from.federation;
         let (mia, max) = (user(&from, "mia").await, user(&from, "max").await);
         let inner = group(&from, "inner", &[&mia]).await;
         let middle = group(&from, "middle", &[&inner, &max]).await;
@@ -179,13 +178,11 @@ async fn a_user_has_the_groups_that_it_is_in_through_other_groups_and_circles_en
                 "{filter}"
             );
         }
-        // No operation makes a circle; a restored or edited database may hold one.
-        let circle = format!(
-            "INSERT INTO scim_group_members (federation_id, group_id, member_id, member_kind)
-            VALUES ('{}', '{inner}', '{outer}', 'Group')",
-            federation.id
-        );
-        run_sql(&house.database.target, circle).await;
+        let join =
+            json!({ "Operations": [{ "op": "add", "path": "members", "value": [{ "value": outer }] }] });
+        let join = scim::patch::from_value(join).unwrap();
+        let patch = asked("PATCH", "Groups");
+        groups::patch(&from.cx().await, &patch, &inner, None, join, Shown::NoMembers).await.unwrap();
         let page =
             listed(&from.cx().await, ResourceType::User, Some("userName eq \"mia\""), 1).await.unwrap();
         let Found::User(found) = &page.found[0] else { panic!("a user") };

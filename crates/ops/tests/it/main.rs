@@ -14,12 +14,14 @@ mod support;
 
 mod installation;
 
+mod deliveries;
 mod federations;
 mod keys;
 mod oauth;
 mod roles;
 
 mod cache;
+mod corpus;
 mod cost;
 mod directory;
 mod extensions;
@@ -28,9 +30,13 @@ mod gate;
 mod listing;
 mod members;
 mod policies;
+mod rotation_steps;
+mod rotations;
+mod ready_lists;
 
 mod laws;
 mod overview;
 
 mod gateway;
+mod targets;
 mod upstream;

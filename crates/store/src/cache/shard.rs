@@ -6,6 +6,7 @@
 use std::{
     any::Any,
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
 };
 
@@ -21,17 +22,19 @@ const OVERHEAD: usize = 2 * size_of::<Id>() + size_of::<Entry>() + 64;
 
 /// What a value or a mark is about: kind, federation and id, without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Id([u8; ID_BYTES]);
+pub struct Id([u8; ID_BYTES]);
 
 impl Id {
     /// `None` for an id that is too long to be one of ours.
-    pub(crate) fn new(kind: Kind, federation_id: Option<&FederationId>, id: &str) -> Option<Self> {
-        let kind = match kind {
-            Kind::Key => 1,
-            Kind::User => 2,
-            Kind::Group => 3,
-        };
-        Self::of(kind, federation_id, id)
+    pub fn new(kind: Kind, federation_id: Option<&FederationId>, id: &str) -> Option<Self> {
+        match kind {
+            Kind::Key => Self::of(1, federation_id, id),
+            Kind::User => Self::of(2, federation_id, id),
+            Kind::Group => Self::of(3, federation_id, id),
+            Kind::Users => Self::of_text(4, federation_id, id),
+            Kind::Groups => Self::of_text(5, federation_id, id),
+            Kind::Document => Self::of(6, federation_id, id),
+        }
     }
 
     /// The id of a mark that is not a row.
@@ -41,11 +44,26 @@ impl Id {
             MarkKind::Nesting => 102,
             MarkKind::Names => 103,
             MarkKind::GroupName => 104,
+            MarkKind::Users => 105,
+            MarkKind::Groups => 106,
+            MarkKind::UserName => 107,
+            MarkKind::UserExternalId => 108,
         };
-        // An id that is too long shares the mark of no id: a read too many.
-        Self::of(kind, Some(federation_id), id)
-            .or_else(|| Self::of(kind, Some(federation_id), ""))
-            .unwrap_or(Self([kind; ID_BYTES]))
+        Self::of_text(kind, Some(federation_id), id).unwrap_or(Self([kind; ID_BYTES]))
+    }
+
+    /// The same for texts of any length. Long ones that begin alike may share an id: two marks may,
+    /// and what is kept by a text says which.
+    fn of_text(kind: u8, federation_id: Option<&FederationId>, text: &str) -> Option<Self> {
+        if text.len() <= TEXT_BYTES {
+            return Self::of(kind, federation_id, text);
+        }
+        let mut id = Self::of(kind, federation_id, text.get(..text.floor_char_boundary(TEXT_BYTES / 2))?)?;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let (_, last) = id.0.split_last_chunk_mut::<8>()?;
+        *last = hasher.finish().to_le_bytes();
+        Some(id)
     }
 
     fn of(kind: u8, federation_id: Option<&FederationId>, id: &str) -> Option<Self> {
@@ -72,6 +90,9 @@ impl Id {
 
 /// The digits of a federation's id behind its prefix.
 const FEDERATION_DIGITS: usize = 22;
+
+/// What is left for an id.
+const TEXT_BYTES: usize = ID_BYTES - 1 - FEDERATION_DIGITS;
 
 /// A kept value.
 pub(crate) struct Entry {
@@ -102,10 +123,15 @@ impl Shard {
         Self { entries: HashMap::new(), order: VecDeque::new(), weight: 0, budget, stamps: 0 }
     }
 
-    pub(crate) fn get(&mut self, id: &Id) -> Option<(Arc<dyn Any + Send + Sync>, Proof)> {
-        let entry = self.entries.get_mut(id)?;
+    /// A value whose proof `holds`.
+    pub(crate) fn get(
+        &mut self,
+        id: &Id,
+        holds: impl FnOnce(&Proof) -> bool,
+    ) -> Option<(&Arc<dyn Any + Send + Sync>, &Proof)> {
+        let entry = self.entries.get_mut(id).filter(|entry| holds(&entry.proof))?;
         entry.was_asked_for = true;
-        Some((Arc::clone(&entry.value), entry.proof.clone()))
+        Some((&entry.value, &entry.proof))
     }
 
     pub(crate) fn insert(&mut self, id: Id, mut entry: Entry) {

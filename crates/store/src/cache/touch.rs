@@ -5,7 +5,9 @@
 //! | a key | its row | the key |
 //! | a federation, its extensions | its settings | its keys, users and groups |
 //! | a user | its row, the names of the federation | the user; groups, which show names of members |
-//! | a group | its row, its name, the names | the group; users that show it; groups |
+//! | that a user appears or goes | which users there are | their number, pages of all users |
+//! | whose a `userName` or `externalId` is | that value | the answer to who has it |
+//! | a group | its row, its name, the names, which groups there are | the group; users that show it; groups; their number, pages of all groups, who has a name |
 //! | a membership | both rows; of a group in a group the nesting | both; every user and group of the federation |
 
 use domain::{FederationId, KeyId};
@@ -23,6 +25,14 @@ pub enum Mark<'a> {
     Names(&'a FederationId),
     /// The name of one group.
     GroupName(&'a FederationId, &'a str),
+    /// Which users there are.
+    Users(&'a FederationId),
+    /// Which groups there are, and what they are called.
+    Groups(&'a FederationId),
+    /// Whose this `userName` is, folded.
+    UserName(&'a FederationId, &'a str),
+    /// Whose this `externalId` of a user is.
+    UserExternalId(&'a FederationId, &'a str),
 }
 
 /// The kinds of marks that are not rows.
@@ -32,6 +42,10 @@ pub(crate) enum MarkKind {
     Nesting,
     Names,
     GroupName,
+    Users,
+    Groups,
+    UserName,
+    UserExternalId,
 }
 
 impl Mark<'_> {
@@ -41,6 +55,12 @@ impl Mark<'_> {
             Self::Nesting(federation_id) => Id::of_mark(MarkKind::Nesting, federation_id, ""),
             Self::Names(federation_id) => Id::of_mark(MarkKind::Names, federation_id, ""),
             Self::GroupName(federation_id, id) => Id::of_mark(MarkKind::GroupName, federation_id, id),
+            Self::Users(federation_id) => Id::of_mark(MarkKind::Users, federation_id, ""),
+            Self::Groups(federation_id) => Id::of_mark(MarkKind::Groups, federation_id, ""),
+            Self::UserName(federation_id, name) => Id::of_mark(MarkKind::UserName, federation_id, name),
+            Self::UserExternalId(federation_id, id) => {
+                Id::of_mark(MarkKind::UserExternalId, federation_id, id)
+            }
         }
     }
 }
@@ -54,6 +74,12 @@ pub(crate) enum Touch<'a> {
     Federation(&'a FederationId),
     /// A user, or what is indexed of it.
     User(&'a FederationId, &'a str),
+    /// That a user appears or goes.
+    Users(&'a FederationId),
+    /// That a user takes a `userName`, folded, or lets go of it.
+    UserName(&'a FederationId, &'a str),
+    /// That a user takes an `externalId`, or lets go of it.
+    UserExternalId(&'a FederationId, &'a str),
     /// A group, not its members.
     Group(&'a FederationId, &'a str),
     /// The version of a group whose name stays.
@@ -74,14 +100,18 @@ pub(crate) mod tables {
     pub(crate) const USERS: u32 = 4;
     pub(crate) const GROUPS: u32 = 8;
     pub(crate) const MEMBERS: u32 = 16;
+    pub(crate) const WHICH_USERS: u32 = 32;
+    pub(crate) const WHICH_GROUPS: u32 = 64;
 
-    /// The bit of a table, 0 for one of which nothing is kept.
-    pub(crate) fn bit(table: &str) -> u32 {
+    /// The bits of a change of a table, 0 for one of which nothing is kept. `is_row` says that a row
+    /// appears or goes.
+    pub(crate) fn bits(table: &str, is_row: bool) -> u32 {
+        let which = |bit: u32| if is_row { bit } else { 0 };
         match table {
             "provisioning_keys" => KEYS,
             "federations" | "scim_extensions" => FEDERATIONS,
-            "scim_users" => USERS,
-            "scim_groups" => GROUPS,
+            "scim_users" => USERS | which(WHICH_USERS),
+            "scim_groups" => GROUPS | which(WHICH_GROUPS),
             "scim_group_members" => MEMBERS,
             _ => 0,
         }
@@ -95,11 +125,24 @@ pub(crate) mod tables {
             (USERS, "users"),
             (GROUPS, "groups"),
             (MEMBERS, "members"),
+            (WHICH_USERS, "which users there are"),
+            (WHICH_GROUPS, "which groups there are"),
         ];
         let words: Vec<&str> =
             all.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| word).collect();
         words.join(", ")
     }
+}
+
+/// What one touch moves, at most.
+type Slots = [Option<u32>; 4];
+
+fn slots<const N: usize>(some: [Option<u32>; N]) -> Slots {
+    let mut slots = Slots::default();
+    for (slot, value) in slots.iter_mut().zip(some) {
+        *slot = value;
+    }
+    slots
 }
 
 /// What the units of a batch touch.
@@ -116,41 +159,43 @@ impl Touched {
             Id::new(kind, Some(federation_id), id).map(|id| cache.slot(&id))
         };
         let mark = |mark: Mark<'_>| Some(cache.slot(&mark.id()));
-        let (slots, table) = match touch {
+        let (moved, table) = match touch {
             Touch::Key(id) => {
-                ([Id::new(Kind::Key, None, id.as_str()).map(|id| cache.slot(&id)), None, None], tables::KEYS)
+                (slots([Id::new(Kind::Key, None, id.as_str()).map(|id| cache.slot(&id))]), tables::KEYS)
             }
-            Touch::Federation(federation) => {
-                ([mark(Mark::Settings(federation)), None, None], tables::FEDERATIONS)
-            }
+            Touch::Federation(federation) => (slots([mark(Mark::Settings(federation))]), tables::FEDERATIONS),
             Touch::User(federation, id) => {
-                ([row(Kind::User, federation, id), mark(Mark::Names(federation)), None], tables::USERS)
+                (slots([row(Kind::User, federation, id), mark(Mark::Names(federation))]), tables::USERS)
             }
+            Touch::Users(federation) => (slots([mark(Mark::Users(federation))]), tables::WHICH_USERS),
+            Touch::UserName(federation, name) => (slots([mark(Mark::UserName(federation, name))]), 0),
+            Touch::UserExternalId(federation, id) => (slots([mark(Mark::UserExternalId(federation, id))]), 0),
             Touch::Group(federation, id) => (
                 [
                     row(Kind::Group, federation, id),
                     mark(Mark::GroupName(federation, id)),
                     mark(Mark::Names(federation)),
+                    mark(Mark::Groups(federation)),
                 ],
-                tables::GROUPS,
+                tables::GROUPS | tables::WHICH_GROUPS,
             ),
             Touch::GroupVersion(federation, id) => {
-                ([row(Kind::Group, federation, id), None, None], tables::GROUPS)
+                (slots([row(Kind::Group, federation, id)]), tables::GROUPS)
             }
             Touch::Member(federation, group, user) => (
-                [row(Kind::Group, federation, group), row(Kind::User, federation, user), None],
+                slots([row(Kind::Group, federation, group), row(Kind::User, federation, user)]),
                 tables::MEMBERS,
             ),
             // Every group that is kept shows names, so all of them go.
             Touch::MemberOfAll(federation, user) => (
-                [row(Kind::User, federation, user), mark(Mark::Names(federation)), None],
+                slots([row(Kind::User, federation, user), mark(Mark::Names(federation))]),
                 tables::MEMBERS | tables::GROUPS,
             ),
             Touch::Nesting(federation) => {
-                ([mark(Mark::Nesting(federation)), None, None], tables::MEMBERS | tables::GROUPS)
+                (slots([mark(Mark::Nesting(federation))]), tables::MEMBERS | tables::GROUPS)
             }
         };
-        self.slots.extend(slots.into_iter().flatten());
+        self.slots.extend(moved.into_iter().flatten());
         self.tables |= table;
     }
 

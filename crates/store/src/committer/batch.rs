@@ -244,9 +244,9 @@ impl Writer {
     /// Writes a batch of usage records of one key in one trip to the thread of SQLite; false when it
     /// is another batch, and nothing is written.
     async fn only_uses(&mut self, units: &[Box<dyn Unit>]) -> Result<bool, Error> {
-        let uses: Option<Vec<UsageRecord>> = units.iter().map(|unit| unit.only_usage()).collect();
+        let uses: Option<Vec<Arc<UsageRecord>>> = units.iter().map(|unit| unit.only_usage()).collect();
         let Some(uses) = uses else { return Ok(false) };
-        let plan = Plan::of(&uses)?;
+        let plan = Plan::of(uses.iter().map(Arc::as_ref))?;
         let link = self.link().await?;
         let written = plan.write_at_once(&mut link.conn()).await;
         match written {
@@ -345,7 +345,7 @@ async fn transaction(
 ) -> Result<Worked, Error> {
     let is_alone = units.len() == 1;
     let mut events: Vec<AuditEvent> = Vec::new();
-    let mut uses: Vec<UsageRecord> = Vec::new();
+    let mut uses: Vec<Arc<UsageRecord>> = Vec::new();
     for unit in units {
         if let Some(record) = unit.only_usage() {
             uses.push(record);
@@ -363,7 +363,7 @@ async fn transaction(
                     execute(conn, "RELEASE SAVEPOINT unit").await?;
                 }
                 events.extend(own);
-                uses.extend(usage);
+                uses.extend(usage.map(Arc::new));
             }
             Ran::Failed if has_savepoints => execute(conn, "ROLLBACK TO SAVEPOINT unit").await?,
             Ran::Failed if is_alone => return Ok(Worked::Nothing),
@@ -372,6 +372,6 @@ async fn transaction(
         }
     }
     conn.check_touched(written.load(Ordering::SeqCst))?;
-    Plan::of(&uses)?.write(conn).await?;
+    Plan::of(uses.iter().map(Arc::as_ref))?.write(conn).await?;
     Ok(Worked::Whole(audit::append(conn, events).await?))
 }

@@ -76,16 +76,16 @@ impl Sql {
     }
 
     /// Adds a comparison with some values: `= $2`, or `IN ($2, $3)`.
-    pub(crate) fn bind_any(&mut self, values: &[String]) -> &mut Self {
+    pub(crate) fn bind_any(&mut self, values: &[impl AsRef<str>]) -> &mut Self {
         if let [value] = values {
-            return self.push(" = ").bind(value.as_str());
+            return self.push(" = ").bind(value.as_ref());
         }
         self.push(" IN (");
         for (index, value) in values.iter().enumerate() {
             if index > 0 {
                 self.push(", ");
             }
-            self.bind(value.as_str());
+            self.bind(value.as_ref());
         }
         self.push(")")
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use domain::{FederationId, ResourceId};
 use serde_json::Value;
 
-use crate::{Conn, Error, db::on_db};
+use crate::{Conn, Error, cache::touch::Touch, db::on_db};
 
 /// The most bytes of a key: Postgres takes index rows of 2,704 bytes. What is longer is looked up by
 /// its beginning, and decided by whoever looks.
@@ -82,33 +82,63 @@ impl Lookups {
     }
 }
 
-/// What a change makes of the rows of a user.
+/// What a change makes of the rows of a user, and which values of its columns it takes or lets go of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reindex {
     gone: Vec<(Lookup, String)>,
     new: Vec<(Lookup, String)>,
+    /// Folded `userName`s.
+    names: Vec<String>,
+    external_ids: Vec<String>,
 }
 
 impl Reindex {
     /// Of a user that is created.
     pub fn created(after: &Value) -> Self {
-        Self { gone: Vec::new(), new: Lookups::of(after).0.into_iter().collect() }
+        Self { new: Lookups::of(after).0.into_iter().collect(), ..Self::of_columns(None, after) }
     }
 
     /// Of a user that is changed; nothing when none of its values differ.
     pub fn between(before: &Value, after: &Value) -> Self {
+        let columns = Self::of_columns(Some(before), after);
         let (before, after) = (Lookups::of(before).0, Lookups::of(after).0);
         let difference = |a: &BTreeSet<_>, b: &BTreeSet<_>| a.difference(b).cloned().collect();
-        Self { gone: difference(&before, &after), new: difference(&after, &before) }
+        Self { gone: difference(&before, &after), new: difference(&after, &before), ..columns }
     }
 
-    /// Writes it: no statement when nothing differs.
+    fn of_columns(before: Option<&Value>, after: &Value) -> Self {
+        let both = |name: &str| {
+            let text = |user: &Value| user.get(name).and_then(Value::as_str).map(str::to_owned);
+            let (before, after) = (before.and_then(text), text(after));
+            let values = if before == after { [None, None] } else { [before, after] };
+            values.into_iter().flatten()
+        };
+        Self {
+            names: both("userName").map(|name| scim::fold_case(&name)).collect(),
+            external_ids: both("externalId").collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What is looked up by of a user that is created.
+    #[cfg(feature = "bench")]
+    pub(crate) fn new_keys(&self) -> &[(Lookup, String)] {
+        &self.new
+    }
+
+    /// Writes it, and says which values change hands: no statement when nothing differs.
     pub(crate) async fn write(
         &self,
         conn: &mut Conn<'_>,
         federation_id: &FederationId,
         user_id: &ResourceId,
     ) -> Result<(), Error> {
+        for name in &self.names {
+            conn.touch(Touch::UserName(federation_id, name));
+        }
+        for external_id in &self.external_ids {
+            conn.touch(Touch::UserExternalId(federation_id, external_id));
+        }
         for rows in self.gone.chunks(ROWS) {
             on_db!(&mut *conn, db => {
                 let mut sql = sqlx::QueryBuilder::new(DELETE);
@@ -153,6 +183,17 @@ mod tests {
         ];
         assert_eq!(Lookups::of(&user), Lookups(BTreeSet::from(expect)));
         assert_eq!(Lookups::of(&json!({ "active": false })), Lookups::default());
+    }
+
+    #[test]
+    fn a_value_of_a_column_that_changes_hands_is_named_before_and_after() {
+        let columns = |reindex: Reindex| (reindex.names, reindex.external_ids);
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (ada, bob) = (json!({ "userName": "Ada", "externalId": "1" }), json!({ "userName": "Bob" }));
+        assert_eq!(columns(Reindex::created(&ada)), (texts(&["ada"]), texts(&["1"])));
+        assert_eq!(columns(Reindex::between(&ada, &ada)), (texts(&[]), texts(&[])));
+        assert_eq!(columns(Reindex::between(&ada, &bob)), (texts(&["ada", "bob"]), texts(&["1"])));
+        assert_eq!(columns(Reindex::between(&bob, &ada)), (texts(&["bob", "ada"]), texts(&["1"])));
     }
 
     #[test]

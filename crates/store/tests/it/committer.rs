@@ -45,6 +45,7 @@ fn usage(number: u8) -> UsageRecord {
         source: None,
         user_agent: None,
         tolerated: Vec::new(),
+        is_work: false,
     }
 }
 

@@ -46,18 +46,24 @@ async fn the_outbox_gives_each_row_to_one_until_it_is_done() {
             };
             outbox::insert(conn, &row("a"), 10).await?;
             outbox::insert(conn, &row("b"), 20).await?;
-            assert_eq!(outbox::claim(conn, 5, 100, 10).await?, [], "nothing is due yet");
-            let claimed = outbox::claim(conn, 15, 100, 10).await?;
+            assert_eq!(outbox::claim(conn, "webhook", 5, 100, 10).await?, [], "nothing is due yet");
+            let claimed = outbox::claim(conn, "webhook", 15, 100, 10).await?;
             assert_eq!(claimed, [OutboxRow { attempts: 1, ..row("a") }]);
-            assert_eq!(outbox::claim(conn, 15, 100, 10).await?, [], "claimed");
+            assert_eq!(outbox::claim(conn, "webhook", 15, 100, 10).await?, [], "claimed");
             outbox::failed(conn, &row("a"), 30, "refused").await?;
             let mut ids: Vec<String> =
-                outbox::claim(conn, 30, 200, 10).await?.into_iter().map(|row| row.id).collect();
+                outbox::claim(conn, "webhook", 30, 200, 10).await?.into_iter().map(|row| row.id).collect();
             ids.sort();
             assert_eq!(ids, ["a", "b"]);
             outbox::done(conn, &row("a"), 31).await?;
-            let late = outbox::claim(conn, 1_000, 2_000, 10).await?;
+            assert_eq!(outbox::claim(conn, "mail", 1_000, 2_000, 10).await?, [], "another kind has its own");
+            let late = outbox::claim(conn, "webhook", 1_000, 2_000, 10).await?;
             assert_eq!(late, [OutboxRow { attempts: 2, ..row("b") }], "what is done is not sent again");
+            assert!(!outbox::insert_once(conn, &row("a"), 40).await?, "an id is sent once");
+            assert_eq!(outbox::waiting(conn, "webhook").await?, 1);
+            outbox::give_up(conn, &row("b"), 41, "refused for good").await?;
+            assert_eq!(outbox::waiting(conn, "webhook").await?, 0);
+            assert_eq!(outbox::forget(conn, "webhook", 41).await?, 1, "b was given up at that moment");
             Ok(())
         };
         store.committer().upkeep(story).await.unwrap();

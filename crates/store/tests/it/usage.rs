@@ -54,6 +54,7 @@ fn record(number: i64) -> UsageRecord {
         source: some(format!("2001:db8::{number}")),
         user_agent: some(format!("agent/{number}, \u{e9}")),
         tolerated: (0..number % 3).map(|word| format!("word-{word}")).collect(),
+        is_work: number % 5 == 0,
     }
 }
 

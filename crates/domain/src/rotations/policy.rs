@@ -1,0 +1,469 @@
+//! What a federation and the installation say about rotation, and which key is due when.
+
+use std::{fmt, ops::RangeInclusive};
+
+use serde::{Deserialize, Serialize};
+
+use super::Cause;
+use crate::{
+    DAY_MS, ExceptionId, FederationId, HOUR_MS, Invalid, KeyId, Millis,
+    federations::{RotationPolicy, Slug},
+    keys::{Key, KeyState, Proof},
+};
+
+/// One minute in milliseconds.
+const MINUTE_MS: Millis = 60_000;
+
+/// What becomes of an old key that is still needed when its overlap should be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDeadline {
+    /// The overlap goes on for as long again, and people are told.
+    #[default]
+    Extend,
+    /// The old key is retired, whether or not its successor was used.
+    Retire,
+}
+
+impl OnDeadline {
+    /// The word in forms and API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Extend => "extend",
+            Self::Retire => "retire",
+        }
+    }
+
+    /// Reads the word of [`OnDeadline::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Extend, Self::Retire].into_iter().find(|word| word.as_str() == text)
+    }
+}
+
+/// The days of the week, Monday first.
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// When rotations may begin: some days of the week, between two times of the day, at an offset from
+/// UTC. Written `mon-fri 08:00-17:00 +01:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Window {
+    /// One bit for each day, Monday the lowest.
+    days: u8,
+    /// Minutes after midnight.
+    from: i64,
+    /// Minutes after midnight; not after `from` means the day after.
+    to: i64,
+    /// Minutes east of UTC.
+    offset: i64,
+}
+
+impl Window {
+    /// Reads a window: `mon-fri 08:00-17:00 +01:00`, `sat,sun 22:00-02:00`.
+    ///
+    /// # Errors
+    /// [`Invalid`] on `windows`, saying what was expected.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let fault = || {
+            Invalid::new(
+                "windows",
+                format!(
+                    "{text:?} is not like \"mon-fri 08:00-17:00 +01:00\": days, times and the offset from UTC"
+                ),
+            )
+        };
+        let mut words = text.split_whitespace();
+        let days = words.next().and_then(days).ok_or_else(fault)?;
+        let (from, to) = words.next().and_then(|times| times.split_once('-')).ok_or_else(fault)?;
+        let (from, to) = (minutes(from).ok_or_else(fault)?, minutes(to).ok_or_else(fault)?);
+        let offset = words.next().map_or(Some(0), offset).ok_or_else(fault)?;
+        if words.next().is_some() || from == 24 * 60 {
+            return Err(fault());
+        }
+        Ok(Self { days, from, to, offset })
+    }
+
+    /// From when on rotations may begin, at `at_ms` or after it, and until when.
+    fn next(&self, at_ms: Millis) -> Option<(Millis, Millis)> {
+        let local = at_ms + self.offset * MINUTE_MS;
+        let today = local.div_euclid(DAY_MS);
+        // One that began yesterday may go on past midnight.
+        (-1..=8).find_map(|ahead| {
+            let day = today + ahead;
+            // The first day of 1970 was a Thursday.
+            let weekday = u32::try_from((day + 3).rem_euclid(7)).unwrap_or(0);
+            let begins = day * DAY_MS + (self.from - self.offset) * MINUTE_MS;
+            let length =
+                if self.to > self.from { self.to - self.from } else { self.to + 24 * 60 - self.from };
+            let ends = begins + length * MINUTE_MS;
+            (self.days & (1 << weekday) != 0 && at_ms < ends).then(|| (begins.max(at_ms), ends))
+        })
+    }
+}
+
+fn days(text: &str) -> Option<u8> {
+    let index = |name: &str| DAYS.iter().position(|day| day.eq_ignore_ascii_case(name));
+    let mut bits = 0;
+    for part in text.split(',') {
+        let (first, last) = match part.split_once('-') {
+            Some((first, last)) => (index(first)?, index(last)?),
+            None if part.eq_ignore_ascii_case("daily") => (0, 6),
+            None => (index(part)?, index(part)?),
+        };
+        let length = (last + 7 - first) % 7;
+        for day in first..=first + length {
+            bits |= 1_u8 << (day % 7);
+        }
+    }
+    Some(bits)
+}
+
+fn minutes(text: &str) -> Option<i64> {
+    let (hours, minutes) = text.split_once(':')?;
+    if hours.len() != 2 || minutes.len() != 2 {
+        return None;
+    }
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let all = i64::from(hours) * 60 + i64::from(minutes);
+    (minutes < 60 && all <= 24 * 60).then_some(all)
+}
+
+fn offset(text: &str) -> Option<i64> {
+    if text.eq_ignore_ascii_case("utc") || text == "Z" {
+        return Some(0);
+    }
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    minutes(rest).filter(|minutes| *minutes <= 14 * 60).map(|minutes| sign * minutes)
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen = |day: &(usize, &&str)| self.days & (1 << day.0) != 0;
+        let names: Vec<&str> = DAYS.iter().enumerate().filter(chosen).map(|(_, name)| *name).collect();
+        let time = |minutes: i64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        let sign = if self.offset < 0 { '-' } else { '+' };
+        write!(
+            f,
+            "{} {}-{} {sign}{}",
+            if self.days == 0x7F { "daily".to_owned() } else { names.join(",") },
+            time(self.from),
+            time(self.to),
+            time(self.offset.abs())
+        )
+    }
+}
+
+impl From<Window> for String {
+    fn from(window: Window) -> Self {
+        window.to_string()
+    }
+}
+
+impl TryFrom<String> for Window {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+/// Reads windows, one a line.
+///
+/// # Errors
+/// [`Invalid`] on `windows`.
+pub fn parse_windows(text: &str) -> Result<Vec<Window>, Invalid> {
+    let windows: Vec<Window> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(Window::parse)
+        .collect::<Result<_, _>>()?;
+    if windows.len() > 20 {
+        return Err(Invalid::new("windows", format!("at most 20 are allowed, not {}", windows.len())));
+    }
+    Ok(windows)
+}
+
+/// From when on rotations may begin, at `at_ms` or after it, and until when; always when there is no
+/// window.
+pub fn opens(windows: &[Window], at_ms: Millis) -> (Millis, Millis) {
+    let next = windows.iter().filter_map(|window| window.next(at_ms)).min();
+    next.unwrap_or((at_ms, Millis::MAX))
+}
+
+/// What a federation says of its rotation; what it does not say is the installation's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RotationRules {
+    /// Whether Keyward begins rotations by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automatic: Option<bool>,
+    /// How long before the end of a key its rotation begins, in days: [`ROTATE_BEFORE_DAYS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_before_days: Option<i64>,
+    /// For how many cycles the old key must be silent: [`SILENCE_CYCLES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence_cycles: Option<i64>,
+    /// For how long at least it must be silent, in minutes: [`LEAST_SILENCE_MINUTES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_silence_minutes: Option<i64>,
+    /// What happens at the end of the overlap without proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_deadline: Option<OnDeadline>,
+    /// When rotations may begin; none is always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Vec<Window>>,
+    /// Over how many minutes rotations that are due at once are spread: [`JITTER_MINUTES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter_minutes: Option<i64>,
+    /// The other half of a pair: never are both rotated in one window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<Slug>,
+}
+
+/// How long before the end of a key its rotation may begin, in days.
+pub const ROTATE_BEFORE_DAYS: RangeInclusive<i64> = 1..=90;
+
+/// For how many cycles an old key may have to be silent.
+pub const SILENCE_CYCLES: RangeInclusive<i64> = 1..=20;
+
+/// For how long an old key may have to be silent at least, in minutes.
+pub const LEAST_SILENCE_MINUTES: RangeInclusive<i64> = 1..=31 * 24 * 60;
+
+/// Over how many minutes rotations may be spread.
+pub const JITTER_MINUTES: RangeInclusive<i64> = 0..=7 * 24 * 60;
+
+/// How many rotations of one vendor may be open.
+pub const MAX_OPEN: RangeInclusive<i64> = 1..=100_000;
+
+/// What holds where a federation says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RotationDefaults {
+    /// Whether Keyward begins rotations by itself.
+    pub automatic: bool,
+    /// How long before the end of a key its rotation begins, in days.
+    pub rotate_before_days: i64,
+    /// For how many cycles the old key must be silent.
+    pub silence_cycles: i64,
+    /// For how long at least it must be silent, in minutes.
+    pub least_silence_minutes: i64,
+    /// What happens at the end of the overlap without proof.
+    pub on_deadline: OnDeadline,
+    /// When rotations may begin; none is always.
+    pub windows: Vec<Window>,
+    /// Over how many minutes rotations that are due at once are spread.
+    pub jitter_minutes: i64,
+    /// How many rotations that Keyward began by itself may be open for one vendor.
+    pub max_open_per_vendor: i64,
+}
+
+impl Default for RotationDefaults {
+    /// By hand; 14 days before the end; 3 cycles, at least 25 hours, so that what runs once a day is
+    /// heard; extended at the deadline; at any time, spread over an hour, ten at once.
+    fn default() -> Self {
+        Self {
+            automatic: false,
+            rotate_before_days: 14,
+            silence_cycles: 3,
+            least_silence_minutes: 25 * 60,
+            on_deadline: OnDeadline::Extend,
+            windows: Vec::new(),
+            jitter_minutes: 60,
+            max_open_per_vendor: 10,
+        }
+    }
+}
+
+fn in_range(
+    faults: &mut Vec<Invalid>,
+    field: &str,
+    value: Option<i64>,
+    allowed: &RangeInclusive<i64>,
+    unit: &str,
+) {
+    if let Some(value) = value.filter(|value| !allowed.contains(value)) {
+        let (least, most) = (allowed.start(), allowed.end());
+        faults.push(Invalid::new(field, format!("{value} is not {least} to {most} {unit}")));
+    }
+}
+
+impl RotationRules {
+    /// Checks the ranges; `own` is the federation that they are of.
+    ///
+    /// # Errors
+    /// One [`Invalid`] for each value that cannot be.
+    pub fn check(&self, own: &Slug) -> Result<(), Vec<Invalid>> {
+        let mut faults = Vec::new();
+        in_range(&mut faults, "rotate_before_days", self.rotate_before_days, &ROTATE_BEFORE_DAYS, "days");
+        in_range(&mut faults, "silence_cycles", self.silence_cycles, &SILENCE_CYCLES, "cycles");
+        let least = self.least_silence_minutes;
+        in_range(&mut faults, "least_silence_minutes", least, &LEAST_SILENCE_MINUTES, "minutes");
+        in_range(&mut faults, "jitter_minutes", self.jitter_minutes, &JITTER_MINUTES, "minutes");
+        if self.pair.as_ref() == Some(own) {
+            faults.push(Invalid::new("pair", "a federation is no pair with itself"));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// What holds for a federation with these rules.
+    pub fn effective(&self, policy: RotationPolicy, defaults: &RotationDefaults) -> Effective {
+        Effective {
+            automatic: self.automatic.unwrap_or(defaults.automatic),
+            max_age_ms: policy.max_age_ms(),
+            overlap_ms: policy.overlap_hours * HOUR_MS,
+            rotate_before_ms: self.rotate_before_days.unwrap_or(defaults.rotate_before_days) * DAY_MS,
+            silence_cycles: self.silence_cycles.unwrap_or(defaults.silence_cycles),
+            least_silence_ms: self.least_silence_minutes.unwrap_or(defaults.least_silence_minutes)
+                * MINUTE_MS,
+            on_deadline: self.on_deadline.unwrap_or(defaults.on_deadline),
+            windows: self.windows.clone().unwrap_or_else(|| defaults.windows.clone()),
+            jitter_ms: self.jitter_minutes.unwrap_or(defaults.jitter_minutes) * MINUTE_MS,
+            pair: self.pair.clone(),
+        }
+    }
+}
+
+impl RotationDefaults {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// One [`Invalid`] for each number that is out of range.
+    pub fn check(&self) -> Result<(), Vec<Invalid>> {
+        let mut faults = Vec::new();
+        let before = Some(self.rotate_before_days);
+        in_range(&mut faults, "rotate_before_days", before, &ROTATE_BEFORE_DAYS, "days");
+        in_range(&mut faults, "silence_cycles", Some(self.silence_cycles), &SILENCE_CYCLES, "cycles");
+        let least = Some(self.least_silence_minutes);
+        in_range(&mut faults, "least_silence_minutes", least, &LEAST_SILENCE_MINUTES, "minutes");
+        in_range(&mut faults, "jitter_minutes", Some(self.jitter_minutes), &JITTER_MINUTES, "minutes");
+        in_range(&mut faults, "max_open_per_vendor", Some(self.max_open_per_vendor), &MAX_OPEN, "rotations");
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+/// What holds for a federation: its own rules, and the installation's where it has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effective {
+    /// Whether Keyward begins rotations by itself.
+    pub automatic: bool,
+    /// The longest life of a key.
+    pub max_age_ms: Millis,
+    /// How long an overlap should last.
+    pub overlap_ms: Millis,
+    /// How long before the end of a key its rotation begins.
+    pub rotate_before_ms: Millis,
+    /// For how many cycles the old key must be silent.
+    pub silence_cycles: i64,
+    /// For how long at least.
+    pub least_silence_ms: Millis,
+    /// What happens at the end of the overlap without proof.
+    pub on_deadline: OnDeadline,
+    /// When rotations may begin; none is always.
+    pub windows: Vec<Window>,
+    /// Over how long rotations that are due at once are spread.
+    pub jitter_ms: Millis,
+    /// The other half of a pair.
+    pub pair: Option<Slug>,
+}
+
+/// A promise that a policy does not hold for a key, or a federation, for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyException {
+    /// Made by the server.
+    pub id: ExceptionId,
+    /// The federation.
+    pub federation_id: FederationId,
+    /// The key; `None` for every key of the federation.
+    pub key_id: Option<KeyId>,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// The name of who made it.
+    pub made_by: String,
+    /// When it was made.
+    pub made_ms: Millis,
+    /// When it ends by itself.
+    pub ends_ms: Millis,
+    /// When somebody ended it before that.
+    pub ended_ms: Option<Millis>,
+    /// The name of who did.
+    pub ended_by: Option<String>,
+}
+
+impl PolicyException {
+    /// Whether it holds for a key at a moment.
+    pub fn covers(&self, key: &Key, now_ms: Millis) -> bool {
+        self.is_open(now_ms)
+            && self.federation_id == key.federation_id
+            && self.key_id.as_ref().is_none_or(|id| *id == key.id)
+    }
+
+    /// Whether it has not ended.
+    pub const fn is_open(&self, now_ms: Millis) -> bool {
+        self.ended_ms.is_none() && now_ms < self.ends_ms
+    }
+}
+
+/// When the rotation of a key is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// When: spread by the key's id, and in a window.
+    pub at_ms: Millis,
+    /// Until when the window is open that it falls into.
+    pub until_ms: Millis,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// How long after its end an expired key that was in use is still given a successor by itself.
+const REVIVED_MS: Millis = 30 * DAY_MS;
+
+/// When the rotation of a key is to begin by a policy, whatever else holds it back. `None` for a key
+/// that no policy rotates: it has ended or has a successor; nobody has ever used it; or its holder
+/// proves itself by a key pair of its own, so that there is no secret to bring.
+pub fn due(key: &Key, policy: &Effective, now_ms: Millis) -> Option<Due> {
+    let is_bearer = match key.proof {
+        Proof::Static | Proof::Secret => true,
+        Proof::Assertion => false,
+    };
+    if key.canary || !is_bearer || key.successor_id.is_some() || key.life.first_used_ms.is_none() {
+        return None;
+    }
+    let end_ms = key.life.expires_ms.min(key.life.issued_ms + policy.max_age_ms);
+    match key.life.state(now_ms) {
+        KeyState::Unused | KeyState::InUse => {}
+        // An overlap whose rotation was rolled back after the key's own time: a successor is needed at once.
+        KeyState::Retiring => {
+            return Some(Due { at_ms: now_ms, until_ms: Millis::MAX, cause: Cause::Expiry });
+        }
+        KeyState::Expired if now_ms - key.life.expires_ms < REVIVED_MS => {
+            return Some(Due { at_ms: now_ms, until_ms: Millis::MAX, cause: Cause::Expiry });
+        }
+        KeyState::Held | KeyState::Expired | KeyState::Retired | KeyState::Revoked => return None,
+    }
+    let wanted_ms = end_ms - policy.rotate_before_ms + spread(&key.id, policy.jitter_ms);
+    let (at_ms, until_ms) = opens(&policy.windows, wanted_ms.max(now_ms.min(end_ms)));
+    // A window never lets a key expire.
+    let (at_ms, until_ms) =
+        if at_ms >= end_ms { (wanted_ms.min(end_ms), Millis::MAX) } else { (at_ms, until_ms) };
+    Some(Due { at_ms, until_ms, cause: Cause::Policy })
+}
+
+/// A part of `within_ms`, the same each time for one key, and spread evenly over many.
+pub fn spread(id: &KeyId, within_ms: Millis) -> Millis {
+    // FNV-1a, 64 bits, with its bits mixed once more.
+    let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 1;
+    match u64::try_from(within_ms) {
+        Ok(within) if within > 0 => Millis::try_from(mixed % within).unwrap_or(0),
+        Ok(_) | Err(_) => 0,
+    }
+}

@@ -1,0 +1,599 @@
+//! The machine, as a table and against a model that carries its effects out.
+
+use std::fmt::Write as _;
+
+use super::{
+    Cause, Effect, Event, Half, Moments, Rotation, Rule, Stage, Step,
+    cadence::{Basis, Cadence},
+    evidence::{Evidence, Verdict, assess, forbids, needed, observe, quiet_since},
+    machine::{Next, apply},
+    policy::{
+        Effective, OnDeadline, RotationDefaults, RotationRules, Window, due, opens, parse_windows, spread,
+    },
+};
+use crate::{
+    DAY_MS, FederationId, HOUR_MS, KeyId, Millis, RotationId,
+    federations::RotationPolicy,
+    keys::{Key, KeyState, Life, Proof},
+    scopes::Scope,
+};
+
+const MINUTE_MS: Millis = 60_000;
+
+fn name(stage: Stage) -> String {
+    match stage {
+        Stage::Open(step) => step.label().to_owned(),
+        Stage::Stalled(step) => format!("Stalled at {}", step.label().to_lowercase()),
+        Stage::Held(step) => format!("Held at {}", step.label().to_lowercase()),
+        Stage::Retired | Stage::RolledBack | Stage::Revoked => stage.label().to_owned(),
+    }
+}
+
+fn words(effect: Effect) -> String {
+    let half = |half| match half {
+        Half::Old => "old key",
+        Half::New => "new key",
+    };
+    let rule = |rule| match rule {
+        Rule::NoProof => "no proof",
+        Rule::StillUsed => "still used",
+        Rule::TwoHolders => "two holders",
+    };
+    match effect {
+        Effect::Deliver => "deliver at once".to_owned(),
+        Effect::Promote => "promote".to_owned(),
+        Effect::Withdraw => "withdraw deliveries".to_owned(),
+        Effect::Extend => "extend the overlap".to_owned(),
+        Effect::RetireOld => "retire the old key".to_owned(),
+        Effect::Revoke { half: of } => format!("revoke the {}", half(of)),
+        Effect::HoldKey { half: of } => format!("hold the {}", half(of)),
+        Effect::RestoreOld => "restore the old key".to_owned(),
+        Effect::Begin { half: of } => format!("rotate the {} anew", half(of)),
+        Effect::Raise { rule: of } => format!("raise “{}”", rule(of)),
+        Effect::Settle { rule: of } => format!("settle “{}”", rule(of)),
+        Effect::OpenCase => "open a case".to_owned(),
+    }
+}
+
+/// The whole machine, for people.
+fn table() -> String {
+    let mut text = "# The rotation machine\n\nEvery event at every stage, as `crates/domain/src/rotations/machine.rs` decides it. \
+        A test compares this page with the code; `KEYWARD_BLESS=1 cargo test -p domain the_printed_table` writes it anew.\n"
+        .to_owned();
+    for stage in Stage::all() {
+        write!(text, "\n## {}\n\n", name(stage)).unwrap();
+        let (mut moves, mut stays, mut refused) = (String::new(), Vec::new(), Vec::new());
+        for event in Event::ALL {
+            match apply(stage, event) {
+                Ok(next) if next.stage == stage && next.effects.is_empty() => stays.push(event.label()),
+                Ok(Next { stage: to, effects }) => {
+                    let effects: Vec<String> = effects.into_iter().map(words).collect();
+                    let to = if to == stage { "stays".to_owned() } else { name(to) };
+                    writeln!(moves, "| {} | {to} | {} |", event.label(), effects.join("; ")).unwrap();
+                }
+                Err(error) => refused.push(format!("{} ({})", event.label(), error.reason)),
+            }
+        }
+        if !moves.is_empty() {
+            write!(text, "| event | leads to | and |\n|---|---|---|\n{moves}\n").unwrap();
+        }
+        if !stays.is_empty() {
+            writeln!(text, "Changes nothing: {}.", stays.join(", ")).unwrap();
+        }
+        if !refused.is_empty() {
+            writeln!(text, "Refused: {}.", refused.join("; ")).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn the_printed_table_is_the_machine() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rotation-table.md");
+    let table = table();
+    if std::env::var_os("KEYWARD_BLESS").is_some() {
+        std::fs::write(path, &table).unwrap();
+    }
+    let printed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(printed == table, "docs/rotation-table.md is not the machine; KEYWARD_BLESS=1 writes it anew");
+}
+
+#[test]
+fn every_pair_is_decided_and_every_stage_reads_back() {
+    assert_eq!(Stage::all().count(), 18);
+    for stage in Stage::all() {
+        let (step, condition) = stage.words();
+        assert_eq!(Stage::parse(step, condition), Some(stage));
+        for event in Event::ALL {
+            match apply(stage, event) {
+                Ok(next) => {
+                    // What has ended stays as it is.
+                    assert!(!stage.has_ended() || next.stage == stage, "{stage:?} {event:?}");
+                    let retires = next.effects.contains(&Effect::RetireOld);
+                    assert_eq!(
+                        retires,
+                        next.stage == Stage::Retired && !stage.has_ended(),
+                        "{stage:?} {event:?}"
+                    );
+                }
+                Err(error) => assert!(error.to_string().starts_with(event.label()), "{error}"),
+            }
+        }
+    }
+    for event in [Event::Deadline { may_retire: false }, Event::Silent, Event::Probed, Event::Delivered] {
+        for stage in Stage::all() {
+            let next = apply(stage, event).unwrap();
+            assert!(!next.effects.contains(&Effect::RetireOld), "{stage:?} {event:?} retires without proof");
+        }
+    }
+}
+
+/// Numbers that look random and are the same for one seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+}
+
+/// A federation in a model: its keys, and the rotation of two of them.
+struct World {
+    keys: Vec<Life>,
+    old: usize,
+    new: usize,
+    rotation: Rotation,
+    policy: Effective,
+    now_ms: Millis,
+    /// Whether the last event was a person's word that a key must end.
+    on_purpose: bool,
+}
+
+fn rotation(now_ms: Millis) -> Rotation {
+    Rotation {
+        id: RotationId::new(1, [1; 10]),
+        federation_id: FederationId::new(1, [1; 10]),
+        old_key_id: KeyId::new(1, [1; 10]),
+        new_key_id: KeyId::new(2, [1; 10]),
+        stage: Stage::Open(Step::Issued),
+        cause: Cause::Policy,
+        begun_by: "Keyward".to_owned(),
+        begun_ms: now_ms,
+        since_ms: now_ms,
+        deadline_ms: now_ms + 72 * HOUR_MS,
+        extended: 0,
+        moments: Moments::default(),
+        note: String::new(),
+        ended_ms: None,
+        version: 1,
+    }
+}
+
+fn policy() -> Effective {
+    let rules = RotationRules { least_silence_minutes: Some(60), ..RotationRules::default() };
+    rules.effective(RotationPolicy::default(), &RotationDefaults::default())
+}
+
+const CADENCE: Cadence = Cadence { gap_ms: 40 * MINUTE_MS, basis: Basis::Vendor };
+
+impl World {
+    fn new(dice: &mut Dice) -> Self {
+        let now_ms = 1_000 * DAY_MS;
+        let left_ms = [DAY_MS, 30 * DAY_MS, -DAY_MS][usize::try_from(dice.roll(3)).unwrap()];
+        let first = Life {
+            first_used_ms: Some(now_ms - DAY_MS),
+            last_used_ms: Some(now_ms - HOUR_MS),
+            first_work_ms: Some(now_ms - DAY_MS),
+            ..Life::new(now_ms - 60 * DAY_MS, now_ms + left_ms)
+        };
+        let mut policy = policy();
+        if dice.roll(3) == 0 {
+            policy.on_deadline = OnDeadline::Retire;
+        }
+        let rotation = rotation(now_ms);
+        let mut world =
+            Self { keys: vec![first], old: 0, new: 0, rotation, policy, now_ms, on_purpose: false };
+        world.begin(0);
+        world
+    }
+
+    fn begin(&mut self, of: usize) {
+        let retires_ms = self.now_ms + 72 * HOUR_MS;
+        if self.keys[of].state(self.now_ms).is_accepted() {
+            self.keys[of].retires_ms = Some(retires_ms);
+        }
+        self.keys.push(Life::new(self.now_ms, self.now_ms + 90 * DAY_MS));
+        (self.old, self.new) = (of, self.keys.len() - 1);
+        self.rotation = rotation(self.now_ms);
+    }
+
+    fn accepted(&self) -> usize {
+        self.keys.iter().filter(|life| life.state(self.now_ms).is_accepted()).count()
+    }
+
+    fn at(&self, half: Half) -> usize {
+        match half {
+            Half::Old => self.old,
+            Half::New => self.new,
+        }
+    }
+
+    /// Applies an event and carries its effects out, as an operation does.
+    fn happen(&mut self, event: Event) -> bool {
+        let (old, new) = (self.keys[self.old].state(self.now_ms), self.keys[self.new].state(self.now_ms));
+        let before = self.rotation.stage;
+        let Ok(next) = apply(before, event) else { return false };
+        if forbids(event, old, new).is_some() || (next.stage == before && next.effects.is_empty()) {
+            return false;
+        }
+        self.on_purpose = matches!(event, Event::Revoke { .. } | Event::Compromised { .. });
+        self.rotation.moments.note(event, self.keys[self.old].last_used_ms, self.now_ms);
+        self.rotation.stage = next.stage;
+        let mut begins = None;
+        for effect in next.effects {
+            match effect {
+                Effect::RetireOld => self.keys[self.old].retired_ms = Some(self.now_ms),
+                Effect::Revoke { half } => {
+                    let at = self.at(half);
+                    self.keys[at].revoked_ms = Some(self.now_ms);
+                }
+                Effect::HoldKey { half } => {
+                    let at = self.at(half);
+                    if self.keys[at].state(self.now_ms).opens() {
+                        self.keys[at].held_ms = Some(self.now_ms);
+                    }
+                }
+                Effect::RestoreOld => {
+                    let life = &mut self.keys[self.old];
+                    let is_over = life.state(self.now_ms).is_accepted() && self.now_ms >= life.expires_ms;
+                    life.retires_ms = is_over.then_some(self.now_ms + 72 * HOUR_MS);
+                }
+                Effect::Extend => self.rotation.deadline_ms = self.now_ms + 72 * HOUR_MS,
+                Effect::Begin { half } => begins = Some(self.at(half)),
+                Effect::Deliver
+                | Effect::Promote
+                | Effect::Withdraw
+                | Effect::Raise { .. }
+                | Effect::Settle { .. }
+                | Effect::OpenCase => {}
+            }
+        }
+        if let Some(of) = begins {
+            self.begin(of);
+        }
+        true
+    }
+
+    /// What the scheduler does: one event after the other until nothing is left to say.
+    fn settle(&mut self) {
+        for _ in 0..8 {
+            let evidence = Evidence {
+                old: &self.keys[self.old],
+                new: &self.keys[self.new],
+                cadence: CADENCE,
+                is_live: true,
+                trusts_time: true,
+            };
+            let Some(event) = observe(&self.rotation, &evidence, &self.policy, self.now_ms) else { return };
+            let before = self.accepted();
+            assert!(
+                self.happen(event),
+                "{event:?} was seen at {:?} and changes nothing",
+                self.rotation.stage
+            );
+            let after = self.accepted();
+            assert!(after > 0 || before == 0, "{event:?} left no key, at {:?}", self.rotation.stage);
+        }
+        panic!("the scheduler does not come to rest at {:?}", self.rotation.stage);
+    }
+
+    fn present(&mut self, at: usize, is_work: bool) {
+        let now_ms = self.now_ms;
+        let life = &mut self.keys[at];
+        if life.state(now_ms).opens() {
+            life.first_used_ms = life.first_used_ms.or(Some(now_ms));
+            life.last_used_ms = Some(now_ms);
+            if is_work {
+                life.first_work_ms = life.first_work_ms.or(Some(now_ms));
+            }
+        }
+    }
+
+    /// Something happens: time, the consumer, or a person.
+    fn live(&mut self, dice: &mut Dice) {
+        let before = self.accepted();
+        self.on_purpose = false;
+        match dice.roll(10) {
+            0..=2 => {
+                let steps = [MINUTE_MS, 45 * MINUTE_MS, 5 * HOUR_MS, 80 * HOUR_MS, 100 * DAY_MS];
+                self.now_ms += steps[usize::try_from(dice.roll(5)).unwrap()];
+            }
+            3 => self.present(self.old, dice.roll(2) == 0),
+            4 | 5 => self.present(self.new, dice.roll(2) == 0),
+            6 => {
+                self.happen(Event::Delivered);
+            }
+            _ => {
+                let event = Event::ALL[usize::try_from(dice.roll(16)).unwrap()];
+                self.happen(event);
+                let (after, on_purpose) = (self.accepted(), self.on_purpose);
+                assert!(after > 0 || before == 0 || on_purpose, "{event:?} left no key");
+            }
+        }
+        assert!(self.accepted() <= 2, "{} keys are accepted", self.accepted());
+        self.settle();
+        assert!(self.accepted() <= 2, "{} keys are accepted", self.accepted());
+    }
+}
+
+#[test]
+fn no_sequence_of_events_leaves_a_federation_without_a_key_or_with_three() {
+    let (mut retired, mut rolled_back, mut anew) = (0, 0, 0);
+    for seed in 0..100_000 {
+        let mut dice = Dice(seed);
+        let ran = std::panic::catch_unwind(move || {
+            let mut world = World::new(&mut dice);
+            for _ in 0..14 {
+                world.live(&mut dice);
+            }
+            (world.rotation.stage, world.keys.len())
+        });
+        let (stage, keys) = ran.unwrap_or_else(|_| panic!("seed {seed}"));
+        retired += u32::from(stage == Stage::Retired);
+        rolled_back += u32::from(stage == Stage::RolledBack);
+        anew += u32::from(keys > 2);
+    }
+    // The walk goes everywhere: else it would show nothing.
+    assert!(retired > 5_000 && rolled_back > 5_000 && anew > 5_000, "{retired} {rolled_back} {anew}");
+}
+
+fn seen(world: &World, is_live: bool, trusts_time: bool) -> Option<Event> {
+    let (old, new) = (&world.keys[world.old], &world.keys[world.new]);
+    let evidence = Evidence { old, new, cadence: CADENCE, is_live, trusts_time };
+    observe(&world.rotation, &evidence, &world.policy, world.now_ms)
+}
+
+/// A rotation whose successor works and whose old key was used now.
+fn proven() -> World {
+    let mut world = World::new(&mut Dice(1));
+    world.policy = policy();
+    world.keys[0].expires_ms = world.now_ms + 10 * DAY_MS;
+    world.keys[0].retires_ms = Some(world.rotation.deadline_ms);
+    world.present(world.old, true);
+    world.present(world.new, true);
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Open(Step::InUse));
+    world
+}
+
+#[test]
+fn a_connection_test_is_not_use() {
+    let mut world = World::new(&mut Dice(1));
+    world.present(world.new, false);
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Open(Step::Tested));
+    // Silence of the old key proves nothing before the new one has worked.
+    world.now_ms += 40 * HOUR_MS;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Open(Step::Tested));
+}
+
+#[test]
+fn the_old_key_retires_after_the_silence_that_is_needed_and_not_before() {
+    let mut world = proven();
+    let needed = needed(&world.rotation.moments, CADENCE, &world.policy);
+    assert_eq!(needed, 120 * MINUTE_MS);
+    world.now_ms += 40 * MINUTE_MS;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Open(Step::Draining));
+    world.now_ms += 80 * MINUTE_MS - 1;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Open(Step::Draining));
+    world.now_ms += 1;
+    assert_eq!(seen(&world, false, true), None, "silence of a paused federation says nothing");
+    assert_eq!(seen(&world, true, false), None, "nor does silence by a time that nobody trusts");
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Retired);
+}
+
+#[test]
+fn an_old_key_that_comes_back_is_waited_for_longer_than_it_was_silent() {
+    let mut world = proven();
+    for _ in 0..3 {
+        world.now_ms += 100 * MINUTE_MS;
+        world.settle();
+        assert_eq!(world.rotation.stage, Stage::Open(Step::Draining));
+        world.present(world.old, true);
+        world.settle();
+        assert_eq!(world.rotation.stage, Stage::Open(Step::InUse));
+    }
+    assert_eq!(world.rotation.moments.returns, 3);
+    let longest = world.rotation.moments.longest_return_ms;
+    assert_eq!(longest, Some(100 * MINUTE_MS));
+    assert_eq!(needed(&world.rotation.moments, CADENCE, &world.policy), 300 * MINUTE_MS);
+}
+
+#[test]
+fn silence_counts_from_when_somebody_watched() {
+    let mut world = proven();
+    world.now_ms += 3 * HOUR_MS;
+    world.rotation.moments.watched_from_ms = Some(world.now_ms);
+    let (old, new) = (&world.keys[0], &world.keys[1]);
+    let evidence = Evidence { old, new, cadence: CADENCE, is_live: true, trusts_time: true };
+    assert_eq!(quiet_since(&world.rotation, &evidence), Some(world.now_ms));
+    assert_eq!(seen(&world, true, true), None);
+    let (verdict, next_ms) = assess(&world.rotation, &evidence, &world.policy, world.now_ms);
+    assert_eq!((verdict, next_ms), (Verdict::BothInUse, Some(world.now_ms + 2 * HOUR_MS)));
+}
+
+#[test]
+fn a_deadline_without_proof_extends_and_only_the_policy_retires() {
+    let mut world = World::new(&mut Dice(1));
+    world.policy = policy();
+    world.keys[0] = Life { first_used_ms: Some(1), ..Life::new(0, world.now_ms + DAY_MS) };
+    world.keys[0].retires_ms = Some(world.rotation.deadline_ms);
+    for _ in 0..20 {
+        world.now_ms += 73 * HOUR_MS;
+        world.settle();
+        assert_eq!(world.rotation.stage, Stage::Stalled(Step::Issued));
+        assert_eq!(world.keys[0].state(world.now_ms), KeyState::Retiring, "its own time is long over");
+    }
+    world.policy.on_deadline = OnDeadline::Retire;
+    world.now_ms += 73 * HOUR_MS;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Stalled(Step::Issued), "nobody has the successor");
+    world.happen(Event::Delivered);
+    world.now_ms += 4 * DAY_MS;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Retired);
+}
+
+#[test]
+fn a_held_key_is_not_silent_and_a_compromised_one_is_not_waited_for() {
+    let mut world = proven();
+    world.keys[0].held_ms = Some(world.now_ms);
+    world.now_ms += 30 * HOUR_MS;
+    assert_eq!(seen(&world, true, true), None);
+    world.rotation.moments.compromised_ms = Some(world.now_ms);
+    assert_eq!(seen(&world, true, true), Some(Event::Drained));
+}
+
+#[test]
+fn a_rotation_that_is_rolled_back_after_the_key_s_own_time_cuts_nobody_off() {
+    let mut world = World::new(&mut Dice(1));
+    world.policy = policy();
+    world.keys[0] = Life { first_used_ms: Some(1), ..Life::new(0, world.now_ms + DAY_MS) };
+    world.keys[0].retires_ms = Some(world.rotation.deadline_ms);
+    world.now_ms += 2 * DAY_MS;
+    assert!(world.happen(Event::RollBack));
+    assert_eq!(world.keys[0].state(world.now_ms), KeyState::Retiring);
+    // And it is due at once.
+    let key = key(world.keys[0]);
+    let due = due(&key, &world.policy, world.now_ms).unwrap();
+    assert_eq!((due.at_ms, due.cause), (world.now_ms, Cause::Expiry));
+}
+
+fn key(life: Life) -> Key {
+    Key {
+        id: KeyId::new(1, [1; 10]),
+        federation_id: FederationId::new(1, [1; 10]),
+        name: "okta".to_owned(),
+        last_four: "abcd".to_owned(),
+        proof: Proof::Static,
+        scope: Scope::full_directory(),
+        justification: None,
+        life,
+        predecessor_id: None,
+        successor_id: None,
+        issued_by: "a".to_owned(),
+        revoked_by: None,
+        held_by: None,
+        held_reason: None,
+        last_used_source: None,
+        last_used_agent: None,
+        canary: false,
+        uses: 1,
+        version: 1,
+    }
+}
+
+/// 2026-01-05T00:00:00Z, a Monday.
+const MONDAY_MS: Millis = 1_767_571_200_000;
+
+#[test]
+fn windows_open_on_their_days_at_their_offset() {
+    let window = |text: &str| vec![Window::parse(text).unwrap()];
+    let work = window("mon-fri 08:00-17:00 +01:00");
+    assert_eq!(opens(&work, MONDAY_MS), (MONDAY_MS + 7 * HOUR_MS, MONDAY_MS + 16 * HOUR_MS));
+    let (noon, four) = (MONDAY_MS + 12 * HOUR_MS, MONDAY_MS + 16 * HOUR_MS);
+    assert_eq!(opens(&work, noon).0, noon);
+    assert_eq!(opens(&work, four).0, MONDAY_MS + (24 + 7) * HOUR_MS, "closed at its end");
+    let saturday = MONDAY_MS + 5 * DAY_MS;
+    assert_eq!(opens(&work, saturday).0, MONDAY_MS + 7 * DAY_MS + 7 * HOUR_MS);
+    // Past midnight, and the day before yesterday's does not count.
+    let night = window("sun 22:00-02:00");
+    assert_eq!(opens(&night, MONDAY_MS + HOUR_MS).0, MONDAY_MS + HOUR_MS);
+    assert_eq!(opens(&night, MONDAY_MS + 3 * HOUR_MS).0, MONDAY_MS + 6 * DAY_MS + 22 * HOUR_MS);
+    assert_eq!(opens(&[], noon), (noon, Millis::MAX));
+    for text in ["mon-fri 08:00-17:00 +01:00", "sat,sun 22:00-02:00 -05:30", "daily 00:00-24:00"] {
+        let window = Window::parse(text).unwrap();
+        assert_eq!(Window::parse(&window.to_string()), Ok(window), "{text}");
+    }
+    for text in [
+        "",
+        "mon",
+        "mon 8-17",
+        "mon 08:00-25:00",
+        "xyz 08:00-09:00",
+        "mon 08:00-09:00 +15:00",
+        "mon 24:00-01:00",
+    ] {
+        assert_eq!(Window::parse(text).unwrap_err().field, "windows", "{text}");
+    }
+    assert_eq!(parse_windows("mon 08:00-09:00\n\n tue 08:00-09:00 ").map(|all| all.len()), Ok(2));
+}
+
+#[test]
+fn a_key_is_due_before_its_end_in_a_window_and_never_after_it() {
+    let mut policy = policy();
+    policy.jitter_ms = 0;
+    let life = Life { first_used_ms: Some(1), ..Life::new(MONDAY_MS - 76 * DAY_MS, MONDAY_MS + 14 * DAY_MS) };
+    let at = |policy: &Effective, now_ms| due(&key(life), policy, now_ms).map(|due| due.at_ms);
+    assert_eq!(at(&policy, MONDAY_MS - DAY_MS), Some(MONDAY_MS));
+    policy.windows = vec![Window::parse("wed 03:00-04:00").unwrap()];
+    assert_eq!(at(&policy, MONDAY_MS), Some(MONDAY_MS + 2 * DAY_MS + 3 * HOUR_MS));
+    // It fell due on a day without a window, and the next one would be too late.
+    policy.rotate_before_ms = DAY_MS;
+    let wanted = MONDAY_MS + 13 * DAY_MS;
+    policy.windows = vec![Window::parse("wed 03:00-04:00").unwrap()];
+    assert_eq!(at(&policy, wanted), Some(wanted));
+    let unused = Life { first_used_ms: None, ..life };
+    assert_eq!(due(&key(unused), &policy, wanted), None, "nobody needs a successor of it");
+    let held = Life { held_ms: Some(1), ..life };
+    assert_eq!(due(&key(held), &policy, wanted), None);
+}
+
+#[test]
+fn five_hundred_keys_that_are_due_in_one_minute_spread_over_the_hour() {
+    let mut minutes = [0_u32; 60];
+    for number in 0..500_u16 {
+        let [high, low] = number.to_be_bytes();
+        let id = KeyId::new(MONDAY_MS, [high, low, 7, 7, 7, 7, 7, 7, 7, 7]);
+        let at = spread(&id, HOUR_MS);
+        assert_eq!(at, spread(&id, HOUR_MS), "the same each time");
+        minutes[usize::try_from(at / MINUTE_MS).unwrap()] += 1;
+    }
+    let (least, most) = (minutes.iter().min().unwrap(), minutes.iter().max().unwrap());
+    assert!(*least >= 1 && *most <= 25, "{minutes:?}");
+    assert_eq!(spread(&KeyId::new(1, [1; 10]), 0), 0);
+}
+
+#[test]
+fn rules_fall_back_to_the_installation_and_name_what_cannot_be() {
+    let slug = |text| crate::federations::Slug::parse(text).unwrap();
+    let rules = RotationRules { silence_cycles: Some(5), ..RotationRules::default() };
+    let defaults = RotationDefaults { automatic: true, jitter_minutes: 7, ..RotationDefaults::default() };
+    let effective = rules.effective(RotationPolicy::default(), &defaults);
+    assert_eq!((effective.automatic, effective.silence_cycles), (true, 5));
+    assert_eq!(effective.jitter_ms, 7 * MINUTE_MS);
+    let wrong = RotationRules {
+        rotate_before_days: Some(0),
+        silence_cycles: Some(21),
+        least_silence_minutes: Some(0),
+        jitter_minutes: Some(-1),
+        pair: Some(slug("okta")),
+        ..RotationRules::default()
+    };
+    let fields: Vec<String> = wrong.check(&slug("okta")).unwrap_err().into_iter().map(|f| f.field).collect();
+    assert_eq!(
+        fields,
+        ["rotate_before_days", "silence_cycles", "least_silence_minutes", "jitter_minutes", "pair"]
+    );
+    let stored = serde_json::to_string(&rules).unwrap();
+    assert_eq!(stored, "{\"silence_cycles\":5}", "what is not said is not stored");
+    assert_eq!(serde_json::from_str::<RotationRules>("{}").unwrap(), RotationRules::default());
+    assert!(RotationDefaults { max_open_per_vendor: 0, ..RotationDefaults::default() }.check().is_err());
+}
