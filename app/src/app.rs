@@ -11,10 +11,19 @@ use leptos_router::{
 use crate::{
     pages::{
         audit::{Audit, AuditEntry},
-        federations::{EditFederation, EditSchemas, EditTarget, Federation, Federations, NewFederation},
-        keys::{ChangeClient, IssueKey, Key, Keys, RevokeKey, RotateKey},
+        cases::{Case, Cases},
+        compromise::{NewCanary, ReportCompromise},
+        federations::{
+            AddDeliveryTarget, Delivery, EditDeliveryTarget, EditFederation, EditSchemas, EditTarget, Federation,
+            Federations, NewFederation,
+        },
+        keys::{ChangeClient, HoldKey, IssueKey, Key, Keys, RevokeKey, RotateKey},
+        findings::Findings,
+        hand_off::{HandOver, MakeHandOver},
         not_found::NotFound,
         overview::Overview,
+        rotation::{ActOnRotation, Board, DefaultPolicy, FederationPolicy, Rotation},
+        settings::{Channels, Settings, ShownOncePage},
         sign_in::SignIn,
     },
     ssr,
@@ -71,7 +80,26 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/keys/:id") view=Key ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/rotate") view=RotateKey ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/client") view=ChangeClient ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/hold") view=HoldKey ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/revoke") view=RevokeKey ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/delivery") view=Delivery ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/delivery/new") view=AddDeliveryTarget ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/delivery/:id") view=EditDeliveryTarget ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/rotation") view=FederationPolicy ssr=SsrMode::Async />
+                <Route path=path!("/rotation") view=Board ssr=SsrMode::Async />
+                <Route path=path!("/rotation/:id") view=Rotation ssr=SsrMode::Async />
+                <Route path=path!("/rotation/:id/:act") view=ActOnRotation ssr=SsrMode::Async />
+                <Route path=path!("/settings/rotation") view=DefaultPolicy ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/compromise") view=ReportCompromise ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/hand-over") view=MakeHandOver ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/canary") view=NewCanary ssr=SsrMode::Async />
+                <Route path=path!("/findings") view=Findings ssr=SsrMode::Async />
+                <Route path=path!("/cases") view=Cases ssr=SsrMode::Async />
+                <Route path=path!("/cases/:id") view=Case ssr=SsrMode::Async />
+                <Route path=path!("/settings") view=Settings ssr=SsrMode::Async />
+                <Route path=path!("/settings/channels") view=Channels ssr=SsrMode::Async />
+                <Route path=path!("/hand-over/:token") view=HandOver ssr=SsrMode::Async />
+                <Route path=path!("/shown-once") view=ShownOncePage ssr=SsrMode::Async />
                 <Route path=path!("/audit") view=Audit ssr=SsrMode::Async />
                 <Route path=path!("/audit/:seq") view=AuditEntry ssr=SsrMode::Async />
             </FlatRoutes>

@@ -4,6 +4,10 @@
 //! reader of this file and one operation, then redirects; when either refuses, it renders the same
 //! page with [`Submitted`] as context. Issue and rotate answer with a page that has [`ShownKey`].
 
+pub mod delivery;
+pub mod rotation;
+pub mod telling;
+
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use domain::{
@@ -22,6 +26,7 @@ use ops::{
     oauth::{ChangeClient, NewClient},
 };
 
+pub use self::telling::ShownOnce;
 use crate::words;
 
 /// The values of a submitted form, by the names of its fields.
@@ -343,6 +348,7 @@ pub fn rotate_key(values: &Values) -> Result<Rotate, Vec<Invalid>> {
         overlap_hours: values.optional_number("overlap_hours", &mut faults),
         lifetime_days: values.optional_number("lifetime_days", &mut faults),
         idempotency_token: values.text("idempotency_token"),
+        deliver: values.text("deliver") == "yes",
     };
     if faults.is_empty() { Ok(rotate) } else { Err(faults) }
 }

@@ -48,6 +48,12 @@ pub fn sentence(message: &str) -> String {
     text
 }
 
+/// A word at the beginning of a sentence.
+pub fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// The name of a provider in a running sentence.
 pub const fn provider(vendor: Vendor) -> &'static str {
     match vendor {

@@ -3,12 +3,17 @@
 //! Exit codes: 0 done, 1 failed, 2 not understood, 78 a setting cannot be used. To add a command,
 //! add a variant and its line in [`run`].
 
+mod keys;
+mod operate;
+mod say;
+
 use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{self, Config, ConfigProblem, ConfigProblems, MasterKeyBytes, Sources},
+    control::Ask,
     logging, probe, serve,
     tasks::clock::OsEntropy,
 };
@@ -59,7 +64,8 @@ impl From<ConfigProblem> for Exit {
                   Set up:               keyward master-key generate --out master.key\n                      \
                                         keyward config example > keyward.toml    (then fill it in)\n                      \
                                         keyward config check\n\
-                  Run:                  keyward serve\n\n\
+                  Run:                  keyward serve\n\
+                  In an emergency:      keyward keys hold KEY --reason TEXT\n\n\
                   Exit codes: 0 done, 1 failed, 2 not understood, 78 a setting cannot be used."
 )]
 struct Cli {
@@ -104,6 +110,22 @@ enum Command {
     /// Verify the audit records.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List, rotate, hold and end keys: what the dashboard does, for the day when it is down.
+    #[command(
+        subcommand,
+        long_about = "List, rotate, hold and end keys: what the dashboard does, for the day when it is down.\n\n\
+        A server that runs is asked through the socket keyward.sock in its data folder, which only its user and root \
+        may open. When none runs, and always on Postgres, the database is opened with the settings of the server. \
+        The audit log names the user of this machine."
+    )]
+    Keys(keys::KeysCommand),
+    /// List the rotations that are under way, and stop, finish or withdraw one.
+    #[command(
+        subcommand,
+        long_about = "List the rotations that are under way, and stop, finish or withdraw one.\n\n\
+        The installation is found as by `keyward keys`."
+    )]
+    Rotations(keys::RotationsCommand),
     /// Probe a SCIM service with what providers send, before anything is forwarded to it.
     #[command(
         long_about = "Probe a SCIM service with what providers send, before anything is forwarded to it: sign in, \
@@ -282,6 +304,8 @@ fn run(command: Command) -> Result<(), Exit> {
             let config = with_logging(arguments)?;
             in_runtime(serve::audit_verify(config))
         }
+        Command::Keys(command) => run_ask(command.understood()),
+        Command::Rotations(command) => run_ask(command.understood()),
         Command::Probe(ProbeArgs { url: Some(url), token_file: Some(file), quirks, .. }) => {
             in_runtime(probe::of_url(url, file, quirks))
         }
@@ -292,6 +316,14 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::MasterKey(MasterKeyCommand::Generate { out }) => generate_master_key(out),
         Command::Version => print(concat!("keyward ", env!("CARGO_PKG_VERSION"), "\n")),
     }
+}
+
+fn run_ask((ask, manner): (Ask, keys::Manner)) -> Result<(), Exit> {
+    let (json, settings) = manner.take();
+    let config = Config::load(&settings.sources())?;
+    // What is printed is the answer; what goes wrong is said in a sentence.
+    logging::start(config::Logging { level: config::LogLevel::Error, ..config.logging });
+    in_runtime(operate::operate(config, ask, json))
 }
 
 fn with_logging(arguments: SettingArgs) -> Result<Config, Exit> {

@@ -22,7 +22,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use domain::{Secret, federations::Slug};
 use tokio::net::TcpListener;
 
-use crate::out::egress::Egress;
+use crate::{
+    edge::leaks::ReporterKey,
+    out::{egress::Egress, mail::MailSettings},
+};
 
 pub use layers::Sources;
 pub use master_key::MasterKeyBytes;
@@ -66,6 +69,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long an admin stays signed in.
     pub session: Session,
+    /// The mail server, when there is one.
+    pub mail: Option<MailSettings>,
+    /// The key that reports of leaks are signed with, when they must be.
+    pub reporter_key: Option<ReporterKey>,
     /// Every setting, its value as it may be shown, and where it came from.
     pub origins: Vec<Origin>,
 }

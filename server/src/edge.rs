@@ -9,6 +9,7 @@ pub mod origin;
 pub mod request;
 pub mod throttle;
 
+pub mod leaks;
 pub mod oauth;
 pub mod scim;
 

@@ -15,12 +15,14 @@ use url::Url;
 
 use crate::{
     cli::{DemoOptions, Exit, print},
-    config::{self, Config, ConfigProblem, Listeners, MasterKeyBytes, PublicUrl, TrustedProxies, UsageReads},
-    demo::{self, provider::DemoProvider},
+    config::{self, Config, ConfigProblem, DatabaseKind, Listeners, MasterKeyBytes, PublicUrl, TrustedProxies, UsageReads},
+    control::socket::{self, Socket},
+    demo::{self, clock::DemoClock, provider::DemoProvider, receiver::Receiver},
     edge::{
         accept::{AcceptLimits, Stop, StopSignal, serve_on, stop_pair},
         assets,
         health::{self, Readiness},
+        leaks::{self, ReporterKey},
         metrics::{self, Metrics},
         oauth,
         oidc::{
@@ -33,14 +35,20 @@ use crate::{
         shell::Shell,
     },
     out::{
+        deliver::DeliverHttp,
         egress::{Allowed, Egress, PORTS},
         http::{OidcHttp, install_crypto},
         jwks::JwksHttp,
+        mail::{MailSettings, SmtpMail},
+        notify::Notifier,
         upstream::UpstreamHttp,
     },
     tasks::{
         clock::{OsEntropy, SystemClock},
+        delivery,
         gateway,
+        notify,
+        rotation,
         signals::EndSignals,
         upkeep,
     },
@@ -56,12 +64,8 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(config: Config) -> Result<(), Exit> {
     let listeners = config.bind().await?;
     config.make_data_dir()?;
-    let target = target(&config)?;
-    let settings = Settings {
-        public_url: config.public_url.origin().to_owned(),
-        strict_reads: config.usage_reads == UsageReads::Strict,
-    };
-    let keyward = open(target, &config.master_key, settings, &config.source("master_key")).await?;
+    let keyward = open_as_configured(&config).await?;
+    let control = open_control(&config);
     let oidc = oidc_settings(&config)?;
     let policy = SessionPolicy {
         idle_ms: millis(config.session.idle),
@@ -76,9 +80,39 @@ pub async fn run(config: Config) -> Result<(), Exit> {
         oidc,
         policy,
         egress: config.egress,
+        mail: config.mail,
+        reporter_key: config.reporter_key,
+        control,
     };
     let (signal, stop) = stop_pair();
     house.serve(listeners, signal, stop).await
+}
+
+/// Opens the installation of a configuration, as the server does.
+///
+/// # Errors
+/// The database does not open, or belongs to another master key.
+pub(crate) async fn open_as_configured(config: &Config) -> Result<Arc<Keyward>, Exit> {
+    let settings = Settings {
+        public_url: config.public_url.origin().to_owned(),
+        strict_reads: config.usage_reads == UsageReads::Strict,
+    };
+    open(target(config)?, &config.master_key, settings, &config.source("master_key")).await
+}
+
+/// The socket for the command line. On Postgres the command line opens the database itself; and a server
+/// without the socket serves all the same.
+fn open_control(config: &Config) -> Option<Socket> {
+    if config.database_kind == DatabaseKind::Postgres {
+        return None;
+    }
+    let opened = Socket::open(&config.data_dir);
+    opened
+        .inspect_err(|error| {
+            let path = socket::path_in(&config.data_dir);
+            tracing::warn!(%error, path = %path.display(), "the command line cannot reach this server");
+        })
+        .ok()
 }
 
 /// Runs a throw-away instance with lifelike data: its own identity provider for people, and
@@ -96,7 +130,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
     let master_key = MasterKeyBytes::generate(&OsEntropy);
     master_key.write_new(&folder.path.join("master.key")).map_err(|error| failed(&error))?;
     let target = Target::sqlite(folder.path.join("keyward.db"));
-    let keyward = open(target, &master_key, settings, "the demo's folder").await?;
+    let clock = Arc::new(DemoClock::default());
+    let keyward = open_with(target, &master_key, settings, "the demo's folder", Arc::clone(&clock) as _).await?;
     let (signal, stop) = stop_pair();
 
     let own = Url::parse(public_url.origin()).map_err(|error| failed(&error))?;
@@ -110,8 +145,18 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
     )
     .await
     .map_err(|error| failed(&error))?;
-    let cx = demo::admin_cx(&keyward, provider.issuer().as_str().trim_end_matches('/'));
-    let pushes = demo::seed(&cx).await.map_err(|error| failed(&error))?;
+    let mut receiver_stop = stop.clone();
+    let receiver = Receiver::start(
+        SocketAddr::new(address.ip(), 0),
+        Arc::clone(keyward.clock()),
+        keyward.entropy().as_ref(),
+        async move { receiver_stop.wait().await },
+    )
+    .await
+    .map_err(|error| failed(&error))?;
+    let issuer = provider.issuer().as_str().trim_end_matches('/').to_owned();
+    let cx = demo::admin_cx(&keyward, &issuer);
+    let cast = demo::seed(&cx, &receiver, |by_ms| clock.stand_back(by_ms)).await.map_err(|error| failed(&error))?;
 
     let policy = SessionPolicy::new(false);
     let house = House {
@@ -123,6 +168,9 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
         public_url,
         // The demo's own base is on this machine.
         egress: loopback_only(),
+        mail: None,
+        reporter_key: None,
+        control: None,
     };
     print(&format!(
         "\n  Keyward is at {}\n  Sign in as Ana Ferreira to see everything. Ctrl-C ends it.{kept}\n\n",
@@ -130,9 +178,10 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
         kept = if folder.is_temporary { " Nothing is kept." } else { "" },
     ))?;
     let (pushing, pushers) = tokio::sync::watch::channel(false);
-    for push in pushes {
+    for push in cast.pushes {
         tokio::spawn(demo::push::run(push, pushers.clone()));
     }
+    tokio::spawn(demo::again::run(Arc::clone(&house.keyward), issuer, cast.by_itself, pushers.clone()));
     let served = house.serve(Listeners { main, metrics: None }, signal, stop).await;
     pushing.send_replace(true);
     served
@@ -177,13 +226,20 @@ struct House {
     oidc: OidcSettings,
     policy: SessionPolicy,
     egress: Egress,
+    mail: Option<MailSettings>,
+    reporter_key: Option<ReporterKey>,
+    /// For the command line.
+    control: Option<Socket>,
 }
 
 impl House {
     async fn serve(self, listeners: Listeners, signal: StopSignal, stop: Stop) -> Result<(), Exit> {
-        let Self { keyward, public_url, proxies, limits, oidc, policy, egress } = self;
+        let Self { keyward, public_url, proxies, limits, oidc, policy, egress, mail, reporter_key, control } = self;
         let upstreams = UpstreamHttp::new(egress.clone(), Arc::clone(keyward.clock()));
         keyward.connect_upstreams(Arc::new(upstreams));
+        let targets =
+            DeliverHttp::new(egress.clone(), Arc::clone(keyward.clock()), Arc::clone(keyward.entropy()));
+        keyward.connect_deliveries(Arc::new(targets));
         let shell = Shell::new(
             &public_url,
             proxies.clone(),
@@ -192,13 +248,21 @@ impl House {
             Arc::clone(keyward.entropy()),
         );
         let readiness = readiness(&keyward);
-        let router = router(&keyward, &shell, oidc, policy, readiness.clone(), egress)?;
+        let smtp = mail.as_ref().map(SmtpMail::new).transpose().map_err(Exit::failed)?;
+        keyward.connect_notifier(Arc::new(Notifier::new(egress.clone(), smtp).map_err(Exit::failed)?));
+        let router = router_with(&keyward, &shell, oidc, policy, readiness.clone(), egress, reporter_key)?;
         let record = ops::installation::record_start(&keyward, env!("CARGO_PKG_VERSION")).await;
         record.map_err(|error| Exit::failed(format!("the start could not be recorded: {error}")))?;
 
         let accept = AcceptLimits::new(&limits, proxies);
         tokio::spawn(upkeep::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(gateway::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(notify::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(delivery::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(rotation::run(Arc::clone(&keyward), stop.clone()));
+        if let Some(control) = control {
+            tokio::spawn(control.serve(Arc::clone(&keyward), stop.clone()));
+        }
         if let Some(listener) = listeners.metrics {
             let counted = Metrics::install().map_err(Exit::failed)?;
             tokio::spawn(metrics::upkeep(counted.clone(), stop.clone()));
@@ -238,6 +302,22 @@ pub fn router(
     readiness: Readiness,
     egress: Egress,
 ) -> Result<Router, Exit> {
+    router_with(keyward, shell, oidc, policy, readiness, egress, None)
+}
+
+/// As [`router`]; with a key only leak reports that are signed by it are taken.
+///
+/// # Errors
+/// When the settings of sign-in cannot be used.
+pub fn router_with(
+    keyward: &Arc<Keyward>,
+    shell: &Shell,
+    oidc: OidcSettings,
+    policy: SessionPolicy,
+    readiness: Readiness,
+    egress: Egress,
+    reporter_key: Option<ReporterKey>,
+) -> Result<Router, Exit> {
     install_crypto();
     let unusable = |error: &dyn std::fmt::Display| Exit::failed(format!("sign-in cannot be set up: {error}"));
     let issuer = Url::parse(&oidc.issuer).map_err(|error| unusable(&error))?;
@@ -252,6 +332,7 @@ pub fn router(
     let router = Router::new()
         .merge(health::routes(readiness))
         .merge(assets::routes())
+        .merge(leaks::routes(Arc::clone(keyward), reporter_key))
         .merge(oauth::routes(Arc::clone(keyward), Arc::new(jwks)))
         .fallback_service(dashboard);
     Ok(shell.around_scim(scim::Scim::new(Arc::clone(keyward)), router))
@@ -276,8 +357,17 @@ async fn open(
     settings: Settings,
     source: &str,
 ) -> Result<Arc<Keyward>, Exit> {
+    open_with(target, master_key, settings, source, Arc::new(SystemClock)).await
+}
+
+async fn open_with(
+    target: Target,
+    master_key: &MasterKeyBytes,
+    settings: Settings,
+    source: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Keyward>, Exit> {
     migrated(&target).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let master_key = MasterKey::new(*master_key.expose());
     Keyward::open(target, &master_key, clock, entropy, settings).await.map_err(|error| match error {

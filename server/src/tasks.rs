@@ -2,6 +2,9 @@
 //! the clock and the randomness of the operating system.
 
 pub mod clock;
+pub mod delivery;
 pub mod gateway;
+pub mod notify;
+pub mod rotation;
 pub mod signals;
 pub mod upkeep;

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::UiError;
 
-/// Whether a key has been used, in a sentence made by the server.
+/// How far a key has come, in a sentence made by the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
-    /// Whether a request was accepted.
+    /// Whether it was tried: a connection test, which is no work.
+    pub tested: bool,
+    /// Whether real work was done with it.
     pub used: bool,
     /// What came, or that nothing came.
     pub sentence: String,
@@ -29,12 +31,13 @@ mod load {
         KeyId,
         federations::{FederationStatus, Slug},
         keys::Proof,
-        usage::{Decision, UsageRecord},
+        usage::UsageRecord,
     };
     use ops::{
         federations::FederationView,
         keys::{KeyFilter, KeyView, Tolerated},
         oauth::ClientView,
+        rotations::RotationView,
     };
 
     use super::Activity;
@@ -64,6 +67,8 @@ mod load {
         pub predecessor: Option<KeyView>,
         /// The key that replaces it.
         pub successor: Option<KeyView>,
+        /// The last rotation that it is part of.
+        pub rotation: Option<RotationView>,
         /// Its last requests, newest first.
         pub requests: Vec<UsageRecord>,
         /// What was tolerated of them, the most frequent first.
@@ -108,7 +113,8 @@ mod load {
         let requests = ops::usage::of_key(&cx, &id, REQUESTS).await?;
         let tolerated = ops::keys::tolerances(&cx, &id).await?;
         let client = ops::oauth::open(&cx, &id).await?;
-        Ok(KeyPage { view, predecessor, successor, requests, tolerated, client })
+        let rotation = ops::rotations::of_key(&cx, &id).await?;
+        Ok(KeyPage { view, predecessor, successor, rotation, requests, tolerated, client })
     }
 
     /// How a key proves itself; `None` when it is static.
@@ -145,16 +151,24 @@ mod load {
         Ok(describe(&view, &requests, now_ms()))
     }
 
-    /// Whether a key has been used, in a sentence.
+    /// How far a key has come, in a sentence.
     pub fn describe(view: &KeyView, requests: &[UsageRecord], now_ms: i64) -> Activity {
         let provider = words::provider(view.federation.vendor);
-        if let Some(at) = view.key.life.first_used_ms {
-            let first = requests.iter().rev().find(|record| record.decision == Decision::Allowed);
+        if let Some(at) = view.key.life.first_work_ms {
+            let first = requests.iter().rev().find(|record| record.is_work);
             let what = first.map(|record| {
                 format!(": {} {}, answered {}", record.method, record.resource_type, record.status)
             });
-            let sentence = format!("First request seen {}{}.", time::exact(at), what.unwrap_or_default());
-            return Activity { used: true, sentence };
+            let sentence = format!("First real work seen {}{}.", time::exact(at), what.unwrap_or_default());
+            return Activity { tested: true, used: true, sentence };
+        }
+        if let Some(at) = view.key.life.tested_ms.or(view.key.life.first_used_ms) {
+            let sentence = format!(
+                "A connection test came {}. It proves that {} has the key, not that it works with it: waiting for the first real work.",
+                time::exact(at),
+                if provider == "The provider" { "the provider" } else { provider }
+            );
+            return Activity { tested: true, used: false, sentence };
         }
         let sentence = match requests.first() {
             Some(record) => format!(
@@ -164,7 +178,7 @@ mod load {
             ),
             None => format!("Waiting for the first request. {provider} sends it once it has the key."),
         };
-        Activity { used: false, sentence }
+        Activity { tested: false, used: false, sentence }
     }
 
     fn parse(id: &str) -> Result<KeyId, UiError> {

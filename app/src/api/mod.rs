@@ -6,12 +6,19 @@
 //! operation, convert. Changes are forms, not server functions: see `forms`.
 
 #[cfg(feature = "ssr")]
+pub mod deliveries;
+#[cfg(feature = "ssr")]
 pub mod federations;
 #[cfg(feature = "ssr")]
 pub mod overview;
+#[cfg(feature = "ssr")]
+pub mod rotation;
 
 pub mod keys;
 pub mod search;
+
+#[cfg(feature = "ssr")]
+pub mod telling;
 
 #[cfg(feature = "ssr")]
 pub mod audit;

@@ -1,19 +1,20 @@
-//! The panel that waits for the first request of a key.
+//! The panel that waits for the first work that is done with a key.
 
 use leptos::prelude::*;
 
 use crate::api::keys::Activity;
 
-/// Asks every three seconds whether the key has been used, and says what came.
+/// Asks every three seconds whether the key was tried, and whether work was done with it, and says what came.
 ///
-/// The children are two states drawn by the server, of the classes `when-waiting` and `when-used`.
+/// The children are three states drawn by the server, of the classes `when-waiting`, `when-tested` and
+/// `when-used`.
 #[island]
 pub fn Waiting(
     /// The id of the key.
     key: String,
     /// What was known when the page was made.
     first: Activity,
-    /// The two states.
+    /// The three states.
     children: Children,
 ) -> impl IntoView {
     let (activity, set_activity) = signal(first);
@@ -30,7 +31,7 @@ pub fn Waiting(
         }
     };
     view! {
-        <div class="waiting" class:used=move || activity.get().used>
+        <div class="waiting" class:used=move || activity.get().used class:tested=move || activity.get().tested>
             {children()}
             <span role="status">{sentence}</span>
         </div>

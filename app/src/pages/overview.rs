@@ -1,6 +1,6 @@
 //! The first page: what needs somebody today, then numbers.
 
-use domain::Millis;
+use domain::{Millis, findings::Severity};
 use leptos::prelude::*;
 use ops::{
     keys::KeyView,
@@ -9,11 +9,12 @@ use ops::{
 
 use crate::{
     api,
+    pages::rotation::{evidence as evidence_of, pill},
     ssr::{issuing_blocked, now_ms},
     ui::{
         button::LinkButton,
         chart::RequestsChart,
-        keys::{KeyLink, end},
+        keys::{KeyLink, age, end},
         page::{Head, Section, page},
         status::{Shape, Status, drawing},
         time::{Ago, relative},
@@ -69,7 +70,13 @@ fn is_first_run(data: &Data) -> bool {
     let unused = data.ending.iter().all(|view| view.key.life.first_used_ms.is_none());
     let begins = data.needs.iter().all(|need| match need {
         Need::NoKey(_) | Need::NeverUsed(_) => true,
-        Need::Ended(_) | Need::EndsSoon(_) | Need::Retiring { .. } | Need::Paused(_) => false,
+        Need::Ended(_)
+        | Need::EndsSoon(_)
+        | Need::OverAge(_)
+        | Need::Finding(_)
+        | Need::Rotation(_)
+        | Need::Held(_)
+        | Need::Paused(_) => false,
     });
     quiet && unused && begins
 }
@@ -188,19 +195,46 @@ fn need_row(need: &Need, now: Millis) -> AnyView {
             let evidence = about(view, view! { " has no successor. " {last_use(view, now)} }.into_any());
             row(shape, word, evidence, rotate(view), "Rotate key".to_owned())
         }
-        Need::Retiring { old, successor } => {
-            let (shape, word, verdict) = if successor.key.life.first_used_ms.is_some() {
-                (Shape::Moving, "Two keys live", " is in use. The old key ends ")
-            } else {
-                (Shape::Look, "Not handed over", " has never been used, and the old key ends ")
+        Need::Finding(view) => {
+            let finding = &view.finding;
+            let shape = if finding.severity == Severity::Critical { Shape::Broken } else { Shape::Look };
+            let about = view.key_name.clone().or_else(|| view.federation.as_ref().map(|one| one.name.clone()));
+            let about = about.map(|name| format!("{name}: ")).unwrap_or_default();
+            let evidence = view! { {about} {finding.rule.title()} ". " {finding.detail.came.clone()} };
+            let href = match (&finding.case_id, &finding.rotation_id) {
+                (Some(case), _) => format!("/cases/{case}"),
+                (None, Some(rotation)) => format!("/rotation/{rotation}"),
+                (None, None) => "/findings".to_owned(),
             };
-            let evidence = about(
-                successor,
-                view! { {verdict} <Ago at=old.key.life.ends_ms() now /> ". " {last_use(old, now)} }
-                    .into_any(),
-            );
-            let href = format!("/keys/{}", old.key.id);
-            row(shape, word.to_owned(), evidence, href, "Open old key".to_owned())
+            let label = match (&finding.case_id, &finding.rotation_id) {
+                (Some(_), _) => "Open case",
+                (None, Some(_)) => "Open rotation",
+                (None, None) => "Open findings",
+            };
+            row(shape, finding.severity.label().to_owned(), evidence.into_any(), href, label.to_owned())
+        }
+        Need::Rotation(view) => {
+            let (shape, word) = pill(view.rotation.stage);
+            let text = format!(" to {} of {}: {}", view.new.name, view.federation.name, evidence_of(view, now));
+            let evidence = view! {
+                <KeyLink key=&view.old />
+                {text}
+            };
+            let href = format!("/rotation/{}", view.rotation.id);
+            row(shape, word, evidence.into_any(), href, "Open rotation".to_owned())
+        }
+        Need::Held(view) => {
+            let reason = view.key.held_reason.clone().unwrap_or_default();
+            let by = view.key.held_by.clone().unwrap_or_else(|| "somebody".to_owned());
+            let text = format!(" is answered 503. Held by {by}: {}", words::sentence(&reason));
+            let evidence = about(view, text.into_any());
+            let href = format!("/keys/{}", view.key.id);
+            row(Shape::Held, "Held".to_owned(), evidence, href, "Open key".to_owned())
+        }
+        Need::OverAge(view) => {
+            let text = format!(" is older than its policy allows: {}. ", age(view, now));
+            let evidence = about(view, view! { {text} {last_use(view, now)} }.into_any());
+            row(Shape::Look, "Over age".to_owned(), evidence, rotate(view), "Rotate key".to_owned())
         }
         Need::Paused(view) => {
             let href = format!("/federations/{}", view.federation.slug);

@@ -69,6 +69,12 @@ impl Form {
         Self(use_context().unwrap_or_default())
     }
 
+    /// The form that came back when it is the one with this field; on pages with more than one form.
+    pub fn with_field(name: &str) -> Self {
+        let submitted: Submitted = use_context().unwrap_or_default();
+        Self(if submitted.values.0.contains_key(name) { submitted } else { Submitted::default() })
+    }
+
     /// What was typed, else the default.
     pub fn value(&self, name: &str, default: &str) -> String {
         if self.0.values.0.is_empty() { default.to_owned() } else { self.0.values.text(name) }

@@ -42,10 +42,17 @@ pub fn ScopeTags<'a>(
     view! { <span class="tags">{tags}</span> }
 }
 
-/// When a key ends, or that it has.
+/// When a key ends, or that it has. An overlap has no end of its own: only a time by which it should
+/// be over.
 pub fn end(view: &KeyView, now_ms: Millis) -> AnyView {
-    let ends_ms = view.key.life.ends_ms();
-    let word = if ends_ms > now_ms { "" } else { "ended " };
+    let life = &view.key.life;
+    let ends_ms = life.planned_end_ms();
+    let word = match (life.ends_ms() == Millis::MAX, ends_ms > now_ms) {
+        (true, true) => "should be over ",
+        (true, false) => "should have been over ",
+        (false, true) => "",
+        (false, false) => "ended ",
+    };
     view! {
         {word}
         <Ago at=ends_ms now=now_ms />

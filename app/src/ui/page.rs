@@ -22,17 +22,29 @@ pub enum Section {
     Federations,
     /// Their keys.
     Keys,
+    /// Keys that take over from others.
+    Rotation,
+    /// What is not as it should be.
+    Findings,
+    /// Compromises, and how they were answered.
+    Cases,
     /// Who did what.
     Audit,
+    /// What holds for the installation.
+    Settings,
     /// A page that belongs to none of them.
     Elsewhere,
 }
 
-const RAIL: [(Section, &str, &str, &str); 4] = [
+const RAIL: [(Section, &str, &str, &str); 8] = [
     (Section::Overview, "/", "Overview", "gauge"),
     (Section::Federations, "/federations", "Federations", "network"),
     (Section::Keys, "/keys", "Keys", "key"),
+    (Section::Rotation, "/rotation", "Rotation", "refresh-cw"),
+    (Section::Findings, "/findings", "Findings", "triangle-alert"),
+    (Section::Cases, "/cases", "Cases", "shield-alert"),
     (Section::Audit, "/audit", "Audit", "scroll-text"),
+    (Section::Settings, "/settings", "Settings", "sliders-horizontal"),
 ];
 
 /// What stands above the content of a page.

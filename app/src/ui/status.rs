@@ -95,6 +95,10 @@ pub fn of_key(view: &KeyView, now_ms: Millis) -> (Shape, String) {
         KeyState::Revoked | KeyState::Retired => (Shape::Ended, view.state.label().to_owned()),
         KeyState::Expired if view.key.successor_id.is_some() => said(Shape::Ended, "Expired"),
         KeyState::Expired => said(Shape::Broken, "Expired"),
+        KeyState::Held => said(Shape::Held, KeyState::Held.label()),
+        KeyState::Unused | KeyState::InUse | KeyState::Retiring if view.key.canary => {
+            said(Shape::Unknown, "Canary")
+        }
         KeyState::Unused | KeyState::InUse | KeyState::Retiring => match view.federation.status {
             FederationStatus::Archived => said(Shape::Ended, "Archived"),
             FederationStatus::Paused => said(Shape::Held, "Paused"),
@@ -105,6 +109,7 @@ pub fn of_key(view: &KeyView, now_ms: Millis) -> (Shape, String) {
             }
             FederationStatus::Live if view.over_age => said(Shape::Look, "Over age"),
             FederationStatus::Live if view.state == KeyState::Unused => said(Shape::Unknown, "Never used"),
+            FederationStatus::Live if life.first_work_ms.is_none() => said(Shape::Moving, "Tested"),
             FederationStatus::Live => said(Shape::Good, "In use"),
         },
     }

@@ -218,7 +218,7 @@ mod tests {
     fn a_case_waits_for_the_next_mark_that_did_not_come() {
         let compromise = case(CaseKind::Compromise, true);
         let check = |seen: &[(Moment, Millis)], expect| {
-            assert_eq!(waits_for(&compromise, &marks(seen)), Some(expect))
+            assert_eq!(waits_for(&compromise, &marks(seen)), Some(expect));
         };
         check(&[(Moment::T2, 1)], Moment::T4);
         check(&[(Moment::T4, 1), (Moment::T5, 1)], Moment::T6);

@@ -287,6 +287,15 @@ pub async fn note(cx: &Cx<Admin>, id: &CaseId, text: &str) -> Result<(), Error> 
         .await
 }
 
+/// Revokes the key of a case, which was held so far.
+///
+/// # Errors
+/// Conflict when it has ended already; NotFound; Forbidden.
+pub async fn revoke_key(cx: &Cx<Admin>, id: &CaseId) -> Result<Key, Error> {
+    let (case, key, _) = managed(cx, id, Action::KeyRevoked).await?;
+    crate::keys::revoke(cx, &key.id, &format!("in wrong hands, case {}", case.id)).await
+}
+
 /// Closes a case with what was learned. Findings of the case close with it.
 ///
 /// # Errors

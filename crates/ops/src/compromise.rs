@@ -81,7 +81,7 @@ pub struct Consequences {
     pub no_successor: Option<&'static str>,
     /// The targets that the successor is brought to, the first first.
     pub targets: Vec<String>,
-    /// The people who get a hand-over link when there is no target.
+    /// The people who get a hand-over link by mail when there is no target.
     pub people: Vec<String>,
     /// The case that is open already.
     pub case: Option<Case>,
@@ -99,11 +99,12 @@ pub async fn preview(cx: &Cx<Admin>, key_id: &KeyId) -> Result<Consequences, Err
     let case = store::cases::open_of_key(&mut reader.conn(), &view.federation.id, key_id).await?;
     drop(reader);
     let no_successor = no_successor(&view.key, rotation.as_ref());
+    let owners = view.federation.owners.iter().filter(|_| cx.keyward.can_mail());
     Ok(Consequences {
         replaces: no_successor.is_none(),
         no_successor,
         targets: targets.into_iter().map(|stored| stored.target.name).collect(),
-        people: view.federation.owners.iter().filter_map(|owner| mail_address(owner)).collect(),
+        people: owners.filter_map(|owner| mail_address(owner)).collect(),
         rotation,
         case,
         view,

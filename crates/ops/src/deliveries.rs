@@ -74,10 +74,10 @@ fn pin(keyward: &Keyward, target: &Target) -> String {
     keyward.vault.hash_key(&format!("delivery target {federation_id} {id} {}", settings.digest()))
 }
 
-fn opened(keyward: &Keyward, place: Place<'_>, sealed: Sealed) -> Result<Secret, Error> {
+fn opened(keyward: &Keyward, place: Place<'_>, sealed: &Sealed) -> Result<Secret, Error> {
     let bytes = keyward
         .vault
-        .open(place, &sealed)
+        .open(place, sealed)
         .map_err(|error| Error::Internal(format!("{} {}: {error}", place.table, place.id)))?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Error::Internal(format!("{} {}: it is no text", place.table, place.id)))?;
@@ -86,12 +86,12 @@ fn opened(keyward: &Keyward, place: Place<'_>, sealed: Sealed) -> Result<Secret,
 
 fn secret_of(keyward: &Keyward, stored: &StoredDelivery) -> Result<Secret, Error> {
     let sealed = Sealed { text: stored.sealed.clone(), data_key: stored.data_key.clone() };
-    opened(keyward, secret_place(&stored.delivery.id), sealed)
+    opened(keyward, secret_place(&stored.delivery.id), &sealed)
 }
 
 fn credential_of(keyward: &Keyward, stored: &StoredTarget) -> Result<Secret, Error> {
     let sealed = Sealed { text: stored.sealed.clone(), data_key: stored.data_key.clone() };
-    opened(keyward, credential_place(&stored.target.id, stored.seal_version), sealed)
+    opened(keyward, credential_place(&stored.target.id, stored.seal_version), &sealed)
 }
 
 /// Forgets the secret of a delivery.

@@ -265,20 +265,20 @@ pub async fn close(
     reason: &str,
 ) -> Result<Finding, Error> {
     let reason = check_reason(reason);
-    let federation = match federation {
-        Some(slug) => {
-            let closing = crate::federations::allowed(cx, slug, Right::RunFederation, Action::FindingClosed);
-            Some(closing.await.map_err(hidden)?)
+    let federation = if let Some(slug) = federation {
+        // Who may not see the federation is told so by it already.
+        let found = crate::federations::allowed(cx, slug, Right::RunFederation, Action::FindingClosed).await;
+        Some(found.map_err(|error| {
+            if matches!(error, Error::NotFound(_)) { Error::NotFound("finding") } else { error }
+        })?)
+    } else {
+        if !cx.actor.role.may(Right::RegisterFederation, None) {
+            let event = AuditEvent { target: Some(id.to_string()), ..cx.event(Action::FindingClosed) };
+            let refused = cx.forbid(event, "only an admin may close it".to_owned()).await;
+            let may_see = cx.actor.role.may(Right::ReadInstallation, None);
+            return if may_see { refused } else { refused.map_err(hidden) };
         }
-        None => {
-            if !cx.actor.role.may(Right::RegisterFederation, None) {
-                let event = AuditEvent { target: Some(id.to_string()), ..cx.event(Action::FindingClosed) };
-                let refused = cx.forbid(event, "only an admin may close it".to_owned()).await;
-                let may_see = cx.actor.role.may(Right::ReadInstallation, None);
-                return if may_see { refused } else { refused.map_err(hidden) };
-            }
-            None
-        }
+        None
     };
     let federation_id = federation.as_ref().map(|federation| &federation.id);
     let found = store::findings::by_id(&mut cx.read().await?.conn(), federation_id, id).await?;
@@ -325,8 +325,5 @@ fn may_close(cx: &Cx<Admin>, federation: Option<&Slug>) -> bool {
 
 /// A finding that may not be seen is told like one that is not there.
 fn hidden(error: Error) -> Error {
-    match error {
-        Error::Forbidden(_) | Error::NotFound(_) => Error::NotFound("finding"),
-        other => other,
-    }
+    if matches!(error, Error::Forbidden(_) | Error::NotFound(_)) { Error::NotFound("finding") } else { error }
 }

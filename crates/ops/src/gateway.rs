@@ -19,6 +19,7 @@ pub mod target;
 
 mod adoption;
 mod change;
+mod connection;
 mod create;
 mod cursor;
 mod difference;

@@ -101,6 +101,8 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
     let federations: Vec<Federation> = open.iter().map(|view| view.federation.clone()).collect();
     let seen: BTreeSet<FederationId> = federations.iter().map(|federation| federation.id.clone()).collect();
     let mut keys = of_federations(cx, &mut reader, federations).await?;
+    // A canary is no key that anybody works with.
+    keys.retain(|view| !view.key.canary);
     keys.sort_by_key(attention);
 
     let accepted: Vec<&KeyView> = keys.iter().filter(|view| view.state.is_accepted()).collect();
@@ -230,7 +232,8 @@ fn needs(
     for view in federations {
         match view.federation.status {
             FederationStatus::Paused => ranked.push((6, Need::Paused((*view).clone()))),
-            FederationStatus::Live if view.accepted_keys == 0 => {
+            // That its key has expired says it already.
+            FederationStatus::Live if view.accepted_keys == 0 && !has_ended(&ranked, view) => {
                 ranked.push((7, Need::NoKey((*view).clone())));
             }
             FederationStatus::Live | FederationStatus::Archived => {}
@@ -239,6 +242,10 @@ fn needs(
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.truncate(NEEDS);
     ranked.into_iter().map(|(_, need)| need).collect()
+}
+
+fn has_ended(ranked: &[(u8, Need)], view: &FederationView) -> bool {
+    ranked.iter().any(|(_, need)| matches!(need, Need::Ended(key) if key.federation.id == view.federation.id))
 }
 
 /// Whether its rotation says how it stands.

@@ -8,7 +8,7 @@ use domain::{
     federations::{Federation, FederationStatus, RotationPolicy, Slug, check_name, check_text},
     keys::Key,
     rotations::{
-        Event,
+        Event, Step, cadence,
         evidence::{Evidence, observe},
         policy::{Due, Effective, PolicyException, RotationDefaults, RotationRules, due},
     },
@@ -340,10 +340,17 @@ async fn look(
     for rotation in store::rotations::open_of(conn, &federation.id).await? {
         preview.open += 1;
         let pair = Pair::of(conn, rotation).await?;
+        let is_proven = pair.rotation.stage.step().is_some_and(Step::is_proven);
+        // Before the first work of the successor nothing depends on the rhythm.
+        let cadence = if is_proven {
+            crate::rotations::cadence_of(conn, federation.vendor, &pair).await?
+        } else {
+            cadence::known(federation.vendor)
+        };
         let evidence = Evidence {
             old: &pair.old.life,
             new: &pair.new.life,
-            cadence: super::rotations::cadence_of(conn, federation.vendor, &pair).await?,
+            cadence,
             is_live: federation.status == FederationStatus::Live,
             trusts_time: true,
         };
@@ -351,8 +358,7 @@ async fn look(
             let event = observe(&pair.rotation, &evidence, policy, at_ms);
             (
                 matches!(event, Some(Event::Drained)),
-                matches!(event, Some(Event::Deadline { may_retire: true }))
-                    && !pair.rotation.stage.step().is_some_and(domain::rotations::Step::is_proven),
+                matches!(event, Some(Event::Deadline { may_retire: true })) && !is_proven,
             )
         };
         preview.retire_now += usize::from(retires(&after, now_ms).0 && !retires(&before, now_ms).0);

@@ -157,9 +157,8 @@ async fn managed(cx: &Cx<Admin>, id: &RotationId, action: Action) -> Result<Fede
     let rotation = store::rotations::by_id(&mut cx.read().await?.conn(), id).await?;
     let rotation = rotation.ok_or(Error::NotFound("rotation"))?;
     let managed = crate::keys::managed(cx, &rotation.old_key_id, action).await;
-    let (_, federation) = managed.map_err(|error| match error {
-        Error::NotFound(_) => Error::NotFound("rotation"),
-        error => error,
+    let (_, federation) = managed.map_err(|error| {
+        if matches!(error, Error::NotFound(_)) { Error::NotFound("rotation") } else { error }
     })?;
     Ok(federation)
 }

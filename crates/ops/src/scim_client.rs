@@ -4,35 +4,30 @@
 //! answered: with the change that it made, or by itself. Refusals also leave an audit record.
 //! Unknown, expired and revoked keys look the same from outside.
 
+mod known;
+
 use std::sync::Arc;
 
 use domain::{
     FederationId, KeyId, RequestId,
     audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
     federations::{Federation, FederationStatus},
-    keys::{self, KeyState, Life, SecretKind},
-    scopes::{ResourceKind, Scope, Verb},
+    keys::{self, KeyState, SecretKind},
+    scopes::{ResourceKind, Verb},
     usage::{Decision, ListSeen, UsageRecord, clean, is_work},
 };
-use store::{
-    Change, Conn,
-    cache::{Kind, Mark, Proof},
-    keys::StoredKey,
-};
+use store::{Change, Conn, keys::StoredKey};
 
+use self::known::known_key;
 use crate::{
     Actor, Cx, Error, Keyward, RequestInfo, ScimClient, Visitor,
     compromise::canary,
     oauth,
     ports::{Refusal, Refusals, Unlimited},
-    vault::parse_hash,
 };
 
 /// Seconds after which a provider may come back to a paused federation.
 const PAUSED_RETRY_S: u32 = 300;
-
-/// What a known key weighs in memory, with its federation and scope.
-const KNOWN_KEY_BYTES: usize = 2_000;
 
 /// A digest that no key has.
 const NO_DIGEST: [u8; 32] = [0; 32];
@@ -173,56 +168,6 @@ pub async fn authenticate_within(
     Ok(cx)
 }
 
-/// What is known of a key: read once, and kept until the key or its federation changes. Its states
-/// in time are not kept, they are worked out at each use.
-struct KnownKey {
-    digest: [u8; 32],
-    holder: keys::Proof,
-    canary: bool,
-    name: Arc<str>,
-    life: Life,
-    version: i64,
-    scope: Arc<Scope>,
-    federation: Arc<Federation>,
-    schemas: Arc<scim::Schemas>,
-}
-
-async fn known_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>, Option<Proof>)>, Error> {
-    let store = &keyward.store;
-    if let Some((known, proof)) = store.cached::<KnownKey>(Kind::Key, None, id.as_str()).await? {
-        return Ok(Some((known, Some(proof))));
-    }
-    // What is rare is boxed here and below, so that the future of what is not stays small: it is moved.
-    Box::pin(read_key(keyward, id)).await
-}
-
-async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>, Option<Proof>)>, Error> {
-    let store = &keyward.store;
-    let ticket = store.cache().ticket(Kind::Key, None, id.as_str());
-    let mut reader = store.read().await?;
-    let found = store::keys::with_federation(&mut reader.conn(), id).await?;
-    let Some((StoredKey { key, hash }, federation)) = found else { return Ok(None) };
-    let schemas = keyward.schemas_of(&mut reader.conn(), &federation).await?;
-    drop(reader);
-    let digest =
-        parse_hash(&hash).ok_or_else(|| Error::Internal(format!("key {id}: its hash cannot be read")))?;
-    let known = Arc::new(KnownKey {
-        digest,
-        holder: key.proof,
-        canary: key.canary,
-        name: key.name.into(),
-        life: key.life,
-        version: key.version,
-        scope: Arc::new(key.scope),
-        federation: Arc::new(federation),
-        schemas,
-    });
-    let marks = [Mark::Settings(&known.federation.id)];
-    let proof =
-        ticket.and_then(|ticket| store.cache().keep(ticket, &marks, Arc::clone(&known), KNOWN_KEY_BYTES));
-    Ok(Some((known, proof)))
-}
-
 /// A request whose key does not open.
 struct Gate<'a> {
     keyward: &'a Arc<Keyward>,
@@ -318,7 +263,8 @@ impl Gate<'_> {
         let (reason, error) = (format!("key is {}", state.label().to_lowercase()), not_accepted());
         check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await?;
         let (event, usage) = self.records(of, Decision::Refused, &reason, &error);
-        let (keyward, key_id, request) = (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
+        let (keyward, key_id, request) =
+            (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
         // One whose time is over is told by the sweep: its provider still has it.
         let is_told = matches!(state, KeyState::Retired | KeyState::Revoked);
         let record = async move |conn: &mut Conn<'_>| {
@@ -339,7 +285,8 @@ impl Gate<'_> {
             check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await.err();
         let error = too_many.unwrap_or_else(not_accepted);
         let (event, usage) = self.records(of, Decision::Refused, "canary key", &error);
-        let (keyward, key_id, request) = (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
+        let (keyward, key_id, request) =
+            (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
         let record = async move |conn: &mut Conn<'_>| {
             let now_ms = keyward.clock.now_ms();
             canary::used(conn, &keyward, &key_id, &request, now_ms).await?;

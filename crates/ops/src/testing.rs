@@ -103,6 +103,11 @@ pub fn cx(keyward: &Arc<Keyward>, role: Role) -> Cx<Admin> {
     Cx { keyward: Arc::clone(keyward), actor: person(role), request: keyward.request_info() }
 }
 
+/// The context of a signed-in person.
+pub fn cx_as(keyward: &Arc<Keyward>, admin: Admin) -> Cx<Admin> {
+    Cx { keyward: Arc::clone(keyward), actor: admin, request: keyward.request_info() }
+}
+
 /// The context of somebody who has not been let in.
 pub fn visitor(keyward: &Arc<Keyward>) -> Cx<Visitor> {
     Cx { keyward: Arc::clone(keyward), actor: Visitor, request: keyward.request_info() }

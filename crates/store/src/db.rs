@@ -37,6 +37,9 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres
 /// How long SQLite waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long Postgres may take to say what other nodes have changed; then nothing is given from memory.
+const UNSEEN: Duration = Duration::from_secs(5);
+
 /// How long a connection to Postgres rests before it is asked whether it still lives.
 const RESTED: Duration = Duration::from_secs(5);
 
@@ -372,7 +375,9 @@ impl Store {
     /// As [`Store::cached`].
     pub async fn fresh(&self) -> Result<Fresh<'_>, Error> {
         if let Some(head) = &self.head {
-            head.refresh(self).await?;
+            // Whoever does not see the database does not know what was revoked meanwhile.
+            let asked = tokio::time::timeout(UNSEEN, head.refresh(self)).await;
+            asked.map_err(|_| Error::Unavailable(format!("not seen for {} s", UNSEEN.as_secs())))??;
         }
         Ok(self.cache.fresh())
     }

@@ -1,7 +1,9 @@
 //! `fuzz`: feeds what reads strangers' input with what nobody would write.
 //!
-//! The targets are in `crates/scim/fuzz`, a workspace of its own. They need the nightly toolchain and `cargo-fuzz`,
-//! which nothing else here does. The corpus begins with what the recordings in `crates/scim/tests/dialects` send.
+//! The targets are in `fuzz/`, a workspace of its own. They need the nightly toolchain and `cargo-fuzz`, which nothing
+//! else here does. A run begins with what is kept in `fuzz/corpus` and with what the recordings in
+//! `crates/scim/tests/dialects` send; what it finds goes to `fuzz/found`, and with `--keep` what reaches a place in
+//! the code that nothing else reaches becomes the corpus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,6 +15,9 @@ use serde_json::Value;
 use crate::out::{During, Failure, Outcome, step};
 use crate::sh;
 
+/// The longest input that is fed, in bytes: what a longer one reaches, a shorter one does.
+const MOST_BYTES: &str = "-max_len=4096";
+
 /// What to feed, and how long.
 #[derive(Args)]
 pub struct FuzzArgs {
@@ -22,6 +27,9 @@ pub struct FuzzArgs {
     /// Only these targets (may be given more than once)
     #[arg(long)]
     only: Vec<String>,
+    /// Afterwards write the smallest set of inputs that reaches as much into fuzz/corpus
+    #[arg(long)]
+    keep: bool,
 }
 
 /// Runs the targets one after the other. All run, even when one finds something.
@@ -37,50 +45,80 @@ pub fn fuzz(args: &FuzzArgs) -> Outcome {
         return Err(Failure::new("fuzzing needs cargo-fuzz, which is not installed")
             .cure("`cargo install cargo-fuzz --locked`"));
     }
-    let listed = sh::read(nightly().args(["fuzz", "list"]))?;
+    let listed = sh::read(nightly().args(["fuzz", "list", FOLDER]))?;
     let all: Vec<&str> = listed.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
     if let Some(unknown) = args.only.iter().find(|name| !all.contains(&name.as_str())) {
         return Err(
             Failure::new(format!("there is no target {unknown}")).cure(format!("one of: {}", all.join(", ")))
         );
     }
-    let crate_dir = sh::root().join("crates/scim");
-    step("write what the dialects send into the corpus", || {
-        let mut seeds = seeds(&crate_dir.join("tests/dialects"))?;
+    step("write what the dialects send into fuzz/found", || {
+        let mut seeds = seeds(&sh::root().join("crates/scim/tests/dialects"))?;
         for name in &all {
-            sow(&crate_dir.join("fuzz/corpus").join(name), &seeds.remove(*name).unwrap_or_default())?;
+            sow(&sh::root().join("fuzz/found").join(name), &seeds.remove(*name).unwrap_or_default())?;
         }
         Ok(())
     })?;
-    step("build the targets", || sh::run(nightly().args(["fuzz", "build"])))?;
+    step("build the targets", || sh::run(nightly().args(["fuzz", "build", FOLDER])))?;
     let mut found = Vec::new();
     for name in all.iter().filter(|name| args.only.is_empty() || args.only.iter().any(|only| only == *name)) {
         let limit = format!("-max_total_time={}", args.seconds);
         // Five seconds are a hundred times what any input may take; a gibibyte is more than all of Keyward needs.
-        let limits = [limit.as_str(), "-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1"];
-        if step(format_args!("{name}, {} s", args.seconds), || {
-            sh::run(nightly().args(["fuzz", "run", name, "--"]).args(limits))
-        })
-        .is_err()
-        {
+        let limits = [limit.as_str(), MOST_BYTES, "-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1"];
+        // What is new is written into the first folder.
+        let folders = [format!("found/{name}"), format!("corpus/{name}")];
+        let outcome = step(format_args!("{name}, {} s", args.seconds), || {
+            std::fs::create_dir_all(sh::root().join("fuzz").join(&folders[1]))
+                .during(format_args!("make fuzz/{}", folders[1]))?;
+            sh::run(nightly().args(["fuzz", "run", FOLDER, name]).args(&folders).arg("--").args(limits))
+        });
+        if outcome.is_err() {
             found.push(*name);
+        } else if args.keep {
+            step(format_args!("{name}: keep what reaches most"), || keep(name))?;
         }
     }
     if found.is_empty() {
         return Ok(());
     }
     Err(Failure::new(format!("found something: {}", found.join(", ")))
-        .cure("the lines above name the file in crates/scim/fuzz/artifacts; keep its input as a test"))
+        .cure("the lines above name the file in fuzz/artifacts; keep its input as a test"))
 }
 
-/// The cargo of the nightly toolchain, in the crate that is fuzzed.
+/// Makes the smallest set of inputs that reaches every edge which the corpus and what was found reach the corpus.
+fn keep(name: &str) -> Outcome {
+    let at = |folder: &str| sh::root().join("fuzz").join(folder).join(name);
+    let (corpus, found, chosen) = (at("corpus"), at("found"), at("found/chosen"));
+    if chosen.exists() {
+        std::fs::remove_dir_all(&chosen).during(format_args!("empty {}", chosen.display()))?;
+    }
+    std::fs::create_dir_all(&chosen).during(format_args!("make {}", chosen.display()))?;
+    // Edges, not how often each was passed: a tenth of the files.
+    sh::run(nightly().args(["fuzz", "run", FOLDER, name]).args([&chosen, &corpus, &found]).args([
+        "--",
+        "-merge=1",
+        "-use_counters=0",
+        MOST_BYTES,
+    ]))?;
+    std::fs::remove_dir_all(&corpus).during(format_args!("empty {}", corpus.display()))?;
+    std::fs::rename(&chosen, &corpus).during(format_args!(
+        "move {} to {}",
+        chosen.display(),
+        corpus.display()
+    ))
+}
+
+/// Where cargo-fuzz finds the targets, as seen from the folder that it is run in.
+const FOLDER: &str = "--fuzz-dir=.";
+
+/// The cargo of the nightly toolchain, in the workspace of the targets.
 fn nightly() -> Command {
     // `CARGO` is the cargo of this toolchain and knows no other; the one on the path asks rustup.
     let mut cargo = sh::program("cargo");
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR"] {
         cargo.env_remove(name);
     }
-    cargo.current_dir(sh::root().join("crates/scim")).arg("+nightly");
+    cargo.current_dir(sh::root().join("fuzz")).arg("+nightly");
     cargo
 }
 

@@ -3,17 +3,44 @@
 //! The loads are a binary of their own, so that they are compiled for speed like what they measure, and so that
 //! `demo` and `test` need neither an HTTP server nor clients.
 
-use clap::Args;
+use std::path::PathBuf;
+use std::process::Command;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 
 use crate::build::{self, Profile};
-use crate::out::{Outcome, step};
+use crate::out::{During, Outcome, say, step};
 use crate::postgres::{self, Postgres};
 use crate::{setup, sh};
+
+/// A part of the bench.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Against what the machine and the database can do
+    Limits,
+    /// Against SCIM services that others made
+    Peers,
+    /// What forwarding to an upstream adds
+    Gateway,
+    /// Postgres against SQLite, two nodes against one
+    Postgres,
+    /// Writes where each sync takes longer
+    Sync,
+    /// From 1,000 to 1,000,000 users
+    Growth,
+}
+
+impl Part {
+    fn word(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
 
 /// How long to measure.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// How often each contestant runs
+    /// How often each contestant runs; parts with many contestants or a clear answer take fewer
     #[arg(long, default_value_t = 7)]
     rounds: u32,
     /// Seconds of each run
@@ -22,16 +49,22 @@ pub struct BenchArgs {
     /// Connections that are open at the same time
     #[arg(long, default_value_t = 64)]
     connections: u32,
-    /// Users in the large database; 1000 are in the small one
-    #[arg(long, default_value_t = 100_000)]
+    /// Users in the directory that is measured against the limits
+    #[arg(long, default_value_t = 10_000)]
     users: u32,
     /// Keys in the database of many keys
     #[arg(long, default_value_t = 10_000)]
     keys: u32,
-    /// Nothing on Postgres
+    /// Users in the largest directory of the part `growth`
+    #[arg(long, default_value_t = 1_000_000)]
+    most_users: u32,
+    /// Also from 1,000 to 1,000,000 users
     #[arg(long)]
-    no_postgres: bool,
-    /// A look in two minutes: two rounds of a second, 2000 users, 200 keys
+    growth: bool,
+    /// Only these parts (may be given more than once)
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// A look in three minutes: two rounds of a second, 2000 users, 200 keys
     #[arg(long)]
     quick: bool,
     /// Do not write the result to docs/performance.md
@@ -42,16 +75,24 @@ pub struct BenchArgs {
 impl BenchArgs {
     /// What a quick look leaves out.
     fn quickly(self) -> Self {
-        if self.quick { Self { rounds: 2, seconds: 1, users: 2_000, keys: 200, ..self } } else { self }
+        if !self.quick {
+            return self;
+        }
+        Self { rounds: 2, seconds: 1, users: 2_000, keys: 200, most_users: 20_000, ..self }
     }
 
-    fn typed(&self) -> String {
-        let Self { rounds, seconds, connections, users, keys, .. } = self;
-        let postgres = if self.no_postgres { " --no-postgres" } else { "" };
-        format!(
-            "cargo xtask bench --rounds {rounds} --seconds {seconds} --connections {connections} --users {users} \
-             --keys {keys}{postgres}"
-        )
+    fn parts(&self) -> Vec<Part> {
+        let all = Part::value_variants().iter().copied();
+        let wanted = |part: &Part| {
+            if self.only.is_empty() { *part != Part::Growth || self.growth } else { self.only.contains(part) }
+        };
+        all.filter(wanted).collect()
+    }
+
+    /// What was typed, without what is as it comes.
+    fn typed() -> String {
+        let typed = std::env::args().skip(1).filter(|word| word != "--dry");
+        typed.fold("cargo xtask".to_owned(), |text, word| text + " " + &word)
     }
 }
 
@@ -72,12 +113,30 @@ pub fn bench(args: BenchArgs) -> Outcome {
     setup::setup(setup::Wanted { bench: true, ..setup::Wanted::default() })?;
     build::build(Profile::Release)?;
     let mut load = loader()?;
-    load.arg("bench").arg("--keyward").arg(Profile::Release.binary()).args(["--command", &args.typed()]);
+    load.arg("bench")
+        .arg("--keyward")
+        .arg(Profile::Release.binary())
+        .args(["--command", &BenchArgs::typed()]);
+    load.arg("--scratch").arg(scratch());
     load.args(["--rounds", &args.rounds.to_string(), "--seconds", &args.seconds.to_string()]);
     load.args(["--connections", &args.connections.to_string(), "--users", &args.users.to_string()]);
-    load.args(["--keys", &args.keys.to_string(), "--few-users", &args.users.min(1_000).to_string()]);
+    load.args(["--keys", &args.keys.to_string(), "--most-users", &args.most_users.to_string()]);
+    let parts = args.parts();
+    for part in &parts {
+        load.args(["--part", &part.word()]);
+    }
+    if parts.contains(&Part::Peers) {
+        for peer in peers() {
+            load.args(["--peer", &peer.to_string()]);
+        }
+    }
+    if parts.contains(&Part::Sync)
+        && let Some(library) = slow_sync()?
+    {
+        load.arg("--slow-sync").arg(library);
+    }
     // It lives as long as the run.
-    let postgres = if args.no_postgres { None } else { Some(Postgres::start()?) };
+    let postgres = if parts.contains(&Part::Postgres) { Some(Postgres::start()?) } else { None };
     if let Some(postgres) = &postgres {
         load.args(["--postgres", &postgres::database(postgres.url(), "keyward_bench")?]);
     }
@@ -85,6 +144,54 @@ pub fn bench(args: BenchArgs) -> Outcome {
         load.arg("--write").arg(sh::root().join("docs/performance.md"));
     }
     sh::run(&mut load)
+}
+
+/// Where the bench makes databases, and keeps the large ones.
+fn scratch() -> PathBuf {
+    sh::target().join("bench")
+}
+
+/// The peers that are installed; says which are not.
+fn peers() -> Vec<Value> {
+    let folder = sh::root().join("end2end");
+    let mut peers = Vec::new();
+    let version = |file: PathBuf, line: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().find_map(|text| text.trim().strip_prefix(line).map(str::to_owned)).unwrap_or_default()
+    };
+    let scimmy = folder.join("node_modules/scimmy");
+    if scimmy.is_dir() && folder.join("node_modules/scimmy-routers").is_dir() && sh::has("node") {
+        let version = version(scimmy.join("package.json"), "\"version\": ");
+        let name = format!("SCIMMY {}", version.trim_matches(['"', ',']));
+        peers.push(
+            json!({ "name": name, "command": ["node", folder.join("peers/scimmy.mjs")], "target": 10 }),
+        );
+    } else {
+        say("  SCIMMY is not installed: `cargo xtask setup --peers`");
+    }
+    if let Some(python) = setup::peers_python() {
+        let name =
+            format!("scim2-server {}", version(folder.join("peers/requirements.txt"), "scim2-server=="));
+        let command = json!([python, folder.join("peers/scim2-server.py")]);
+        peers.push(json!({ "name": name, "command": command, "target": 10 }));
+    } else {
+        say("  scim2-server is not installed: `cargo xtask setup --peers`");
+    }
+    peers
+}
+
+/// The library that makes each sync last longer; none where there is no C compiler.
+fn slow_sync() -> Outcome<Option<PathBuf>> {
+    if !sh::has("cc") {
+        say("  no C compiler is installed: nothing is measured with a slower sync");
+        return Ok(None);
+    }
+    let library = scratch().join("slow_sync.so");
+    std::fs::create_dir_all(scratch()).during("make the folder of the bench")?;
+    let mut cc = sh::program("cc");
+    cc.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library);
+    sh::run(cc.arg(sh::root().join("crates/xtask/src/bin/load/slow_sync.c")).arg("-ldl"))?;
+    Ok(Some(library))
 }
 
 /// Builds, then kills.
@@ -98,7 +205,7 @@ pub fn chaos(args: &ChaosArgs) -> Outcome {
     sh::run(&mut load)
 }
 
-fn loader() -> Outcome<std::process::Command> {
+fn loader() -> Outcome<Command> {
     step("build the load", || {
         let mut cargo = sh::cargo();
         cargo.args(["build", "--release", "--package", "xtask", "--bin", "keyward-load"]);

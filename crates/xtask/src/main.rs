@@ -54,6 +54,9 @@ enum Verb {
         /// Also what the bench likes to have: wrk
         #[arg(long)]
         bench: bool,
+        /// Also the SCIM services that the bench compares with: SCIMMY (npm) and scim2-server (PyPI)
+        #[arg(long)]
+        peers: bool,
     },
     /// Build the front end and the one binary `keyward` that has it inside
     #[command(
@@ -78,9 +81,13 @@ enum Verb {
     },
     /// Check the laws that need no compiler: headers, sizes, the map, migrations, who depends on whom
     Tidy,
-    /// Measure Keyward against a bare handler in one interleaved run
+    /// Measure Keyward against what the machine can do, and against other services, in interleaved runs
+    #[command(
+        after_help = "Less than 15 minutes; with --growth 15 more, and 3 GB of disk. Replaces the tables of docs/performance.md.\n\
+                            `cargo xtask setup --peers` brings the services that others made; without them, it says so."
+    )]
     Bench(load::BenchArgs),
-    /// Feed filters, paths, PATCH, bodies, Bulk, queries and keys with what nobody would write
+    /// Feed filters, paths, PATCH, bodies, Bulk, queries, keys and cursors with what nobody would write
     #[command(
         after_help = "Needs the nightly toolchain (`rustup toolchain install nightly`) and cargo-fuzz\n\
                             (`cargo install cargo-fuzz --locked`); says so when one of them is missing."
@@ -102,7 +109,9 @@ struct BuildArgs {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
-        Verb::Setup { tests, bench } => setup::setup(setup::Wanted { tests, conformance: tests, bench }),
+        Verb::Setup { tests, bench, peers } => {
+            setup::setup(setup::Wanted { tests, conformance: tests, bench, peers })
+        }
         Verb::Build(args) => build(&args),
         Verb::Demo => demo::demo(),
         Verb::Dev => dev::dev(),

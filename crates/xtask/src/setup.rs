@@ -13,6 +13,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 
 /// What is wanted beyond the build.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is wanted or not, whatever the others are")]
 pub struct Wanted {
     /// chromium, postgresql, npm packages, cargo-deny.
     pub tests: bool,
@@ -20,6 +21,9 @@ pub struct Wanted {
     pub conformance: bool,
     /// wrk.
     pub bench: bool,
+    /// The SCIM services that others made, which the bench compares with: npm packages, a Python environment in
+    /// target/peers.
+    pub peers: bool,
 }
 
 /// Installs what the build needs, and what else is wanted.
@@ -35,7 +39,11 @@ pub fn setup(wanted: Wanted) -> Outcome {
     }
     if wanted.conformance {
         npm()?;
-        python()?;
+        python("install the public SCIM checkers (Python) into target/conformance", "conformance")?;
+    }
+    if wanted.peers {
+        npm()?;
+        python("install the peers of the bench (Python) into target/peers", "peers")?;
     }
     // Without wrk the bench uses a loop of its own.
     if wanted.bench && !sh::has("wrk") && sh::is_root() && sh::has("apt-get") {
@@ -120,12 +128,24 @@ pub fn python_path() -> PathBuf {
     sh::target().join("conformance/venv/bin/python")
 }
 
-/// A Python environment of our own, made again when the requirements are others than those that are installed.
-fn python() -> Outcome {
-    let requirements = sh::root().join("end2end/conformance/requirements.txt");
-    let wanted = std::fs::read(&requirements).during("read end2end/conformance/requirements.txt")?;
-    let venv = sh::target().join("conformance/venv");
-    let stamp = venv.join(".keyward-requirements");
+/// The Python of the peers, when it has the packages of end2end/peers/requirements.txt.
+pub fn peers_python() -> Option<PathBuf> {
+    let venv = sh::target().join("peers/venv");
+    let wanted = std::fs::read(sh::root().join("end2end/peers/requirements.txt")).ok()?;
+    let installed = std::fs::read(venv.join(REQUIREMENTS)).ok()?;
+    (installed == wanted).then(|| venv.join("bin/python"))
+}
+
+/// What a Python environment was made of; in it.
+const REQUIREMENTS: &str = ".keyward-requirements";
+
+/// A Python environment of our own for a folder of end2end, made again when the requirements are others than those
+/// that are installed.
+fn python(label: &str, name: &str) -> Outcome {
+    let requirements = sh::root().join("end2end").join(name).join("requirements.txt");
+    let wanted = std::fs::read(&requirements).during(format_args!("read {}", requirements.display()))?;
+    let venv = sh::target().join(name).join("venv");
+    let stamp = venv.join(REQUIREMENTS);
     if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
@@ -134,9 +154,9 @@ fn python() -> Outcome {
     if !can_make() {
         install(&["python3", "python3-venv"])?;
     }
-    step("install the public SCIM checkers (Python) into target/conformance", || {
+    step(label, || {
         sh::run(sh::program("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-        let mut pip = sh::program(python_path());
+        let mut pip = sh::program(venv.join("bin/python"));
         pip.args([
             "-m",
             "pip",

@@ -67,7 +67,7 @@ test('an admin registers, issues, sees the first use, rotates, revokes, and read
   expect((await scim(base, second, 'GET', path)).body.active).toBe(false);
 
   await page.getByRole('link', { name: 'Done' }).click();
-  await page.getByRole('region', { name: 'Rotation' }).getByRole('link').click();
+  await page.getByRole('region', { name: 'Rotation' }).getByRole('link', { name: 'acme-okta-1', exact: true }).click();
   await expect(page.getByText('Retiring', { exact: true }).first()).toBeVisible();
   await look(page, '10-key-retiring');
   await page.getByRole('link', { name: 'Revoke key' }).click();

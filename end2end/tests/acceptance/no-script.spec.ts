@@ -28,7 +28,7 @@ test('the main job is done without script', async ({ page }) => {
   expect((await scim(base, second, 'GET', path)).status).toBe(200);
 
   await page.getByRole('link', { name: 'Done' }).click();
-  await page.getByRole('region', { name: 'Rotation' }).getByRole('link').click();
+  await page.getByRole('region', { name: 'Rotation' }).getByRole('link', { name: 'beta-entra-1', exact: true }).click();
   await page.getByRole('link', { name: 'Revoke key' }).click();
   await revokeKey(page, 'Done without script');
   expect((await scim(base, first, 'GET', path)).status).toBe(401);

@@ -32,6 +32,9 @@ test('every page has its heading, one main landmark and its place in the rail', 
     ['/keys', 'Keys', 'Keys'],
     ['/keys/new', 'Issue key', 'Keys'],
     ['/keys/new?federation=gamma-keycloak', 'Issue key', 'Keys'],
+    ['/rotation', 'Rotation', 'Rotation'],
+    ['/federations/gamma-keycloak/rotation', 'Rotation policy of Gamma Keycloak', 'Federations'],
+    ['/settings/rotation', 'Rotation policy of this installation', 'Settings'],
     ['/audit', 'Audit log', 'Audit'],
     ['/audit/1', 'Record 1', 'Audit'],
   ]) {
@@ -109,7 +112,7 @@ test('a manager reads everything and archives nothing', async ({ page }) => {
   await signIn(page, 'rui');
   await page.goto('/federations');
   await expect(page.getByRole('link', { name: 'Gamma Keycloak' })).toBeVisible();
-  await expect(page.getByRole('link', { name: 'Delta' })).toBeVisible();
+  await expect(page.getByRole('link', { name: 'Delta', exact: true })).toBeVisible();
   await page.goto('/audit');
   await expect(page.getByRole('region', { name: 'Timeline' }).getByRole('listitem').first()).toBeVisible();
   const posted = await page.request.post('/federations/delta-other/archive', { headers: { origin: PUBLIC_URL }, form: {}, maxRedirects: 0 });

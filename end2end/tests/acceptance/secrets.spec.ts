@@ -22,14 +22,16 @@ test('an issued key is found only in the answer that showed it', () => {
     const secret = key.split('_')[2];
     const forms = [secret, Buffer.from(secret).toString('hex'), Buffer.from(key).toString('base64').slice(12, -4)];
     const places = contents.filter(({ bytes }) => forms.some((form) => bytes.includes(form))).map(({ path }) => path);
-    expect(places).toEqual([`pages/${page}`]);
+    expect(places).toEqual(page ? [`pages/${page}`] : []);
   }
 });
 
 function filesUnder(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    return entry.isDirectory() ? filesUnder(path) : [path];
+    if (entry.isDirectory()) return filesUnder(path);
+    // The socket for the command line holds nothing.
+    return entry.isFile() ? [path] : [];
   });
 }
 

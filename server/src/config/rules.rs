@@ -1,5 +1,7 @@
 //! From settings to a [`Config`]: what each value must be.
 
+mod telling;
+
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, time::Duration};
 
 use domain::{Secret, federations::Slug};
@@ -40,6 +42,8 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
     let logging = logging(reader);
     let limits = limits(reader);
     let session = session(reader);
+    let mail = telling::mail(reader);
+    let reporter_key = telling::reporter_key(reader);
     let (database_url, database_kind) = database?;
     let config = Config {
         public_url: public_url?,
@@ -57,6 +61,8 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
         logging: logging?,
         limits: limits?,
         session: session?,
+        mail: mail?,
+        reporter_key: reporter_key?,
         origins: Vec::new(),
     };
     reader.problems.is_empty().then_some(config)

@@ -293,6 +293,35 @@ pub const SETTINGS: &[Setting] = &[
          are recorded in a minute, for long: 0 to 1000000. More are answered with 429. 0 switches this off.",
     ),
     number("limits.refused_burst", "100", "How many of them at once, after a rest: 1 to 1000000."),
+    text(
+        "mail.host",
+        "\"smtp.example.com\"",
+        "The mail server that Keyward sends through. No mail is sent when it is not set.",
+    ),
+    number("mail.port", "587", "Its port: 1 to 65535. 587 with starttls, 465 with tls, 25 on a relay."),
+    or(
+        text(
+            "mail.tls",
+            "\"starttls\"",
+            "starttls (or nothing is sent), tls (from the first byte), or none: for a relay on this machine.",
+        ),
+        "\"starttls\"",
+    ),
+    text("mail.user", "\"keyward\"", "The user name at the mail server, when it asks for one."),
+    shown(text("mail.password", "\"…\"", "The password that goes with it."), Shown::Secret),
+    text("mail.password_file", "\"/run/secrets/mail\"", "A file that holds the password."),
+    text("mail.from", "\"Keyward <keyward@example.com>\"", "Who mail is from. Needed with mail.host."),
+    text(
+        "mail.trusted_ca_file",
+        "\"/etc/ssl/mail-ca.pem\"",
+        "Certificates in PEM that are trusted for the mail server beside those of the operating system.",
+    ),
+    text(
+        "leaks.public_key_file",
+        "\"/etc/keyward/scanner.pem\"",
+        "The public key (P-256, PEM) of the scanner that reports leaks at /api/leaks. When it is set, a report\n\
+         without its signature is refused. A whole key proves itself without.",
+    ),
     number(
         "session.idle_minutes",
         "30",

@@ -4,7 +4,7 @@
 //! title changes, somebody leaves and comes back, somebody changes teams. One request at a time;
 //! whatever is answered with an error is noted and let be, as the next round comes anyway.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::Secret;
 use reqwest::{Method, StatusCode};
@@ -87,9 +87,11 @@ pub struct Push {
     /// The SCIM base URL, `…/scim/{federation}/v2`.
     pub base_url: String,
     /// The key.
-    pub key: Secret,
+    pub key: Arc<Secret>,
     /// The key that it is handed once everybody is provisioned: a rotation that is under way.
-    pub successor: Option<Secret>,
+    pub successor: Option<Arc<Secret>>,
+    /// Keys that are brought to it: it tries a new one, and works with it from its next turn on.
+    pub incoming: Option<watch::Receiver<Option<Arc<Secret>>>>,
     /// Its habits.
     pub dialect: Dialect,
     /// How many of [`STAFF`] it provisions, from the first.
@@ -151,12 +153,31 @@ impl Worker {
         if staff.is_empty() {
             return;
         }
+        let mut tried = None;
         // 7 shares no factor with the sizes of the cast, so that everybody has a turn.
         for round in 0_usize.. {
             sleep(self.push.pace).await;
+            if let Some(key) = tried.take() {
+                self.push.key = key;
+            } else if let Some(key) = self.arrived() {
+                note("a connection test", self.test(&key).await);
+                tried = Some(key);
+            }
             let person = staff[(round * 7) % staff.len()];
             note("a change", self.change(person, round).await);
         }
+    }
+
+    /// A key that was brought since the last look.
+    fn arrived(&mut self) -> Option<Arc<Secret>> {
+        let incoming = self.push.incoming.as_mut()?;
+        // An error means that nobody brings keys any more.
+        incoming.has_changed().unwrap_or(false).then(|| incoming.borrow_and_update().clone()).flatten()
+    }
+
+    /// The button "Test connection" of a provider.
+    async fn test(&self, key: &Secret) -> Result<(), Trouble> {
+        self.send_with(key, Method::GET, "ServiceProviderConfig", None).await.map(drop)
     }
 
     /// The id of a user, who is created when there is none.
@@ -229,10 +250,20 @@ impl Worker {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+        self.send_with(&self.push.key, method, path, body).await
+    }
+
+    async fn send_with(
+        &self,
+        key: &Secret,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Trouble> {
         let mut request = self
             .client
             .request(method, format!("{}/{path}", self.push.base_url))
-            .bearer_auth(self.push.key.expose())
+            .bearer_auth(key.expose())
             .header(reqwest::header::ACCEPT, "application/scim+json");
         if let Some(body) = body {
             request =

@@ -4,6 +4,10 @@
 //! 303; when it is refused, the same page is rendered again with what was typed and why. A form
 //! whose answer holds a secret is answered by the page that shows it, kept by nobody.
 
+mod delivery;
+mod rotation;
+mod telling;
+
 use axum::{
     Router,
     body::to_bytes,
@@ -45,6 +49,9 @@ pub fn routes() -> Router<Pages> {
         .route("/keys/{id}/rotate", post(rotate_key).get(page))
         .route("/keys/{id}/client", post(change_client).get(page))
         .route("/keys/{id}/revoke", post(revoke_key).get(page))
+        .merge(delivery::routes())
+        .merge(rotation::routes())
+        .merge(telling::routes())
 }
 
 /// A form, who sent it, and the rest of the request, from which its page can be rendered again.
@@ -217,7 +224,17 @@ async fn rotate_key(State(pages): State<Pages>, Path(id): Path<String>, posted: 
         (Err(error), _) => Err(error),
         (Ok(_), Err(faults)) => Err(faults.into()),
     };
-    show_secret(&pages, posted, made).await
+    match made {
+        // Nobody is shown the secret: it is on its way.
+        Ok(issued) if issued.secret.is_none() && posted.values.text("deliver") == "yes" => {
+            let begun = ops::rotations::of_key(&posted.cx, &issued.key.id).await.ok().flatten();
+            see_other(&begun.map_or_else(
+                || format!("/keys/{}", issued.key.id),
+                |view| format!("/rotation/{}", view.rotation.id),
+            ))
+        }
+        made => show_secret(&pages, posted, made).await,
+    }
 }
 
 async fn revoke_key(State(pages): State<Pages>, Path(id): Path<String>, posted: Posted) -> Response {

@@ -29,6 +29,8 @@ pub enum RouteClass {
     Scim,
     /// Tokens for identity providers.
     Oauth,
+    /// Leak reports of scanners.
+    Leaks,
     /// Sign-in and sign-out.
     Auth,
     /// Files with a hash in their address, icons.
@@ -49,6 +51,7 @@ impl RouteClass {
             _ if path.starts_with("/scim/") => Self::Scim,
             super::oauth::METADATA_PATH => Self::Oauth,
             _ if path.starts_with("/oauth2/") => Self::Oauth,
+            super::leaks::PATH => Self::Leaks,
             _ if path.starts_with("/auth/") => Self::Auth,
             _ if path.starts_with("/pkg/") => Self::Asset,
             _ => Self::Page,
@@ -60,6 +63,7 @@ impl RouteClass {
         match self {
             Self::Scim => "scim",
             Self::Oauth => "oauth",
+            Self::Leaks => "leaks",
             Self::Auth => "auth",
             Self::Asset => "asset",
             Self::Health => "health",

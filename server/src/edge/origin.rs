@@ -9,7 +9,7 @@
 //! (Fetch 3.2). `null` is therefore accepted together with `Sec-Fetch-Site: same-origin`, which a
 //! sandboxed or foreign page cannot have.
 //!
-//! Routes that a key opens, and no cookie, are left out: SCIM and the token endpoint.
+//! Routes that no cookie opens are left out: SCIM, the token endpoint, leak reports.
 
 use axum::{
     extract::Request,
@@ -69,7 +69,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// Whether a route is opened by something that a browser does not send by itself.
 fn is_exempt(path: &str) -> bool {
-    matches!(RouteClass::of(path), RouteClass::Scim | RouteClass::Oauth)
+    matches!(RouteClass::of(path), RouteClass::Scim | RouteClass::Oauth | RouteClass::Leaks)
 }
 
 /// Refuses changes that were not begun on a page of ours.

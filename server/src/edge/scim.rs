@@ -13,19 +13,24 @@ mod search;
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    response::Response,
+};
 use domain::federations::FederationTarget;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use hyper::body::Body as _;
 use ops::{
     Cx, Keyward, RequestInfo, ScimClient,
     listing::CURSOR_TIMEOUT_MS,
+    ready,
     scim_client::{self, Asked},
 };
 use percent_encoding::percent_decode_str;
 use scim::{ResourceType, ScimError, Tolerance, discovery};
 
-use self::answer::{json, problem};
+use self::answer::{problem, text};
 use super::throttle::{Throttle, TooSoon};
 
 /// Whatever is below `/scim/` is answered here, so that nothing there can be told apart without a
@@ -115,8 +120,16 @@ async fn serve(
 /// Whether an address holds something that begins like a key, encoded or not. Addresses end up in
 /// logs and histories.
 fn names_a_key(uri: &Uri) -> bool {
-    let path_and_query = uri.path_and_query().map_or("", |text| text.as_str());
-    domain::keys::begins_in(&percent_decode_str(path_and_query).decode_utf8_lossy())
+    let is_suspect = |part: &str| {
+        let part = percent_decode_str(part).decode_utf8_lossy();
+        match part.split_once('=') {
+            // A cursor is 64 characters of chance and more: the beginning of a key may come up in it, a
+            // whole key with its checksum does not.
+            Some((name, value)) if name.eq_ignore_ascii_case("cursor") => domain::keys::is_in(value),
+            Some(_) | None => domain::keys::begins_in(&part),
+        }
+    };
+    is_suspect(uri.path()) || uri.query().is_some_and(|query| query.split('&').any(is_suspect))
 }
 
 /// The bearer token (RFC 6750 2.1). More than one `Authorization` header is as good as none: one of
@@ -209,22 +222,25 @@ impl Endpoint {
             Self::Resource(kind, id) => resources::single(cx, asked, kind, &id, request).await,
             Self::Bulk => Box::pin(bulk::serve(cx, asked, request)).await,
             Self::ServiceProviderConfig => {
-                let found = discovery::service_provider_config(&base(cx), &features(cx, &request));
-                discovered(cx, asked, request, Some(found)).await
+                let features = features(cx, &request);
+                let make = || Some(discovery::service_provider_config(&base(cx), &features));
+                Box::pin(discovered(cx, asked, request, Some("ServiceProviderConfig"), make)).await
             }
             Self::Schemas(None) => {
-                discovered(cx, asked, request, Some(discovery::schemas_of(cx.schemas(), &base(cx)))).await
+                let make = || Some(discovery::schemas_of(cx.schemas(), &base(cx)));
+                Box::pin(discovered(cx, asked, request, Some("Schemas"), make)).await
             }
             Self::Schemas(Some(urn)) => {
-                discovered(cx, asked, request, discovery::schema_of(cx.schemas(), &base(cx), &urn)).await
+                let make = || discovery::schema_of(cx.schemas(), &base(cx), &urn);
+                Box::pin(discovered(cx, asked, request, None, make)).await
             }
             Self::ResourceTypes(None) => {
-                let found = discovery::resource_types_of(cx.schemas(), &base(cx));
-                discovered(cx, asked, request, Some(found)).await
+                let make = || Some(discovery::resource_types_of(cx.schemas(), &base(cx)));
+                Box::pin(discovered(cx, asked, request, Some("ResourceTypes"), make)).await
             }
             Self::ResourceTypes(Some(name)) => {
-                let found = discovery::resource_type_of(cx.schemas(), &base(cx), &name);
-                discovered(cx, asked, request, found).await
+                let make = || discovery::resource_type_of(cx.schemas(), &base(cx), &name);
+                Box::pin(discovered(cx, asked, request, None, make)).await
             }
             Self::NotOffered(name) => {
                 refuse(cx, asked, ScimError::not_implemented(format!("{name} is not offered"))).await
@@ -259,12 +275,13 @@ fn base(cx: &Cx<ScimClient>) -> String {
 }
 
 /// A discovery document. Paging, sorting and attributes are ignored, a filter is refused
-/// (RFC 7644 4).
+/// (RFC 7644 4). One with a name is made once, until the settings of the federation change.
 async fn discovered(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     request: Request,
-    found: Option<serde_json::Value>,
+    name: Option<&'static str>,
+    make: impl FnOnce() -> Option<serde_json::Value> + Send,
 ) -> Response {
     let (parts, _body) = request.into_parts();
     if parts.method != Method::GET {
@@ -278,11 +295,26 @@ async fn discovered(
     if has_filter {
         return refuse(cx, asked, ScimError::forbidden("discovery takes no filter")).await;
     }
-    let Some(document) = found else {
+    let written = || make().map(|document| Bytes::from(document.to_string()));
+    let document = match name {
+        Some(name) => {
+            let made = ready::document(cx, name, || {
+                let text = written();
+                let bytes = text.as_ref().map_or(0, Bytes::len);
+                (text, bytes)
+            });
+            match made.await {
+                Ok(document) => document.as_ref().clone(),
+                Err(error) => return problem(&error),
+            }
+        }
+        None => written(),
+    };
+    let Some(document) = document else {
         return refuse(cx, asked, ScimError::not_found("there is no such document")).await;
     };
     match cx.discovered(asked).await {
-        Ok(()) => json(200, &document),
+        Ok(()) => text(200, document),
         Err(error) => problem(&error),
     }
 }
@@ -316,6 +348,26 @@ mod tests {
         assert_eq!(Endpoint::of(""), Endpoint::Base);
         assert_eq!(Endpoint::of("/.search"), Endpoint::Search(None));
         assert_eq!(Endpoint::of("Groups/.search/"), Endpoint::Search(Some(ResourceType::Group)));
+    }
+
+    #[test]
+    fn a_key_in_an_address_is_seen_and_a_cursor_is_not_taken_for_one() {
+        let key = domain::keys::compose(&domain::KeyId::new(1_700_000_000_000, [3; 10]), &[9; 32]);
+        let check = |address: String, expect| {
+            assert_eq!(names_a_key(&address.parse().unwrap()), expect, "{address}");
+        };
+        for suspect in [key.expose(), "kwd_01", "%6bwd_01", "kwt%5f1"] {
+            check(format!("/scim/a/v2/Users/{suspect}"), true);
+            check(format!("/scim/a/v2/Users?count=1&key={suspect}"), true);
+            check(format!("/scim/a/v2/Users?{suspect}"), true);
+        }
+        check(format!("/scim/a/v2/Users?cursor={}", key.expose()), true);
+        check(format!("/scim/a/v2/Users?cursor=a{}b", key.expose().replace('_', "%5F")), true);
+        for plain in
+            ["/scim/a/v2/Users?cursor=aXkwd_9d-kwt_x&count=2", "/scim/a/v2/Users?count=1", "/scim/a/v2/Users"]
+        {
+            check(plain.to_owned(), false);
+        }
     }
 
     #[test]

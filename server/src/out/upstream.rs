@@ -16,6 +16,7 @@ use domain::{FederationId, Millis, Secret, upstreams::SignIn};
 use http::{HeaderMap, HeaderValue, header};
 use ops::{
     Clock,
+    gateway::target::UNTRUSTED,
     ports::{CallFault, Destination, Method, Upstream, UpstreamAnswer, UpstreamRequest},
 };
 use serde_json::Value;
@@ -333,6 +334,9 @@ fn is_barred(error: &reqwest::Error) -> bool {
 
 /// What went wrong, to its last cause, without the address: a filter in it is personal data.
 fn describe(error: &reqwest::Error) -> String {
+    if let Some(why) = untrusted(error) {
+        return format!("{UNTRUSTED}: {why}");
+    }
     let mut text = if error.is_timeout() {
         "no whole answer in time".to_owned()
     } else if error.is_connect() {
@@ -351,6 +355,20 @@ fn describe(error: &reqwest::Error) -> String {
     text
 }
 
+/// Why the certificate of the other side is not believed, when that is what went wrong.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        // The words of rustls; its error is inside one of I/O, which does not show it as its cause.
+        if let Some((_, why)) = cause.to_string().split_once("invalid peer certificate: ") {
+            let inner = why.strip_prefix("Other(OtherError(").and_then(|inner| inner.strip_suffix("))"));
+            return Some(inner.unwrap_or(why).to_owned());
+        }
+        source = cause.source();
+    }
+    None
+}
+
 /// Whether a body repeats a credential, or the part of it after the scheme.
 fn repeats(body: &[u8], secret: &Secret) -> bool {
     let text = secret.expose();
@@ -360,7 +378,7 @@ fn repeats(body: &[u8], secret: &Secret) -> bool {
 }
 
 /// `Retry-After` in whole seconds: a number, or a date (RFC 9110 10.2.3).
-fn seconds(text: &str, now_ms: Millis) -> Option<u32> {
+pub(super) fn seconds(text: &str, now_ms: Millis) -> Option<u32> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(seconds.min(86_400));

@@ -96,6 +96,12 @@ const CASES: &[(Change, &str, &str, &str)] = &[
     (Variable("KEYWARD_OIDC__CLIENT_SECRET", ""), "oidc.client_secret", "environment KEYWARD_OIDC__CLIENT_SECRET", "not empty"),
     (Variable("KEYWARD_OIDC__CLIENT_SECRET_FILE", "FOLDER/empty"), "oidc.client_secret", "keyward.toml:8 and environment KEYWARD_OIDC__CLIENT_SECRET_FILE", "one of them"),
     (Variable("KEYWARD_OIDC__SCOPES", "profile email"), "oidc.scopes", "environment KEYWARD_OIDC__SCOPES", "openid"),
+    // Mail, and who reports leaks.
+    (Variable("KEYWARD_MAIL__FROM", "a@example.com"), "mail.from", "environment KEYWARD_MAIL__FROM", "mail.host"),
+    (Variable("KEYWARD_MAIL__HOST", "smtp.example.com"), "mail.host", "environment KEYWARD_MAIL__HOST", "mail.from"),
+    (Variable("KEYWARD_MAIL__TLS", "ssl"), "mail.tls", "environment KEYWARD_MAIL__TLS", "starttls"),
+    (File("[oidc]\n", "[mail]\nhost = \"smtp.example.com\"\nfrom = \"a@example.com\"\ntls = \"none\"\nuser = \"a\"\npassword = \"b\"\n[oidc]\n"), "mail.tls", "keyward.toml:8", "sent in the open"),
+    (Variable("KEYWARD_LEAKS__PUBLIC_KEY_FILE", "/nowhere/at/all"), "leaks.public_key_file", "environment KEYWARD_LEAKS__PUBLIC_KEY_FILE", "correct the path"),
     // Roles.
     (File("admin = [\"keyward-admins\"]", ""), "roles.admin", "not set", "KEYWARD_ROLES__ADMIN"),
     (File("[\"keyward-admins\"]", "[]"), "roles.admin", "keyward.toml:11", "nobody could ever sign in"),

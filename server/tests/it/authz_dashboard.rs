@@ -22,10 +22,24 @@ const KEY: &str = "federation=own&name=another&scope=read-only&lifetime_days=30&
 
 const CLIENT: &str = "version=1&jwks_uri=https%3A%2F%2Fid.example.com%2Fother";
 
-const TARGET: &str = "version=4&base_url=http%3A%2F%2F127.0.0.1%3A9%2Fv2&sign_in=bearer&secret=abc&timeout_ms=500&concurrency=1";
+const TARGET: &str = "version=5&base_url=http%3A%2F%2F127.0.0.1%3A9%2Fv2&sign_in=bearer&secret=abc&timeout_ms=500&concurrency=1";
+
+const POLICY: &str =
+    "version=4&max_age_days=90&overlap_hours=72&warn_days=14&automatic=no&rotate_before_days=20";
+
+const DEFAULTS: &str = "version=0&automatic=no&rotate_before_days=14&silence_cycles=3&least_silence_minutes=1500\
+    &on_deadline=extend&windows=&jitter_minutes=60&max_open_per_vendor=10";
+
+const EXCEPTION: &str = "owner=legal&reason=renewal+of+the+contract&ends=2026-01-11";
 
 /// `{"id":"urn:example:a:User","attributes":[{"name":"badge","type":"string"}]}`
 const SCHEMA: &str = "resource_type=User&json=%7B%22id%22%3A%22urn%3Aexample%3Aa%3AUser%22%2C%22attributes%22%3A%5B%7B%22name%22%3A%22badge%22%2C%22type%22%3A%22string%22%7D%5D%7D";
+
+const DELIVERY: &str = "connector=webhook&name=Another&url=http%3A%2F%2F127.0.0.1%3A9%2F&credential=whsec_C2FVsBQIhrscChlQIMV%2Bb5sSYspob7oD";
+
+const DELIVERY_EDIT: &str = "version=01&connector=webhook&name=Renamed&url=http%3A%2F%2F127.0.0.1%3A9%2F";
+
+const CHANNEL: &str = "kind=webhook&name=hook&url=http%3A%2F%2F127.0.0.1%3A9%2F&least=medium";
 
 /// The order counts: what comes later stands on what came before.
 const ROUTES: &[Row] = &[
@@ -36,6 +50,9 @@ const ROUTES: &[Row] = &[
     ("GET", "/federations/own/edit", "", [200, 403, 200, 404]),
     ("GET", "/federations/own/target", "", [200, 403, 403, 404]),
     ("GET", "/federations/own/schemas", "", [200, 403, 200, 404]),
+    ("GET", "/federations/own/delivery", "", [200, 200, 200, 404]),
+    ("GET", "/federations/own/delivery/new?connector=webhook", "", [200, 403, 200, 404]),
+    ("GET", "/federations/own/delivery/{target}", "", [200, 403, 200, 404]),
     ("GET", "/keys", "", [200, 200, 200, 200]),
     ("GET", "/keys/new", "", [200, 403, 200, 200]),
     ("GET", "/keys/new?federation=own", "", [200, 403, 200, 200]),
@@ -43,6 +60,27 @@ const ROUTES: &[Row] = &[
     ("GET", "/keys/{key}/rotate", "", [200, 403, 200, 404]),
     ("GET", "/keys/{key}/revoke", "", [200, 403, 200, 404]),
     ("GET", "/keys/{client}/client", "", [200, 403, 200, 404]),
+    ("GET", "/keys/{key}/hold", "", [200, 403, 200, 404]),
+    ("GET", "/rotation", "", [200, 200, 200, 200]),
+    ("GET", "/rotation?federation=own", "", [200, 200, 200, 404]),
+    ("GET", "/rotation/{rotation}", "", [200, 200, 200, 404]),
+    ("GET", "/rotation/{rotation}/hold", "", [200, 403, 200, 404]),
+    ("GET", "/rotation/{rotation}/release", "", [200, 403, 200, 404]),
+    ("GET", "/rotation/{rotation}/finish", "", [200, 403, 200, 404]),
+    ("GET", "/rotation/{rotation}/roll-back", "", [200, 403, 200, 404]),
+    ("GET", "/rotation/{rotation}/nothing", "", [404, 404, 404, 404]),
+    ("GET", "/federations/own/rotation", "", [200, 200, 200, 404]),
+    ("GET", "/settings/rotation", "", [200, 403, 403, 403]),
+    ("GET", "/keys/{canary}/compromise", "", [200, 403, 200, 404]),
+    ("GET", "/keys/{key}/hand-over", "", [200, 403, 200, 404]),
+    ("GET", "/federations/own/canary", "", [200, 403, 200, 404]),
+    ("GET", "/findings", "", [200, 200, 200, 200]),
+    ("GET", "/findings?federation=own", "", [200, 200, 200, 404]),
+    ("GET", "/cases", "", [200, 200, 200, 200]),
+    ("GET", "/cases/{case}", "", [200, 200, 200, 404]),
+    ("GET", "/settings", "", [200, 200, 404, 404]),
+    ("GET", "/settings/channels", "", [200, 200, 404, 404]),
+    ("GET", "/hand-over/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", [404, 404, 404, 404]),
     ("GET", "/audit", "", [200, 200, 200, 200]),
     ("GET", "/audit?federation=own", "", [200, 200, 200, 404]),
     ("GET", "/audit/1", "", [200, 200, 404, 404]),
@@ -53,14 +91,49 @@ const ROUTES: &[Row] = &[
     ("POST", "/federations/own/edit", EDIT, [303, 403, 303, 404]),
     ("POST", "/federations/own/pause", "", [303, 403, 303, 404]),
     ("POST", "/federations/own/resume", "", [303, 403, 303, 404]),
+    ("POST", "/federations/own/rotation/preview", POLICY, [200, 200, 200, 404]),
+    ("POST", "/federations/own/rotation", POLICY, [303, 403, 303, 404]),
+    ("POST", "/federations/own/rotation/exceptions", EXCEPTION, [303, 403, 303, 404]),
+    ("POST", "/federations/own/rotation/exceptions/{exception}/end", "", [303, 403, 303, 404]),
+    ("POST", "/settings/rotation/preview", DEFAULTS, [200, 403, 403, 403]),
+    ("POST", "/settings/rotation", DEFAULTS, [303, 403, 403, 403]),
+    ("POST", "/rotation/clock", "", [409, 403, 403, 403]),
+    ("POST", "/rotation/{rotation}/hold", "reason=not+today", [303, 403, 303, 404]),
+    ("POST", "/rotation/{rotation}/release", "", [303, 403, 303, 404]),
+    ("POST", "/rotation/{rotation}/finish", "reason=now", [409, 403, 409, 404]),
+    ("POST", "/rotation/{rotation}/roll-back", "reason=later", [303, 403, 303, 404]),
+    ("POST", "/keys/{key}/hold", "reason=looking", [303, 403, 303, 404]),
+    ("POST", "/keys/{key}/release", "", [303, 403, 303, 404]),
+    (
+        "POST",
+        "/findings/close",
+        "federation=own&finding={finding}&version=1&reason=known",
+        [303, 403, 303, 404],
+    ),
+    ("POST", "/cases/{case}/note", "note=looked+into", [303, 403, 303, 404]),
+    ("POST", "/cases/{case}/revoke", "", [303, 403, 303, 404]),
+    ("POST", "/cases/{case}/close", "version=1&summary=Somebody+read+the+wiki.", [303, 403, 303, 404]),
+    ("POST", "/keys/{canary}/compromise", "stop=hold&reason=seen", [303, 403, 303, 404]),
+    ("POST", "/keys/{canary}/hand-over", "person=ana%40example.com", [409, 403, 409, 404]),
+    ("POST", "/federations/own/canary", "name=bait&place=a+wiki", [200, 403, 200, 404]),
+    ("POST", "/settings/channels", CHANNEL, [200, 403, 404, 404]),
+    ("POST", "/settings/channels/{channel}/test", "", [303, 403, 404, 404]),
+    ("POST", "/settings/channels/{channel}/remove", "", [303, 403, 404, 404]),
+    ("POST", "/hand-over/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", [404, 404, 404, 404]),
     ("POST", "/federations/own/target", TARGET, [303, 403, 403, 404]),
     ("POST", "/federations/own/target/test", "", [303, 403, 409, 404]),
     ("POST", "/federations/own/target/probe", "", [303, 403, 409, 404]),
     ("POST", "/federations/own/target/quirks", "", [409, 403, 403, 404]),
     ("POST", "/federations/own/target/approve", "type=User&id=nobody", [409, 403, 409, 404]),
-    ("POST", "/federations/own/target/embedded", "version=5", [303, 403, 403, 404]),
+    ("POST", "/federations/own/target/embedded", "version=6", [303, 403, 403, 404]),
     ("POST", "/federations/own/schemas", SCHEMA, [303, 403, 303, 404]),
     ("POST", "/federations/own/schemas/remove", "urn=urn%3Aexample%3Aa%3AUser", [303, 403, 303, 404]),
+    ("POST", "/federations/own/delivery/new", DELIVERY, [303, 403, 303, 404]),
+    ("POST", "/federations/own/delivery/{target}", DELIVERY_EDIT, [303, 403, 303, 404]),
+    ("POST", "/federations/own/delivery/{target}/later", "", [303, 403, 303, 404]),
+    ("POST", "/federations/own/delivery/{target}/earlier", "", [303, 403, 303, 404]),
+    ("POST", "/federations/own/delivery/{target}/test", "", [303, 403, 303, 404]),
+    ("POST", "/federations/own/delivery/{target}/remove", "", [303, 403, 303, 404]),
     ("POST", "/keys/new", KEY, [200, 403, 200, 404]),
     ("POST", "/keys/{key}/rotate", "idempotency_token=t2", [200, 403, 200, 404]),
     ("POST", "/keys/{key}/revoke", "reason=leaked", [303, 403, 303, 404]),
@@ -73,7 +146,21 @@ struct Scene {
     key: String,
     /// An OAuth client of the first.
     client: String,
+    /// A rotation of another key of the first.
+    rotation: String,
+    /// An exception from its policy.
+    exception: String,
+    /// A delivery target of the first.
+    target: String,
     seq: String,
+    /// A canary of the first that nobody has used.
+    canary: String,
+    /// The case of one that was used.
+    case: String,
+    /// That an ended key was used.
+    finding: String,
+    /// A webhook at which nobody listens.
+    channel: String,
 }
 
 async fn scene(house: &House) -> Scene {
@@ -85,14 +172,106 @@ async fn scene(house: &House) -> Scene {
     let new = crate::house::new_key(&Slug::parse("own").unwrap(), "own-client", scope);
     let keys = ops::oauth::NewClient::JwksUri("https://id.example.com/jwks".to_owned());
     let client = ops::keys::issue_client(&house.admin(), new, keys).await.unwrap().key.id;
+    let (turned, _) = house.key("own", "own-turned", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
+    ops::keys::rotate(&house.admin(), &turned, ops::keys::Rotate::default()).await.unwrap();
+    let rotation = ops::rotations::of_key(&house.admin(), &turned).await.unwrap().unwrap().rotation.id;
+    let own = Slug::parse("own").unwrap();
+    let now_ms = house.admin().now_ms();
+    let except = ops::policies::NewException {
+        key_id: None,
+        owner: "legal".to_owned(),
+        reason: "renewal of the contract".to_owned(),
+        ends_ms: now_ms + 5 * domain::DAY_MS,
+    };
+    let exception = ops::policies::except(&house.admin(), &own, except).await.unwrap().id;
+    let told = telling(house).await;
     let seq =
         house.log().await.iter().position(|line| line.starts_with("key.issued done own-1")).unwrap() + 1;
-    Scene { key: key.to_string(), client: client.to_string(), seq: seq.to_string() }
+    Scene {
+        key: key.to_string(),
+        client: client.to_string(),
+        rotation: rotation.to_string(),
+        exception: exception.to_string(),
+        seq: seq.to_string(),
+        target: target(house).await,
+        canary: told.0,
+        case: told.1,
+        finding: told.2,
+        channel: told.3,
+    }
+}
+
+/// A quiet canary, the case of one that was used, the finding of an ended key that was, a channel.
+async fn telling(house: &House) -> (String, String, String, String) {
+    let slug = Slug::parse("own").unwrap();
+    let lay = async |name: &str| {
+        let new = ops::compromise::canary::NewCanary {
+            federation: slug.clone(),
+            name: name.to_owned(),
+            place: "a wiki".to_owned(),
+        };
+        ops::compromise::canary::issue(&house.admin(), new).await.unwrap()
+    };
+    let present = async |text: &str| {
+        let request =
+            http::Request::get("/scim/own/v2/Users").header("authorization", format!("Bearer {text}"));
+        let answer = house.ask(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 401);
+    };
+    let used = lay("own-used").await;
+    present(used.secret.unwrap().expose()).await;
+    let (ended, text) = house.key("own", "own-ended", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
+    ops::keys::revoke(&house.admin(), &ended, "").await.unwrap();
+    present(&text).await;
+    let cases = ops::cases::list(&house.admin()).await.unwrap();
+    let wanted = ops::findings::Wanted {
+        rule: Some(domain::findings::Rule::EndedKeyUsed),
+        ..ops::findings::Wanted::default()
+    };
+    let found = ops::findings::list(&house.admin(), &wanted).await.unwrap();
+    let channel = ops::channels::NewChannel {
+        kind: "webhook".to_owned(),
+        name: "nobody".to_owned(),
+        url: "http://127.0.0.1:9/".to_owned(),
+        least: "high".to_owned(),
+        ..ops::channels::NewChannel::default()
+    };
+    let channel = ops::channels::add(&house.admin(), channel).await.unwrap().channel;
+    let canary = lay("own-canary").await.key.id;
+    (
+        canary.to_string(),
+        cases[0].case.id.to_string(),
+        found[0].finding.id.to_string(),
+        channel.id.to_string(),
+    )
+}
+
+/// A webhook of the federation `own` at which nobody listens.
+async fn target(house: &House) -> String {
+    let new = ops::deliveries::NewTarget {
+        id: None,
+        version: 0,
+        connector: "webhook".to_owned(),
+        name: "Webhook".to_owned(),
+        fields: [("url".to_owned(), "http://127.0.0.1:9/".to_owned())].into(),
+        credential: domain::Secret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".to_owned()),
+    };
+    let target = ops::deliveries::set(&house.admin(), &Slug::parse("own").unwrap(), new).await.unwrap();
+    target.id.to_string()
 }
 
 impl Scene {
     fn path(&self, path: &str) -> String {
-        path.replace("{key}", &self.key).replace("{client}", &self.client).replace("{seq}", &self.seq)
+        path.replace("{key}", &self.key)
+            .replace("{client}", &self.client)
+            .replace("{rotation}", &self.rotation)
+            .replace("{exception}", &self.exception)
+            .replace("{seq}", &self.seq)
+            .replace("{target}", &self.target)
+            .replace("{canary}", &self.canary)
+            .replace("{case}", &self.case)
+            .replace("{finding}", &self.finding)
+            .replace("{channel}", &self.channel)
     }
 }
 
@@ -116,10 +295,12 @@ async fn every_route_for_every_role() {
         let browser = house.signed_in(role).await;
         for (method, path, body, statuses) in ROUTES {
             let before = house.log().await.len();
-            let answer = send(&browser, method, &scene.path(path), body).await;
+            let answer = send(&browser, method, &scene.path(path), &scene.path(body)).await;
             let words: Vec<&str> = ["admin", "manager", "operator", "operator of another"].to_vec();
             let told = house.log().await.split_off(before);
             let outcome = match (*method, answer.status) {
+                // What is only previewed is not done.
+                ("POST", _) if path.ends_with("/preview") => None,
                 ("POST", 200 | 303) => Some(" done "),
                 // An attempt on what may not even be seen is answered like one on what is not there.
                 ("POST", 403 | 404) => Some(" refused "),
@@ -282,15 +463,22 @@ async fn without_audit_no_form_changes_anything() {
         let own = Slug::parse("own").unwrap();
         let before = ops::federations::open(&house.admin(), &own).await.unwrap();
         ops::testing::break_audit(&house.keyward).await;
-        for (_, path, body, _) in ROUTES.iter().filter(|row| row.0 == "POST") {
+        // What is only previewed is not done.
+        let changes = ROUTES.iter().filter(|row| row.0 == "POST" && !row.1.ends_with("/preview"));
+        for (_, path, body, statuses) in changes {
             let version = format!("version={}", before.federation.version);
-            let body = ["version=1", "version=4", "version=5"]
-                .iter()
-                .fold((*body).to_owned(), |body, seen| body.replace(seen, &version));
+            // Findings and cases count their own versions.
+            let is_of_federation = !path.starts_with("/findings/") && !path.starts_with("/cases/");
+            let seen: &[&str] = if is_of_federation { &["version=1", "version=4", "version=5"] } else { &[] };
+            let body = seen.iter().fold(scene.path(body), |body, seen| body.replace(seen, &version));
             let answer = send(&admin, "POST", &scene.path(path), &body).await;
-            // Resuming what is not paused is refused before it is written, and so is what needs an upstream.
-            let needs_another = path.ends_with("/resume") || path.contains("/target/");
-            let is_refused = needs_another && answer.status == 409;
+            // Resuming what is not paused, or releasing what is not held, is refused before it is written, and so
+            // is what needs an upstream.
+            let needs_another =
+                ["/resume", "/release"].iter().any(|end| path.ends_with(end)) || path.contains("/target/");
+            // The only delivery target cannot be moved.
+            let needs_another = needs_another || path.ends_with("/later") || path.ends_with("/earlier");
+            let is_refused = (needs_another || statuses[0] == 409) && answer.status == 409;
             // A schema that could not be registered is not there to be removed.
             let is_absent = path.ends_with("/schemas/remove") && answer.status == 404;
             assert!(

@@ -72,7 +72,13 @@ async fn scene(house: &House) -> Scene {
     ops::keys::revoke(&house.admin(), &revoked_id, "leaked").await.unwrap();
     let (retired_id, retired) = house.key("okta", "retired", Scope::full_directory()).await;
     let rotate = Rotate { overlap_hours: Some(1), ..Rotate::default() };
-    ops::keys::rotate(&house.admin(), &retired_id, rotate).await.unwrap();
+    let successor = ops::keys::rotate(&house.admin(), &retired_id, rotate).await.unwrap().secret.unwrap();
+    // The old key is retired once its successor has worked and a person does not wait for its silence.
+    let path = format!("/scim/okta/v2/Users/{NOBODY}");
+    assert_eq!(ask(house, "GET", &path, &bearer(successor.expose())).await.status, 404);
+    ops::rotations::scheduler::round(&house.keyward, "a node").await.unwrap();
+    let board = ops::rotations::board(&house.admin(), &ops::rotations::BoardFilter::default()).await.unwrap();
+    ops::rotations::finish(&house.admin(), &board.open[0].rotation.id, "it has moved").await.unwrap();
     let short = ops::keys::NewKey { lifetime_days: 1, ..new_key(&slug, "short", Scope::full_directory()) };
     let expired = ops::keys::issue(&house.admin(), short).await.unwrap().secret.unwrap().expose().to_owned();
     house.clock.advance(2 * DAY_MS);

@@ -36,7 +36,9 @@ use server::{
         throttle::{Rates, Throttle},
     },
     out::{
+        deliver::DeliverHttp,
         egress::{Allowed, Egress},
+        notify::Notifier,
         upstream::UpstreamHttp,
     },
     serve,
@@ -94,6 +96,15 @@ impl House {
         let allowed = vec![Allowed::parse("http://127.0.0.0/8").unwrap()];
         let upstreams = UpstreamHttp::new(Egress::new(allowed, Vec::new()), Arc::clone(keyward.clock()));
         keyward.connect_upstreams(Arc::new(upstreams));
+        let allowed = vec![Allowed::parse("http://127.0.0.0/8").unwrap()];
+        let targets = DeliverHttp::new(
+            Egress::new(allowed, Vec::new()),
+            Arc::clone(keyward.clock()),
+            Arc::clone(keyward.entropy()),
+        );
+        keyward.connect_deliveries(Arc::new(targets));
+        let hooks = Egress::new(vec![Allowed::parse("http://127.0.0.0/8").unwrap()], Vec::new());
+        keyward.connect_notifier(Arc::new(Notifier::new(hooks, None).expect("a notifier")));
         let door = door(&keyward, POLICY);
         Self { keyward, clock, database, router, door }
     }
@@ -195,6 +206,11 @@ fn shell(keyward: &Arc<Keyward>) -> Shell {
         // Tests send more in a moment of a clock that stands still than any limit allows.
         throttle: Throttle::off(Arc::clone(keyward.clock())),
     }
+}
+
+/// Routes in a shell of their own.
+pub fn around(keyward: &Arc<Keyward>, routes: Router) -> Router {
+    shell(keyward).around(routes)
 }
 
 fn oidc() -> OidcSettings {

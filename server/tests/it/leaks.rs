@@ -2,6 +2,8 @@
 //! log at its most talkative, not in any other answer, not in the process's environment (T-LEAK-01,
 //! T-KEY-05).
 
+mod hand_over;
+
 use std::{collections::HashSet, fs};
 
 use base64::{
@@ -186,11 +188,25 @@ async fn read_all_pages(witness: &mut Witness<'_>, keys: &[String]) {
         witness.page(&format!("/api/keys/activity?key={id}")).await;
         witness.page(&format!("/api/search?text={}", &key[key.len() - 4..])).await;
     }
+    read_audit(witness).await;
+}
+
+async fn read_audit(witness: &mut Witness<'_>) {
     for seq in 1.. {
         if witness.page(&format!("/audit/{seq}")).await != 200 {
             break;
         }
     }
+}
+
+/// The pages of some keys, and every audit record.
+async fn read_all_pages_of(witness: &mut Witness<'_>, keys: &[String]) {
+    for key in keys {
+        for path in ["", "/rotate", "/revoke", "/compromise", "/hand-over"] {
+            witness.page(&format!("/keys/{}{path}", id_in(key))).await;
+        }
+    }
+    read_audit(witness).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -451,6 +467,100 @@ async fn a_token_and_a_client_secret_are_nowhere_afterwards() {
         }
         assert!(log.contains("/oauth2/token"), "the log is not silent");
         needles.assert_not_in(log.as_bytes(), "the log");
+        needles.assert_not_in(&database_bytes(&place.database), "the database");
+    }
+}
+
+/// A webhook that takes keys, and says back what it got where it should not.
+async fn receiver(status: u16) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use axum::{Router, body::Bytes, http::StatusCode};
+    let taken: std::sync::Arc<std::sync::Mutex<Vec<String>>> = std::sync::Arc::default();
+    let kept = std::sync::Arc::clone(&taken);
+    let answer = move |body: Bytes| {
+        let kept = std::sync::Arc::clone(&kept);
+        async move {
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            kept.lock().unwrap().push(body.clone());
+            (StatusCode::from_u16(status).unwrap(), [("retry-after", "1")], body)
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    (base, taken)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_leaves_neither_its_key_nor_its_credential_anywhere() {
+    const SIGNING: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    for database in databases().await {
+        let place = Place::on(database);
+        place.with_key("taking").await;
+        let (good, taken) = receiver(204).await;
+        let (bad, seen) = receiver(500).await;
+        let cookie = place.cookie().await;
+        {
+            // Both rotate before the server runs, which finds them due.
+            let keyward = place.open().await;
+            let admin = ops::testing::cx(&keyward, domain::admins::Role::Admin);
+            ops::federations::register(&admin, new_federation("failing")).await.unwrap();
+            let slug = |text: &str| domain::federations::Slug::parse(text).unwrap();
+            let full = domain::scopes::Scope::full_directory();
+            ops::keys::issue(&admin, new_key(&slug("failing"), "everything", full)).await.unwrap();
+            for (federation, url) in [("taking", &good), ("failing", &bad)] {
+                let new = ops::deliveries::NewTarget {
+                    id: None,
+                    version: 0,
+                    connector: "webhook".to_owned(),
+                    name: "Webhook".to_owned(),
+                    fields: [("url".to_owned(), url.clone())].into(),
+                    credential: domain::Secret::new(SIGNING.to_owned()),
+                };
+                ops::deliveries::set(&admin, &slug(federation), new).await.unwrap();
+            }
+            for view in ops::keys::list(&admin, &Default::default()).await.unwrap() {
+                let rotate = ops::keys::Rotate { deliver: true, ..Default::default() };
+                ops::keys::rotate(&admin, &view.key.id, rotate).await.unwrap();
+            }
+            keyward.close().await;
+        }
+        let running = place.start("trace").await;
+        let brought = |bodies: &std::sync::Mutex<Vec<String>>| -> Option<String> {
+            bodies.lock().unwrap().iter().find_map(|body| keys_in(body).pop())
+        };
+        let both = async {
+            loop {
+                if let Some(pair) = brought(&taken).zip(brought(&seen)) {
+                    return pair;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let (delivered, failed) = tokio::time::timeout(crate::process::PATIENCE, both).await.unwrap();
+        let mut witness = Witness { running: &running, client: http_client(), cookie, answers: Vec::new() };
+        for slug in ["taking", "failing"] {
+            assert_eq!(witness.page(&format!("/federations/{slug}/delivery")).await, 200);
+            assert_eq!(witness.page(&format!("/federations/{slug}")).await, 200);
+        }
+        for path in ["/", "/audit", "/keys"] {
+            assert_eq!(witness.page(path).await, 200, "{path}");
+        }
+        for seq in 1.. {
+            if witness.page(&format!("/audit/{seq}")).await != 200 {
+                break;
+            }
+        }
+        let mut needles = Needles::default();
+        needles.add(secret_part(&delivered));
+        needles.add(secret_part(&failed));
+        needles.add(SIGNING);
+        for (what, answer) in &witness.answers {
+            needles.assert_not_in(answer, &format!("the answer to {what}"));
+        }
+        let log = running.log();
+        assert!(log.lines().count() > 20, "the log is not silent");
+        needles.assert_not_in(log.as_bytes(), "the log");
+        running.stop().await;
         needles.assert_not_in(&database_bytes(&place.database), "the database");
     }
 }

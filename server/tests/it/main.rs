@@ -28,10 +28,14 @@ mod oauth_pages;
 mod authz_dashboard;
 mod authz_scim;
 mod forms;
+mod rotation_pages;
 mod typed_text;
 
+mod delivery;
+mod telling;
 mod gateway;
 
+mod command_line;
 mod crash;
 mod leaks;
 mod mutated;

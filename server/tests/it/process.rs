@@ -85,9 +85,14 @@ impl Place {
 
     /// The cookie of an admin who has signed in.
     pub async fn cookie(&self) -> String {
+        self.cookie_of(testing::person(Role::Admin)).await
+    }
+
+    /// The cookie of somebody who has signed in.
+    pub async fn cookie_of(&self, admin: domain::admins::Admin) -> String {
         let keyward = self.open().await;
         let mut request = Request::get("/").body(Body::empty()).unwrap();
-        request.extensions_mut().insert(testing::person(Role::Admin));
+        request.extensions_mut().insert(admin);
         let entered = door(&keyward, SessionPolicy::new(false)).oneshot(request).await.unwrap();
         let cookie = Answer::of(entered).await.header("set-cookie").split(';').next().unwrap().to_owned();
         keyward.close().await;

@@ -1,6 +1,6 @@
 //! The demo's identity provider and its cast.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,17 +9,23 @@ use axum::{
     middleware::{Next, from_fn},
 };
 use domain::{
+    Secret,
     admins::Role,
     federations::{FederationStatus, Slug},
 };
-use ops::testing::{TestClock, TestEntropy, cx};
+use ops::{
+    Clock as _, Keyward,
+    rotations::{BoardFilter, DueKey},
+    testing::{TestClock, TestEntropy, cx},
+};
 use server::{
     config::TrustedProxies,
-    demo::{self, people::SIGN_INS, provider::DemoProvider},
+    demo::{self, people::SIGN_INS, provider::DemoProvider, push::Push, receiver::Receiver},
     edge::{
         headers::HeaderPolicy, limits::RequestLimits, origin::OwnOrigin, request::Requests, scim::Scim,
         session::SessionPolicy, shell::Shell, throttle::Throttle,
     },
+    out::standard_webhooks,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -103,19 +109,60 @@ async fn the_demo_provider_is_on_loopback_or_not_at_all() {
     }
 }
 
+/// The cast, with keys as old as they are said to be.
+async fn cast(keyward: &Arc<Keyward>, clock: &TestClock) -> Vec<Push> {
+    let bind = "127.0.0.1:0".parse().unwrap();
+    let (own, entropy) = (Arc::clone(keyward.clock()), keyward.entropy().as_ref());
+    let receiver = Receiver::start(bind, own, entropy, std::future::pending()).await.unwrap();
+    let behind = Cell::new(0);
+    let stand_back = |by_ms| clock.advance(behind.replace(by_ms) - by_ms);
+    demo::seed(&cx(keyward, Role::Admin), &receiver, stand_back).await.unwrap().pushes
+}
+
+#[tokio::test]
+async fn an_agent_of_the_demo_takes_keys_from_keyward_only() {
+    let (clock, entropy) = (Arc::new(TestClock::default()), TestEntropy::default());
+    let bind = "127.0.0.1:0".parse().unwrap();
+    let receiver = Receiver::start(bind, clock.clone(), &entropy, std::future::pending()).await.unwrap();
+    server::out::http::install_crypto();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = r#"{"data":{"secret":"kwd_new"}}"#;
+    let now_s = clock.now_ms() / 1_000;
+    let other = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+    for (secret, at_s, status) in
+        [(&other, now_s, 401), (&receiver.signing(), now_s - 301, 401), (&receiver.signing(), now_s, 204)]
+    {
+        assert!(receiver.keys().borrow().is_none());
+        let mut request = client.post(&receiver.url).body(body);
+        for (name, value) in standard_webhooks::headers(secret, "msg_1", at_s, body.as_bytes()).unwrap() {
+            request = request.header(name, value);
+        }
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+    let taken = receiver.keys().borrow().clone().unwrap();
+    assert_eq!(taken.expose(), "kwd_new");
+    assert_eq!(client.get(&receiver.url).send().await.unwrap().status(), 401);
+}
+
 #[tokio::test]
 async fn the_cast_has_a_story_for_every_page() {
     let house = House::new().await;
-    let pushes = demo::seed(&cx(&house.keyward, Role::Admin)).await.unwrap();
-    assert_eq!(pushes.len(), 3);
+    let pushes = cast(&house.keyward, &house.clock).await;
+    assert_eq!(pushes.len(), 5);
     assert!(pushes.iter().all(|push| push.base_url.starts_with("https://keyward.test/scim/")));
     let admin = cx(&house.keyward, Role::Admin);
     let federations = ops::federations::list(&admin).await.unwrap();
-    assert_eq!(federations.len(), 6);
+    assert_eq!(federations.len(), 9);
     let paused = federations.iter().filter(|view| view.federation.status == FederationStatus::Paused);
     assert_eq!(paused.count(), 1);
     let keys = ops::keys::list(&admin, &ops::keys::KeyFilter::default()).await.unwrap();
-    assert_eq!(keys.iter().filter(|view| view.ends_soon).count(), 1);
+    assert_eq!(keys.iter().filter(|view| view.ends_soon).count(), 2);
+    let board = ops::rotations::board(&admin, &BoardFilter::default()).await.unwrap();
+    let shelf = |keys: &[DueKey]| -> Vec<String> { keys.iter().map(|due| due.federation.slug.to_string()).collect() };
+    assert_eq!(board.open.len(), 2);
+    assert_eq!(shelf(&board.overdue), ["rippling-pilot"]);
+    assert_eq!(shelf(&board.this_week), ["keycloak-eu"]);
+    assert_eq!(shelf(&board.exempt), ["authentik-labs", "partner-portal"]);
     let rotating = keys.iter().filter(|view| view.federation.slug.as_str() == "workday-entra");
     assert_eq!(rotating.filter(|view| view.state.is_accepted()).count(), 2);
 }
@@ -123,8 +170,9 @@ async fn the_cast_has_a_story_for_every_page() {
 #[tokio::test]
 async fn the_simulated_providers_are_understood_and_stop_when_told() {
     let folder = TempDir::new().unwrap();
-    let keyward = house::open(folder.path(), Arc::new(TestClock::default())).await;
-    let pushes = demo::seed(&cx(&keyward, Role::Admin)).await.unwrap();
+    let clock = Arc::new(TestClock::default());
+    let keyward = house::open(folder.path(), Arc::clone(&clock)).await;
+    let pushes = cast(&keyward, &clock).await;
 
     // The real SCIM edge, with an ear at the door.
     let (heard, mut hearing) = watch::channel(Vec::<(String, StatusCode)>::new());

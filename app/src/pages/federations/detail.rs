@@ -6,7 +6,7 @@ use domain::{
     keys::Proof,
 };
 use leptos::prelude::*;
-use ops::{federations::FederationView, keys::KeyView};
+use ops::{federations::FederationView, gateway::target::TargetView, keys::KeyView};
 
 use crate::{
     api::{self, federations::FederationPage},
@@ -40,6 +40,8 @@ pub fn Federation() -> impl IntoView {
             .crumb("/federations", "Federations")
             .lead(format!("{} pushes users and groups to this base URL.", words::provider(federation.vendor)))
             .actions(view! {
+                <LinkButton href=format!("{path}/rotation") label="Rotation policy" icon="refresh-cw" />
+                <LinkButton href=format!("{path}/delivery") label="Delivery" icon="send" />
                 <LinkButton
                     href=format!("{path}/edit")
                     label="Edit federation"
@@ -66,11 +68,15 @@ pub fn Federation() -> impl IntoView {
         } else {
             view! { <KeysTable caption=format!("Keys of {}", federation.name) keys now /> }.into_any()
         };
+        let canary = view.may_manage_keys.then(|| {
+            let href = format!("/federations/{}/canary", federation.slug);
+            view! { <a href=href>"Lay out a canary"</a> }
+        });
         // What pausing, resuming or archiving was refused for.
         let refused = Form::current().summary();
         let body = view! {
             {refused}
-            {verdict(&view, now)}
+            {verdict(&view, &target, now)}
             <div class="grid">
                 <section class="w8 card" aria-labelledby="connect">
                     <h2 id="connect">"Connect"</h2>
@@ -94,6 +100,7 @@ pub fn Federation() -> impl IntoView {
             <section class="card flush" aria-labelledby="keys">
                 <header>
                     <h2 id="keys">"Keys"</h2>
+                    {canary}
                     <a href=format!("/keys?federation={}", federation.slug)>"In the list of keys"</a>
                 </header>
                 {still_static} {keys}
@@ -155,7 +162,7 @@ fn directory(view: &FederationView) -> Option<AnyView> {
 }
 
 /// The state in a sentence.
-fn verdict(view: &FederationView, now: Millis) -> AnyView {
+fn verdict(view: &FederationView, target: &TargetView, now: Millis) -> AnyView {
     let provider = words::provider(view.federation.vendor);
     let (shape, verdict, text) = match view.federation.status {
         FederationStatus::Archived => (
@@ -175,6 +182,9 @@ fn verdict(view: &FederationView, now: Millis) -> AnyView {
             "No key.",
             "Nothing can be provisioned until a key is issued and pasted.".to_owned(),
         ),
+        FederationStatus::Live if let Some((shape, what)) = super::target::trouble(target) => {
+            (shape, "Live, but its target is in trouble.", format!("{what} See Target below."))
+        }
         FederationStatus::Live => match view.last_request_ms {
             Some(at) => (
                 Shape::Good,
@@ -223,7 +233,7 @@ fn facts(federation: &Entity, now: Millis) -> AnyView {
                 <dt>"Policy"</dt>
                 <dd>
                     {format!(
-                        "Keys live at most {} days, overlap {} h, warn {} days before the end",
+                        "Keys live at most {} days, an overlap should last {} h, people are warned {} days before the end",
                         policy.max_age_days,
                         policy.overlap_hours,
                         policy.warn_days,

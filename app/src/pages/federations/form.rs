@@ -117,7 +117,7 @@ fn fields(form: &Form, federation: Option<&Federation>) -> AnyView {
                 {form.number(field("warn_days", "Warn before, days").default(policy.warn_days), 1, 90)}
             </div>
             <span class="hint">
-                "No key lives longer than the maximum age. In a rotation the old key is accepted beside the new one until the overlap ends."
+                "No key lives longer than the maximum age. In a rotation both keys work until the old one has fallen silent; the overlap says when people are told that it takes longer."
             </span>
         </fieldset>
         {form.area(field("notes", "Notes").default(notes).optional(), 3)}

@@ -1,19 +1,24 @@
 //! Federations: the list, one of them, the forms that register and edit.
 
+mod delivery;
+mod delivery_target;
 mod detail;
 mod form;
 mod schemas;
 mod target;
+mod target_form;
 
 use domain::{Millis, admins::Right};
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
 pub use self::{
+    delivery::Delivery,
+    delivery_target::{AddDeliveryTarget, EditDeliveryTarget},
     detail::Federation,
     form::{EditFederation, NewFederation},
     schemas::EditSchemas,
-    target::EditTarget,
+    target_form::EditTarget,
 };
 use crate::{
     api,

@@ -1,25 +1,21 @@
-//! Where a federation keeps its users and groups: the card on its page, and the form behind it.
+//! Where a federation keeps its users and groups: the cards on its page.
 
 use domain::{
     Millis,
     federations::Federation,
-    upstreams::{Limits, Quirks, SignIn},
+    upstreams::{CallVerb, Quirks, Trouble},
 };
 use leptos::prelude::*;
 use ops::gateway::{
     breaker::BreakerState,
     probe::Kept,
-    target::{TargetView, UpstreamView, Waiting},
+    target::{OpenCall, TargetView, UpstreamView, Waiting},
 };
 
 use crate::{
-    api,
-    error::{UiError, UiErrorKind},
-    ssr::param,
     ui::{
         button::{LinkButton, PostButton},
-        form::{Form, field},
-        page::{Head, Section, page},
+        callout::Callout,
         status::{Shape, Status},
         time::Ago,
     },
@@ -49,7 +45,7 @@ pub fn card(federation: &Federation, target: &TargetView, now: Millis) -> AnyVie
     view! {
         <section class="card" aria-labelledby="target">
             <h2 id="target">"Target"</h2>
-            {facts(upstream, now)}
+            {verdict(&path, target, upstream, now)} {facts(upstream, now)}
             <div class="actions">
                 <PostButton action=format!("{path}/test") label="Test connection" blocked=may_not() />
                 <PostButton action=format!("{path}/probe") label="Probe" blocked=may_not() />
@@ -58,19 +54,115 @@ pub fn card(federation: &Federation, target: &TargetView, now: Millis) -> AnyVie
             <p class="hint">
                 "A test signs in and reads. A probe also creates users and groups of its own there, sends what providers send, and deletes them again."
             </p>
-            {upstream.last_probe.as_deref().and_then(Kept::read).map(|kept| report(&path, target, upstream, &kept, now))}
         </section>
         {waiting(&path, target, &upstream.waiting, now)}
+        {open_calls(upstream, now)}
+        {upstream.last_probe.as_deref().and_then(Kept::read).map(|kept| report(&path, target, upstream, &kept, now))}
     }
     .into_any()
+}
+
+/// What is the matter with a target, in a few words; nothing where nothing is.
+pub fn trouble(target: &TargetView) -> Option<(Shape, &'static str)> {
+    let view = target.upstream.as_ref()?;
+    let test = view.upstream.last_test.as_ref().filter(|test| !test.worked);
+    match test.map(|test| test.trouble) {
+        Some(Some(Trouble::Credential)) => return Some((Shape::Broken, "Its credential is refused.")),
+        Some(Some(Trouble::Certificate)) => return Some((Shape::Broken, "Its certificate is not trusted.")),
+        Some(Some(Trouble::Unreachable | Trouble::Answer) | None) | None => {}
+    }
+    match (view.breaker, test.map(|test| test.trouble)) {
+        (BreakerState::Open, _) => Some((Shape::Broken, "Nothing is sent: its last calls failed.")),
+        (BreakerState::HalfOpen, _) => Some((Shape::Moving, "The next call finds out whether it is back.")),
+        (BreakerState::Closed, Some(Some(Trouble::Unreachable))) => {
+            Some((Shape::Broken, "It cannot be reached."))
+        }
+        (BreakerState::Closed, Some(_)) => {
+            Some((Shape::Broken, "It does not answer as a SCIM service does."))
+        }
+        (BreakerState::Closed, None) => None,
+    }
+}
+
+/// What is the matter, what providers notice of it, and what to do.
+fn verdict(path: &str, target: &TargetView, view: &UpstreamView, now: Millis) -> Option<AnyView> {
+    let test = view.upstream.last_test.as_ref();
+    let found = test.filter(|test| !test.worked);
+    let Some((shape, title)) = trouble(target) else {
+        return test.is_none().then(|| {
+            view! {
+                <Callout shape=Shape::Unknown verdict="Not tested yet.">
+                    <p>"Test the connection, then probe the service, before the provider pushes to it."</p>
+                </Callout>
+            }
+            .into_any()
+        });
+    };
+    let is_by_calls = matches!(view.breaker, BreakerState::Open | BreakerState::HalfOpen);
+    let (what, at) = match (found, &view.last_failure) {
+        (Some(test), _) if !is_by_calls || is_ours(test.trouble) => {
+            (Some(test.note.clone()), Some(test.at_ms))
+        }
+        (_, Some((at, note))) => (Some(note.clone()), Some(*at)),
+        (Some(_) | None, None) => (None, None),
+    };
+    let what = what.map(|what| {
+        view! {
+            <p>
+                {words::sentence(bare(&what))} " " {at.map(|at| view! { <Ago at now /> })}
+            </p>
+        }
+    });
+    let advice = match found.and_then(|test| test.trouble) {
+        Some(Trouble::Credential) => {
+            "Enter a credential that the service accepts under Change target, then test the connection again."
+        }
+        Some(Trouble::Certificate) => {
+            "If it is from an authority of your own, add the certificate of that authority under Change target, Trusted certificates. If it is not, somebody else answers at that address."
+        }
+        _ if is_by_calls => {
+            "For 30 seconds nothing is sent, then one call finds out. See that the service is up; Test connection asks it at once."
+        }
+        Some(Trouble::Unreachable) => {
+            "Check the address under Change target, and that the service is up. A private address has to be opened in egress.allow."
+        }
+        Some(Trouble::Answer) | None => {
+            "Check the SCIM base URL under Change target: it ends before /Users, often with /v2."
+        }
+    };
+    let edit = target.may_set.then(|| view! { <p><a href=path.to_owned()>"Change target"</a></p> });
+    Some(
+        view! {
+            <Callout shape verdict=title>
+                {what}
+                <p>"The provider is told to come back, and keeps its changes."</p>
+                <p>{advice}</p>
+                {edit}
+            </Callout>
+        }
+        .into_any(),
+    )
+}
+
+/// What came of a call, without the word that says what it means for the records.
+fn bare(note: &str) -> &str {
+    note.strip_prefix("unclear: ").or_else(|| note.strip_prefix("not sent: ")).unwrap_or(note)
+}
+
+/// Whether it is ours to mend, whatever the calls say.
+fn is_ours(trouble: Option<Trouble>) -> bool {
+    match trouble {
+        Some(Trouble::Credential | Trouble::Certificate) => true,
+        Some(Trouble::Unreachable | Trouble::Answer) | None => false,
+    }
 }
 
 fn facts(view: &UpstreamView, now: Millis) -> AnyView {
     let upstream = &view.upstream;
     let (shape, word) = match view.breaker {
-        BreakerState::Closed => (Shape::Good, "Calls are sent"),
-        BreakerState::Open => (Shape::Broken, "Nothing is sent for 30 seconds: the last calls failed"),
-        BreakerState::HalfOpen => (Shape::Moving, "The next call finds out"),
+        BreakerState::Closed => (Shape::Good, "Sent"),
+        BreakerState::Open => (Shape::Broken, "Held back"),
+        BreakerState::HalfOpen => (Shape::Moving, "One at a time"),
     };
     let quirks: Vec<&str> =
         Quirks::ALL.iter().filter(|quirk| (quirk.is_on)(&upstream.quirks)).map(|quirk| quirk.label).collect();
@@ -82,23 +174,17 @@ fn facts(view: &UpstreamView, now: Millis) -> AnyView {
     });
     let test = match &upstream.last_test {
         Some(test) => {
-            let shape = if test.worked { Shape::Good } else { Shape::Broken };
+            let (shape, word) = if test.worked { (Shape::Good, "Worked") } else { (Shape::Broken, "Failed") };
             view! {
-                <Status shape word=words::sentence(&test.note) />
+                <Status shape word />
                 " "
                 <Ago at=test.at_ms now />
+                // What failed stands above.
+                {test.worked.then(|| view! { <p class="muted">{words::sentence(&test.note)}</p> })}
             }
             .into_any()
         }
         None => view! { <Status shape=Shape::Unknown word="Not tested yet" /> }.into_any(),
-    };
-    let open = if view.open_calls == 0 {
-        "None".to_owned()
-    } else {
-        format!(
-            "{}: it is not known what became of them; looked into every few seconds",
-            words::count(view.open_calls, "call")
-        )
     };
     view! {
         <dl class="props">
@@ -108,7 +194,7 @@ fn facts(view: &UpstreamView, now: Millis) -> AnyView {
             </dd>
             <dt>"Signs in with"</dt>
             <dd>{upstream.sign_in.label()}</dd>
-            <dt>"Connection"</dt>
+            <dt>"Calls"</dt>
             <dd>
                 <Status shape word />
             </dd>
@@ -122,8 +208,6 @@ fn facts(view: &UpstreamView, now: Millis) -> AnyView {
                     words::count(view.groups, "group"),
                 )}
             </dd>
-            <dt>"Open calls"</dt>
-            <dd>{open}</dd>
             <dt>"Limits"</dt>
             <dd>
                 {format!(
@@ -138,49 +222,168 @@ fn facts(view: &UpstreamView, now: Millis) -> AnyView {
     .into_any()
 }
 
-/// What the last probe found, and what it proposes.
-fn report(path: &str, target: &TargetView, upstream: &UpstreamView, kept: &Kept, now: Millis) -> AnyView {
-    let [passed, tolerated, skipped, failed] = kept.counts;
-    let findings = kept
-        .findings
+/// Calls that were made or begun, and of which nobody knows whether the service did them.
+fn open_calls(view: &UpstreamView, now: Millis) -> Option<AnyView> {
+    if view.open_calls == 0 {
+        return None;
+    }
+    let rows = view
+        .open
         .iter()
-        .map(|[verdict, title, detail]| {
-            let shape = if verdict == "failed" { Shape::Broken } else { Shape::Look };
-            let text = words::sentence(&format!("{title}: {detail}"));
+        .map(|OpenCall { verb, kind, name, since_ms, note }| {
+            let verb = match verb {
+                CallVerb::Create => "Create",
+                CallVerb::Replace | CallVerb::Patch => "Change",
+                CallVerb::Delete => "Delete",
+            };
+            let what = format!("{verb} {} {name}", kind.name().to_lowercase());
+            let note = if note.is_empty() { "under way".to_owned() } else { note.clone() };
             view! {
-                <li>
-                    <Status shape word=text />
-                </li>
+                <tr>
+                    <th scope="row">{what}</th>
+                    <td data-l="What came">{words::sentence(bare(&note))}</td>
+                    <td data-l="Asked for">
+                        <Ago at=*since_ms now />
+                    </td>
+                </tr>
             }
         })
         .collect_view();
-    let proposed: Vec<&str> = Quirks::ALL
+    Some(
+        view! {
+            <section class="card flush" aria-labelledby="open">
+                <header>
+                    <h2 id="open">{format!("{} of which nobody knows", words::count(view.open_calls, "call"))}</h2>
+                </header>
+                <p class="muted pad">
+                    "The service may have done them or not. Keyward looks every few seconds and settles them by itself, without asking for anything twice. Until then changes of the same user or group are told to come back. While the service fails, they stay here: see that it is up."
+                </p>
+                <div class="tw" tabindex="0" role="region" aria-label="Table of open calls">
+                    <table class="t cards">
+                        <thead>
+                            <tr>
+                                <th scope="col">"Call"</th>
+                                <th scope="col">"What came"</th>
+                                <th scope="col">"Asked for"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            </section>
+        }
+        .into_any(),
+    )
+}
+
+/// What the last probe found, and what it proposes.
+fn report(path: &str, target: &TargetView, upstream: &UpstreamView, kept: &Kept, now: Millis) -> AnyView {
+    let [passed, tolerated, skipped, failed] = kept.counts;
+    let table = |wanted_failed: bool, label: &'static str| {
+        let rows: Vec<_> = kept
+            .findings
+            .iter()
+            .filter(|[verdict, ..]| (verdict == "failed") == wanted_failed)
+            .map(|[_, title, detail]| {
+                view! {
+                    <tr>
+                        <th scope="row">{title.clone()}</th>
+                        <td data-l="What came">{words::sentence(detail)}</td>
+                    </tr>
+                }
+            })
+            .collect();
+        (!rows.is_empty()).then(|| {
+            view! {
+                <div class="tw" tabindex="0" role="region" aria-label=label>
+                    <table class="t told">
+                        <thead>
+                            <tr>
+                                <th scope="col">"What should be so"</th>
+                                <th scope="col">"What came"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            }
+        })
+    };
+    let proposed: Vec<_> = Quirks::ALL
         .iter()
         .filter(|quirk| (quirk.is_on)(&kept.quirks) && !(quirk.is_on)(&upstream.upstream.quirks))
-        .map(|quirk| quirk.label)
+        .map(|quirk| {
+            view! {
+                <li>
+                    <strong>{quirk.label}</strong>
+                    ". "
+                    {quirk.hint}
+                </li>
+            }
+        })
         .collect();
     let apply = (!proposed.is_empty()).then(|| {
         let blocked = (!target.may_set).then(|| words::NEEDS_ADMIN.to_owned());
+        let action = format!("{path}/quirks");
         view! {
-            <p>{format!("It can be made up for: {}.", proposed.join("; "))}</p>
-            <div class="actions">
-                <PostButton action=format!("{path}/quirks") label="Apply" blocked=blocked />
+            <div class="pad">
+                <Callout shape=Shape::Look verdict="Keyward can make up for some of it.">
+                    <ul class="plain">{proposed}</ul>
+                    <div class="actions">
+                        <PostButton action label="Apply" blocked=blocked />
+                    </div>
+                </Callout>
             </div>
         }
     });
     let left = (!kept.left_behind.is_empty()).then(|| {
-        view! { <p>{format!("Could not be deleted again: {}.", kept.left_behind.join(", "))}</p> }
+        let text = format!("Delete it there by hand: {}.", kept.left_behind.join(", "));
+        view! {
+            <div class="pad">
+                <Callout shape=Shape::Look verdict="Not everything could be deleted again.">
+                    <p>{text}</p>
+                </Callout>
+            </div>
+        }
+    });
+    let (shape, word) = match failed {
+        0 => (Shape::Good, "Ready".to_owned()),
+        failed => (Shape::Broken, format!("{failed} failed")),
+    };
+    let failures = (failed > 0).then(|| {
+        view! {
+            <p class="muted pad">
+                "These will go wrong when the provider sends them. Ask whoever runs the service, or do without what needs them."
+            </p>
+            {table(true, "Table of checks that failed")}
+        }
+    });
+    let others = (tolerated > 0).then(|| {
+        view! {
+            <details class="more pad">
+                <summary>{format!("{tolerated} otherwise than the standard, and harmless")}</summary>
+                {table(false, "Table of checks that were tolerated")}
+            </details>
+        }
     });
     view! {
-        <h3>"Last probe"</h3>
-        <p>
-            {format!("{passed} passed, {tolerated} made up for, {skipped} not tried, {failed} failed, ")}
-            <Ago at=kept.at_ms now />
-            "."
-        </p>
-        <ul class="plain">{findings}</ul>
-        {apply}
-        {left}
+        <section class="card flush" aria-labelledby="probe">
+            <header>
+                <h2 id="probe">"Last probe"</h2>
+                <span>
+                    <Status shape word />
+                    " "
+                    <Ago at=kept.at_ms now />
+                </span>
+            </header>
+            <p class="pad">
+                {format!("{passed} passed, {tolerated} tolerated, {skipped} not tried, {failed} failed.")}
+            </p>
+            {apply}
+            {left}
+            {failures}
+            {others}
+        </section>
     }
     .into_any()
 }
@@ -216,7 +419,7 @@ fn waiting(path: &str, target: &TargetView, waiting: &[Waiting], now: Millis) ->
                     <td data-l="Id there" class="mono">
                         {account.upstream_id.clone()}
                     </td>
-                    <td data-l="externalId there">{account.external_id.clone().unwrap_or_default()}</td>
+                    <td data-l="externalId there">{account.external_id.clone().unwrap_or_else(|| "none".to_owned())}</td>
                     <td data-l="Asked for">
                         <Ago at=account.since_ms now />
                     </td>
@@ -232,7 +435,7 @@ fn waiting(path: &str, target: &TargetView, waiting: &[Waiting], now: Millis) ->
                     <h2 id="waiting">"Waiting for approval"</h2>
                 </header>
                 <p class="muted pad">
-                    "They were at the service before, and the provider wants to change them. Approve those that are the same people and groups: the provider then takes them over."
+                    "They were at the service before, and the provider wants to change them. Approve those that are the same people and groups: the provider then takes them over at its next try. If one is somebody else, leave it; the provider gets 409 until the name is changed on one side."
                 </p>
                 <div class="tw" tabindex="0" role="region" aria-label="Table of accounts that wait">
                     <table class="t cards">
@@ -253,170 +456,4 @@ fn waiting(path: &str, target: &TargetView, waiting: &[Waiting], now: Millis) ->
         }
         .into_any(),
     )
-}
-
-/// The form behind the card.
-#[component]
-pub fn EditTarget() -> impl IntoView {
-    page(Section::Federations, async {
-        let (federation, target) = api::federations::target(&param("slug")).await?;
-        if !target.may_set {
-            return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_ADMIN));
-        }
-        let form = Form::current();
-        let path = format!("/federations/{}", federation.slug);
-        let head = Head::new(format!("Target of {}", federation.name))
-            .crumb("/federations", "Federations")
-            .crumb(path.clone(), federation.name.clone())
-            .lead("Requests are authenticated, judged and recorded here, then forwarded to another SCIM service.");
-        let embedded = target.upstream.as_ref().map(|_| back(&path, &federation));
-        let body = view! {
-            <form class="card form" method="post" action=format!("{path}/target")>
-                {form.summary()}
-                <input
-                    type="hidden"
-                    name="version"
-                    value=form.value("version", &federation.version.to_string())
-                />
-                {fields(&form, target.upstream.as_ref())}
-                <div class="actions">
-                    <button class="btn primary">"Forward to this service"</button>
-                    <a class="btn ghost" href=path.clone()>
-                        "Cancel"
-                    </a>
-                </div>
-            </form>
-            {embedded}
-        };
-        Ok((head, body.into_any()))
-    })
-}
-
-fn back(path: &str, federation: &Federation) -> AnyView {
-    view! {
-        <form class="card" method="post" action=format!("{path}/target/embedded")>
-            <h2>"Keep users and groups here instead"</h2>
-            <p class="muted">
-                "The credential is forgotten. Possible while this federation has no user and no group at the service."
-            </p>
-            <input type="hidden" name="version" value=federation.version.to_string() />
-            <div class="actions">
-                <button class="btn danger">"Keep them here"</button>
-            </div>
-        </form>
-    }
-    .into_any()
-}
-
-fn fields(form: &Form, view: Option<&UpstreamView>) -> AnyView {
-    let upstream = view.map(|view| &view.upstream);
-    let sign_in = upstream.map(|upstream| &upstream.sign_in);
-    let (mut user, mut token_url, mut client_id, mut scope) = <(String, String, String, String)>::default();
-    match sign_in {
-        Some(SignIn::Basic { user: name }) => user.clone_from(name),
-        Some(SignIn::Oauth { token_url: url, client_id: client, scope: wanted }) => {
-            token_url.clone_from(url);
-            client_id.clone_from(client);
-            scope.clone_from(wanted);
-        }
-        Some(SignIn::Bearer | SignIn::MutualTls) | None => {}
-    }
-    let kinds = [
-        ("bearer", "Bearer token"),
-        ("basic", "User name and password"),
-        ("oauth", "OAuth client credentials"),
-        ("mutual-tls", "Client certificate"),
-    ];
-    let kinds = kinds.into_iter().map(|(word, label)| (word.to_owned(), label.to_owned())).collect();
-    let kept = if upstream.is_some() {
-        "Left empty, the one that is there is kept, as long as address and way of signing in stay."
-    } else {
-        "It is sealed, and shown to nobody again."
-    };
-    let limits = upstream.map_or_else(Limits::default, |upstream| upstream.limits);
-    let quirks = upstream.map(|upstream| upstream.quirks).unwrap_or_default();
-    view! {
-        {form
-            .input(
-                field("base_url", "SCIM base URL of the service")
-                    .default(upstream.map(|upstream| upstream.base_url.clone()).unwrap_or_default())
-                    .hint("Such as https://scim.example.com/v2, without /Users."),
-                "url",
-            )}
-        {form
-            .select(
-                field("sign_in", "How Keyward signs in there")
-                    .default(sign_in.map_or("bearer", SignIn::as_str))
-                    .hint("The fields that this way does not need are ignored."),
-                kinds,
-            )}
-        {form
-            .input(
-                field("secret", "Token, password or client secret").hint(kept).optional(),
-                "password",
-            )}
-        {form.input(field("user", "User name").default(user).optional(), "text")}
-        {form
-            .input(
-                field("token_url", "Token URL")
-                    .default(token_url)
-                    .hint("For OAuth: where Keyward gets its tokens (client credentials).")
-                    .optional(),
-                "url",
-            )}
-        <div class="fields-row">
-            {form.input(field("client_id", "Client id").default(client_id).optional(), "text")}
-            {form.input(field("scope", "OAuth scope").default(scope).optional(), "text")}
-        </div>
-        {form
-            .area(
-                field("secret_pem", "Client certificate and key")
-                    .hint("For a client certificate: the chain and its private key, in PEM.")
-                    .optional(),
-                3,
-            )}
-        {form
-            .area(
-                field("trusted_ca", "Trusted certificates")
-                    .default(upstream.and_then(|upstream| upstream.trusted_ca.clone()).unwrap_or_default())
-                    .hint("In PEM, for a service whose certificate is from an authority of your own.")
-                    .optional(),
-                2,
-            )}
-        <fieldset class="field">
-            <legend>"Limits"</legend>
-            <div class="fields-row">
-                {form.number(field("timeout_ms", "Longest call, ms").default(limits.timeout_ms), 500, 120_000)}
-                {form.number(field("concurrency", "Calls at once").default(limits.concurrency), 1, 256)}
-            </div>
-        </fieldset>
-        {switches(form, quirks)}
-    }
-    .into_any()
-}
-
-fn switches(form: &Form, quirks: Quirks) -> AnyView {
-    let switches = Quirks::ALL
-        .iter()
-        .map(|quirk| {
-            let checked = form.is_ticked("quirk", quirk.word, (quirk.is_on)(&quirks));
-            view! {
-                <label class="opt">
-                    <input type="checkbox" name="quirk" value=quirk.word checked=checked />
-                    <span>
-                        <strong>{quirk.label}</strong>
-                        <span class="hint">{quirk.hint}</span>
-                    </span>
-                </label>
-            }
-        })
-        .collect_view();
-    view! {
-        <fieldset class="field">
-            <legend>"What is peculiar about it"</legend>
-            {switches}
-            <span class="hint">"A probe finds out, and proposes what to tick."</span>
-        </fieldset>
-    }
-    .into_any()
 }

@@ -13,14 +13,15 @@ use crate::{
         keys::{KeyPage, describe},
     },
     islands::waiting::Waiting,
+    pages::{keys::secret::waiting_states, rotation::headline},
     ssr::{now_ms, param},
     ui::{
-        button::LinkButton,
+        button::{LinkButton, PostButton},
         keys::{KeyLink, age},
         oauth,
         page::{Head, Section, page},
         requests::RequestsTable,
-        status::{Shape, Status, of_key},
+        status::{Status, of_key},
         time::{Ago, Exact, relative},
         tolerated::ToleratedTable,
     },
@@ -45,6 +46,13 @@ pub fn Key() -> impl IntoView {
                 <a href=format!("/federations/{}", view.federation.slug)>{view.federation.name.clone()}</a>
             })
             .actions(view! {
+                <LinkButton
+                    href=format!("{path}/compromise")
+                    label="Report compromise"
+                    icon="shield-alert"
+                    blocked=compromise_blocked(view)
+                />
+                {hold(view, &path)}
                 <LinkButton href=format!("{path}/revoke") label="Revoke key" icon="ban" blocked=revoke_blocked(view) />
                 <LinkButton
                     href=format!("{path}/rotate")
@@ -54,18 +62,13 @@ pub fn Key() -> impl IntoView {
                     blocked=rotate_blocked(view)
                 />
             });
-        let waits = key.life.first_used_ms.is_none() && view.state.is_accepted();
+        let waits = key.life.first_work_ms.is_none() && view.state.opens();
         let waiting = waits.then(|| {
             let first = describe(view, requests, now);
             view! {
-                <section class="card" aria-label="First request">
+                <section class="card" aria-label="First work">
                     <Waiting key=key.id.to_string() first>
-                        <span class="when-waiting">
-                            <Status shape=Shape::Moving word="Waiting" />
-                        </span>
-                        <span class="when-used">
-                            <Status shape=Shape::Good word="In use" />
-                        </span>
+                        {waiting_states()}
                     </Waiting>
                     {(!key.proof.is_oauth())
                         .then(|| view! { <p class="muted small">{words::paste_guide(view.federation.vendor)}</p> })}
@@ -115,6 +118,23 @@ pub fn Key() -> impl IntoView {
     })
 }
 
+/// Hold it, or release it.
+fn hold(view: &KeyView, path: &str) -> AnyView {
+    let not_allowed = (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned());
+    if view.state == KeyState::Held {
+        return view! {
+            <PostButton action=format!("{path}/release") label="Release key" icon="play" blocked=not_allowed />
+        }
+        .into_any();
+    }
+    let blocked = if view.state.is_accepted() { not_allowed } else { Some("It has ended.".to_owned()) };
+    view! { <LinkButton href=format!("{path}/hold") label="Hold key" icon="pause" blocked /> }.into_any()
+}
+
+fn compromise_blocked(view: &KeyView) -> Option<String> {
+    (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned())
+}
+
 fn revoke_blocked(view: &KeyView) -> Option<String> {
     if view.state.is_accepted() {
         (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned())
@@ -127,7 +147,7 @@ fn rotate_blocked(view: &KeyView) -> Option<String> {
     match view.state {
         KeyState::Revoked | KeyState::Retired => Some("It has ended. Issue a new key.".to_owned()),
         _ if view.key.successor_id.is_some() => Some("It has a successor.".to_owned()),
-        KeyState::Unused | KeyState::InUse | KeyState::Expired | KeyState::Retiring => {
+        KeyState::Unused | KeyState::InUse | KeyState::Held | KeyState::Expired | KeyState::Retiring => {
             (!view.may_manage).then(|| words::NEEDS_OPERATOR.to_owned())
         }
     }
@@ -210,6 +230,17 @@ fn usage(view: &KeyView, now: Millis) -> impl IntoView + use<> {
     let Some(last) = key.life.last_used_ms else {
         return view! { <span>"Never used."</span> }.into_any();
     };
+    let work = match (key.life.last_work_ms, key.life.tested_ms) {
+        (Some(at), _) => view! {
+            <span class="muted small">"Last real work " <Ago at now /> "."</span>
+        }
+        .into_any(),
+        (None, Some(at)) => view! {
+            <span class="muted small">"Tested " <Ago at now /> ", and no work was done with it yet."</span>
+        }
+        .into_any(),
+        (None, None) => view! { <span class="muted small">"No work was done with it yet."</span> }.into_any(),
+    };
     let from = key.last_used_source.clone().map(|source| format!(" from {source}")).unwrap_or_default();
     let first = key.life.first_used_ms.map(|at| {
         view! {
@@ -222,6 +253,7 @@ fn usage(view: &KeyView, now: Millis) -> impl IntoView + use<> {
         <span>
             "Last used " <Ago at=last now /> {from} "."
         </span>
+        {work}
         {first}
     }
     .into_any()
@@ -229,13 +261,23 @@ fn usage(view: &KeyView, now: Millis) -> impl IntoView + use<> {
 
 fn ending(view: &KeyView, now: Millis) -> impl IntoView + use<> {
     let life = &view.key.life;
-    let at = life.ends_ms();
-    let verb = if at > now { "Ends " } else { "Ended " };
+    let at = life.planned_end_ms();
+    let verb = match (life.ends_ms() == Millis::MAX, at > now) {
+        (true, true) => "Its overlap should be over by ",
+        (true, false) => "Its overlap should have been over by ",
+        (false, true) => "Ends ",
+        (false, false) => "Ended ",
+    };
     let by = match view.state {
         KeyState::Revoked => {
             format!("Revoked by {}.", view.key.revoked_by.as_deref().unwrap_or("somebody"))
         }
-        KeyState::Retiring => "When the overlap with its successor ends.".to_owned(),
+        KeyState::Retiring => "It works until its successor has taken over; no clock ends it.".to_owned(),
+        KeyState::Held => format!(
+            "Held by {}: {}. It gets 503 and is asked to come back.",
+            view.key.held_by.as_deref().unwrap_or("somebody"),
+            view.key.held_reason.as_deref().unwrap_or("no reason was kept").trim_end_matches('.')
+        ),
         KeyState::Retired => "Its successor took over.".to_owned(),
         KeyState::Expired => "Its time was over.".to_owned(),
         KeyState::Unused | KeyState::InUse => format!("Age {}.", age(view, now)),
@@ -264,11 +306,22 @@ fn line(data: &KeyPage, now: Millis) -> Option<AnyView> {
     }
     let before = data.predecessor.as_ref().map(|view| part("It replaces", view));
     let after = data.successor.as_ref().map(|view| part("Replaced by", view));
+    let rotation = data.rotation.as_ref().map(|view| {
+        let (shape, word) = headline(view);
+        view! {
+            <dt>"How it stands"</dt>
+            <dd>
+                <Status shape word=word.trim_end_matches('.').to_owned() />
+                " "
+                <a href=format!("/rotation/{}", view.rotation.id)>"Open rotation"</a>
+            </dd>
+        }
+    });
     Some(
         view! {
             <section class="card" aria-labelledby="line">
                 <h2 id="line">"Rotation"</h2>
-                <dl class="props">{before} {after}</dl>
+                <dl class="props">{rotation} {before} {after}</dl>
             </section>
         }
         .into_any(),

@@ -2,16 +2,17 @@
 
 mod client;
 mod detail;
+mod hold;
 mod issue;
 mod revoke;
 mod rotate;
-mod secret;
+pub(crate) mod secret;
 
 use domain::keys::Proof;
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
-pub use self::{client::ChangeClient, detail::Key, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
+pub use self::{client::ChangeClient, detail::Key, hold::HoldKey, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
 use crate::{
     api,
     ssr::{issuing_blocked, now_ms, query},

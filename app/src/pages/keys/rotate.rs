@@ -1,13 +1,15 @@
-//! Rotating a key: a successor, and a time in which both are accepted.
+//! Rotating a key: a successor beside it, until the old one has fallen silent. No clock ends a key.
 
 use domain::{
-    DAY_MS, HOUR_MS,
-    keys::{Life, Proof},
+    HOUR_MS, Millis,
+    keys::{KeyState, Proof},
+    rotations::policy::{Effective, OnDeadline},
 };
 use leptos::prelude::*;
+use ops::keys::KeyView;
 
 use crate::{
-    api,
+    api::{self, rotation::RotatePage},
     error::{UiError, UiErrorKind},
     forms::ShownKey,
     pages::keys::secret,
@@ -17,7 +19,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::Shape,
-        time::{Exact, relative},
+        time::{Exact, relative, span},
     },
     words,
 };
@@ -29,47 +31,19 @@ pub fn RotateKey() -> impl IntoView {
         return secret::shown(shown).into_any();
     }
     page(Section::Keys, async {
-        let view = api::keys::open(&param("id")).await?;
+        let data = api::rotation::rotate(&param("id")).await?;
+        let view = &data.view;
         if !view.may_manage {
             return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_OPERATOR));
         }
         let (now, form, key, policy) = (now_ms(), Form::current(), &view.key, view.federation.policy);
         let path = format!("/keys/{}", key.id);
-        let retires_ms = now + policy.overlap_hours * HOUR_MS;
-        let old_end = Life { retires_ms: Some(retires_ms), ..key.life }.ends_ms();
-        let new_end = now + policy.max_age_days * DAY_MS;
-        let provider = words::provider(view.federation.vendor);
-        let old = format!("{} {}", key.name, words::ends_with(&key.last_four));
-        let is_accepted = view.state.is_accepted();
-        let verdict = if is_accepted { "Both keys will work." } else { "The new key takes over at once." };
-        let fate = if is_accepted {
-            view! {
-                <p>
-                    {format!("{old} stays accepted beside its successor until ")} <Exact at=old_end />
-                    {format!(", {}.", relative(old_end, now))}
-                </p>
-            }
-            .into_any()
-        } else {
-            view! { <p>{format!("{old} has ended already.")}</p> }.into_any()
-        };
-        let last = match key.life.last_used_ms {
-            Some(at) => format!("{provider} used the old key {}.", relative(at, now)),
-            None => format!("{provider} has never used the old key."),
-        };
         let head = Head::new(format!("Rotate {}", key.name))
             .crumb("/keys", "Keys")
             .crumb(path.clone(), key.name.clone())
-            .lead(format!("{}; the old one ends by itself.", successor(key.proof, &view.federation.name)));
-        let button = match key.proof {
-            Proof::Static => "Rotate and show the new key",
-            Proof::Assertion => "Rotate and show the new client",
-            Proof::Secret => "Rotate and show the new secret",
-        };
+            .lead(format!("{}.", successor(key.proof, &view.federation.name)));
         let body = view! {
-            <Callout shape=Shape::Moving verdict>
-                {fate} <p>"The successor ends " <Exact at=new_end /> "."</p> <p class="muted">{last}</p>
-            </Callout>
+            {what_happens(view, &data.effective, now)}
             <form class="card form" method="post" action=format!("{path}/rotate")>
                 {form.summary()}
                 <input
@@ -77,27 +51,27 @@ pub fn RotateKey() -> impl IntoView {
                     name="idempotency_token"
                     value=form.value("idempotency_token", &page_context().token)
                 />
+                {(key.proof != Proof::Assertion).then(|| way(&form, &data))}
                 <div class="fields-row">
                     {form
                         .number(
-                            field("overlap_hours", "Overlap, hours")
+                            field("overlap_hours", "Overlap should last, hours")
                                 .default(policy.overlap_hours)
-                                .hint("Long enough to paste the new key, and for one cycle of the provider."),
+                                .hint("Then the owners are told. No key ends by it."),
                             1,
                             720,
                         )}
                     {form
                         .number(
-                            field("lifetime_days", "Lifetime, days")
+                            field("lifetime_days", "Lifetime of the successor, days")
                                 .default(policy.max_age_days)
                                 .hint(format!("At most {} by policy.", policy.max_age_days)),
                             1,
                             policy.max_age_days,
                         )}
                 </div>
-                <p class="muted small">"The times above are those of the policy; other numbers move them."</p>
                 <div class="actions">
-                    <button class="btn primary">{button}</button>
+                    <button class="btn primary">{button(key.proof)}</button>
                     <a class="btn ghost" href=path.clone()>
                         "Cancel"
                     </a>
@@ -107,6 +81,90 @@ pub fn RotateKey() -> impl IntoView {
         Ok((head, body.into_any()))
     })
     .into_any()
+}
+
+fn button(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Static => "Rotate key",
+        Proof::Assertion => "Rotate and show the new client",
+        Proof::Secret => "Rotate client",
+    }
+}
+
+/// Both keys work until the old one is silent; what the deadline means; who uses the old one now.
+fn what_happens(view: &KeyView, policy: &Effective, now: Millis) -> AnyView {
+    let key = &view.key;
+    let provider = words::provider(view.federation.vendor);
+    let old = format!("{} {}", key.name, words::ends_with(&key.last_four));
+    let last = match key.life.last_used_ms {
+        Some(at) => format!("{provider} used the old key {}.", relative(at, now)),
+        None => format!("{provider} has never used the old key."),
+    };
+    if view.state == KeyState::Expired {
+        return view! {
+            <Callout shape=Shape::Moving verdict="The new key takes over at once.">
+                <p>{format!("{old} has ended already.")}</p>
+                <p class="muted">{last}</p>
+            </Callout>
+        }
+        .into_any();
+    }
+    let until = format!(
+        "{old} is retired when its successor has done real work and it has been silent for {} of the provider, at least {}. No clock ends it.",
+        words::count(policy.silence_cycles, "cycle"),
+        span(policy.least_silence_ms)
+    );
+    let deadline = match policy.on_deadline {
+        OnDeadline::Extend => " it should be over; else the overlap goes on, and the owners are told.",
+        OnDeadline::Retire => " the policy retires it all the same, once the successor was delivered.",
+    };
+    let by = now + view.federation.policy.overlap_hours * HOUR_MS;
+    view! {
+        <Callout shape=Shape::Moving verdict="Both keys will work.">
+            <p>{until}</p>
+            <p>"By " <Exact at=by /> {deadline}</p>
+            <p class="muted">{last}</p>
+        </Callout>
+    }
+    .into_any()
+}
+
+/// How the secret gets to the consumer.
+fn way(form: &Form, data: &RotatePage) -> AnyView {
+    let provider = words::provider(data.view.federation.vendor);
+    let has_target = !data.targets.is_empty();
+    let hint = if has_target {
+        format!("To {}, as this federation is set up.", data.targets.join(", then "))
+    } else {
+        format!("A link for one of the owners: {}.", data.view.federation.owners.join(", "))
+    };
+    let label = if has_target { "Deliver it" } else { "Hand it over" };
+    let chosen = form.value("deliver", if has_target { "yes" } else { "no" });
+    let option = |value: &'static str, label: String, hint: String| {
+        let checked = chosen == value;
+        view! {
+            <label class="opt">
+                <input type="radio" name="deliver" value=value checked=checked />
+                <span>
+                    <strong>{label}</strong>
+                    <span class="hint">{hint}</span>
+                </span>
+            </label>
+        }
+    };
+    view! {
+        <fieldset class="field">
+            <legend>{format!("How {} gets the new key", in_sentence(provider))}</legend>
+            {option("no", "Show it to me, once".to_owned(), "You paste it into the provider.".to_owned())}
+            {option("yes", label.to_owned(), hint)}
+        </fieldset>
+    }
+    .into_any()
+}
+
+/// “The provider” inside a sentence.
+fn in_sentence(provider: &str) -> String {
+    if provider == "The provider" { "the provider".to_owned() } else { provider.to_owned() }
 }
 
 /// What the successor is.

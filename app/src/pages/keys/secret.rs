@@ -88,12 +88,7 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
                 </dl>
                 {old.as_ref().map(overlap)}
                 <Waiting key=key.id.to_string() first>
-                    <span class="when-waiting">
-                        <Status shape=Shape::Moving word="Waiting" />
-                    </span>
-                    <span class="when-used">
-                        <Status shape=Shape::Good word="In use" />
-                    </span>
+                    {waiting_states()}
                 </Waiting>
                 <div class="actions">
                     <LinkButton href label="Done" primary=true />
@@ -142,7 +137,7 @@ fn client_section(key: &Key, client: &ClientView) -> AnyView {
     .into_any()
 }
 
-fn secret_box(secret: String, noun: &'static str) -> AnyView {
+pub(crate) fn secret_box(secret: String, noun: &'static str) -> AnyView {
     view! {
         <SecretBox>
             <div role="status">
@@ -196,7 +191,23 @@ fn overlap(old: &Key) -> impl IntoView + use<> {
     let name = format!("{} {}", old.name, words::ends_with(&old.last_four));
     view! {
         <p>
-            {name} " stays accepted beside it until " <Exact at=old.life.ends_ms() /> ". Paste the new key before then."
+            {name} " works beside it until it has fallen silent. Nothing ends by a clock; by "
+            <Exact at=old.life.planned_end_ms() /> " it should be over."
         </p>
+    }
+}
+
+/// What the panel that waits shows, by how far the key has come.
+pub(crate) fn waiting_states() -> impl IntoView {
+    view! {
+        <span class="when-waiting">
+            <Status shape=Shape::Moving word="Waiting" />
+        </span>
+        <span class="when-tested">
+            <Status shape=Shape::Moving word="Tested" />
+        </span>
+        <span class="when-used">
+            <Status shape=Shape::Good word="In use" />
+        </span>
     }
 }

@@ -395,7 +395,7 @@ mod tests {
         }
         let okta = read(Connector::OktaConnection, &good(Connector::OktaConnection)).unwrap();
         assert!(okta.check_credential("00abcdefgh").is_ok());
-        for text in ["short", "with a space in it", "with\na line break"] {
+        for text in ["q7", "with a space in it", "with\na line break"] {
             let fault = okta.check_credential(text).unwrap_err();
             assert!(!fault.message.contains(text));
         }

@@ -270,7 +270,7 @@ impl Moments {
                 self.old_last_ms = old_last_ms;
             }
             Event::Compromised { half: Half::Old } => {
-                self.compromised_ms = self.compromised_ms.or(Some(now_ms))
+                self.compromised_ms = self.compromised_ms.or(Some(now_ms));
             }
             Event::Drained
             | Event::Deadline { .. }

@@ -113,6 +113,8 @@ pub async fn bring(
     }
     let result = match attempt.job() {
         Err(fault) => {
+            // Nothing was asked of anybody.
+            attempt.report.begun = attempt.before.begun;
             attempt.note_fault(DeliveryStep::Validate, &fault);
             Err(fault)
         }
@@ -191,6 +193,10 @@ impl Attempt {
             delivery.state = DeliveryState::UnderWay;
             // Whatever happens from here on, the next one looks first.
             self.report.begun = self.report.begun.or(Some(DeliveryStep::Write));
+        } else {
+            // How it got there stays to be read beside what is still to be done.
+            let steps = self.before.steps.iter().filter(|done| done.step != step);
+            self.report.steps = steps.cloned().collect();
         }
         self.write_down(step).await
     }

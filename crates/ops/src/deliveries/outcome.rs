@@ -19,11 +19,10 @@ use crate::{Error, ports::StepFault};
 /// Attempts that come to nothing because of weather before it is more than that.
 const CALM: i64 = 3;
 
-/// What a unit writes down; false when the delivery was taken back in the meantime, which decides.
+/// The attempt is over. When the delivery was taken back in the meantime, that decides, and nothing is written.
 fn written(result: Result<(), Error>) -> Result<bool, Error> {
     match result {
-        Ok(()) => Ok(true),
-        Err(Error::Stale(_)) => Ok(true),
+        Ok(()) | Err(Error::Stale(_)) => Ok(true),
         Err(error) => Err(error),
     }
 }

@@ -16,11 +16,11 @@ use scim::ResourceType;
 use serde_json::{Value, json};
 use store::{Change, Conn, upstreams::StoredUpstream};
 
-use super::{Gate, breaker::BreakerState, locked, place, probe::Kept, told, told::Told};
+pub use super::connection::{UNTRUSTED, test};
+use super::{Gate, breaker::BreakerState, locked, place, probe::Kept};
 use crate::{
     Actor, Cx, Error,
     federations::{about, allowed, find},
-    ports::CallFault,
     unit::detail,
     vault::Sealed,
 };
@@ -36,9 +36,6 @@ const WAITING_SHOWN: i64 = 50;
 
 /// Open calls that are shown at once.
 const OPEN_SHOWN: i64 = 20;
-
-/// How the port begins to say that it does not trust the certificate of a service.
-pub const UNTRUSTED: &str = "its certificate is not trusted";
 
 /// An upstream, as a form brings it. It holds a secret and has no Debug.
 pub struct NewUpstream {
@@ -476,84 +473,11 @@ async fn check_empty(conn: &mut Conn<'_>, federation: &Federation) -> Result<(),
     Ok(())
 }
 
-/// Tests the connection to the upstream of a federation: signs in, and reads what the service says
-/// about itself and one page of users.
-///
-/// # Errors
-/// Conflict for a federation without an upstream; Forbidden; NotFound.
-pub async fn test(cx: &Cx<Admin>, slug: &Slug) -> Result<Tested, Error> {
-    let federation = allowed(cx, slug, Right::RunFederation, Action::UpstreamTested).await?;
-    let gate = upstream_gate(cx, &federation).await?;
-    let (trouble, note) = tested(&gate).await;
-    let tested = Tested { at_ms: cx.now_ms(), worked: trouble.is_none(), note, trouble };
-    let event = AuditEvent {
-        detail: detail(&json!({ "worked": tested.worked, "note": tested.note })),
-        ..about(cx, Action::UpstreamTested, &federation)
-    };
-    let kept = tested.clone();
-    cx.keyward
-        .commit(async move |conn: &mut Conn<'_>| {
-            store::upstreams::set_last_test(conn, &federation.id, &kept).await?;
-            Ok(Change::new((), event.clone()))
-        })
-        .await?;
-    Ok(tested)
-}
-
 pub(super) async fn upstream_gate(cx: &Cx<Admin>, federation: &Federation) -> Result<Gate, Error> {
     if federation.target == FederationTarget::Embedded {
         return Err(Error::Conflict(format!("{} has no upstream", federation.name)));
     }
     cx.gate(federation).await
-}
-
-async fn tested(gate: &Gate) -> (Option<Trouble>, String) {
-    // A breaker that is open would hide what is the matter.
-    let ask = async |path: &str| match gate.port.exchange(&gate.destination, Gate::get(path.to_owned())).await
-    {
-        Ok(answer) => Ok(told::read(answer)),
-        Err(fault) => Err((Some(trouble_of(&fault)), Told::from(fault).note())),
-    };
-    let given_up = |told: &Told| {
-        let is_denied = matches!(told, Told::Denied(_));
-        (Some(if is_denied { Trouble::Credential } else { Trouble::Answer }), told.note())
-    };
-    let config = match ask("/ServiceProviderConfig").await {
-        Ok(told) => told,
-        Err(found) => return found,
-    };
-    let offers = match config {
-        Told::Fine { body: Some(config), .. } => {
-            let has = |name: &str| config.pointer(&format!("/{name}/supported")).and_then(Value::as_bool);
-            let offered =
-                ["patch", "filter", "bulk", "etag"].into_iter().filter(|name| has(name) == Some(true));
-            format!("it offers {}", offered.collect::<Vec<_>>().join(", "))
-        }
-        told @ (Told::Denied(_) | Told::NotSent { .. } | Told::Unclear(_)) => return given_up(&told),
-        Told::Fine { .. } | Told::Refused { .. } | Told::Throttled(_) => {
-            "it says nothing about itself (ServiceProviderConfig)".to_owned()
-        }
-    };
-    let listed = match ask("/Users?startIndex=1&count=1").await {
-        Ok(told) => told.body(),
-        Err(found) => return found,
-    };
-    match listed.and_then(|(page, _)| told::page(page)) {
-        Ok((total, _)) => (None, format!("signed in; {offers}; it lists {total} users")),
-        Err(told) => given_up(&told),
-    }
-}
-
-fn trouble_of(fault: &CallFault) -> Trouble {
-    match fault {
-        CallFault::NoToken(_) => Trouble::Credential,
-        CallFault::NotSent(reason) | CallFault::Unclear(reason) if reason.starts_with(UNTRUSTED) => {
-            Trouble::Certificate
-        }
-        CallFault::NotSent(_) => Trouble::Unreachable,
-        CallFault::Unclear(reason) if reason.starts_with("no whole answer") => Trouble::Unreachable,
-        CallFault::Unclear(_) => Trouble::Answer,
-    }
 }
 
 /// Gives an account at the upstream to the federation.

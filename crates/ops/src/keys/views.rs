@@ -131,7 +131,7 @@ fn view_of(cx: &Cx<Admin>, key: Key, federation: &Federation) -> KeyView {
         base_url: cx.keyward.base_url(&federation.slug),
         state: key.life.state(now_ms),
         ends_soon: key.life.ends_soon(federation.policy, now_ms),
-        over_age: key.life.is_over_age(federation.policy, now_ms),
+        over_age: !key.canary && key.life.is_over_age(federation.policy, now_ms),
         may_manage: is_open && cx.actor.role.may(Right::ManageKeys, Some(&federation.slug)),
         federation: federation.clone(),
         key,

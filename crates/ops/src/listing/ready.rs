@@ -194,6 +194,7 @@ impl<'t> Question<'t> {
         }
         let (skip, limit) = (wanted.skip, wanted.limit);
         let is_begun = skip > 0 || wanted.position != Position::Start;
+        let direction = if is_descending { '-' } else { '+' };
         let (text, about) = match terms {
             [] if order == Order::Id => {
                 let after = match &wanted.position {
@@ -203,11 +204,11 @@ impl<'t> Question<'t> {
                         return None;
                     }
                 };
-                let direction = if is_descending { '-' } else { '+' };
                 (format!("{direction}{skip}/{limit} {after}"), About::Page)
             }
-            // Who has a value does not depend on the page, as long as all of them are on the first.
-            _ if is_begun => return None,
+            // Who has a value does not depend on the page, as long as all of them are on the first. The
+            // other orders depend on more than the value.
+            _ if is_begun || order != Order::Id => return None,
             [Term::Id(ids)] => (String::new(), About::Id(only(ids)?)),
             [Term::Name(names)] => {
                 let name = only(names)?;
@@ -215,7 +216,7 @@ impl<'t> Question<'t> {
                     ResourceType::User => About::UserName(name),
                     ResourceType::Group => About::Groups,
                 };
-                (format!("n {name}"), about)
+                (format!("n{direction} {name}"), about)
             }
             [Term::ExternalId(ids)] => {
                 let id = only(ids)?;
@@ -223,7 +224,7 @@ impl<'t> Question<'t> {
                     ResourceType::User => About::UserExternalId(id),
                     ResourceType::Group => About::Groups,
                 };
-                (format!("x {id}"), about)
+                (format!("x{direction} {id}"), about)
             }
             _ => return None,
         };

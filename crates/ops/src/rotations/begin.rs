@@ -2,7 +2,7 @@
 //! delivery are one commit.
 
 use domain::{
-    DAY_MS, Millis, RotationId, Secret,
+    DAY_MS, KeyId, Millis, RotationId, Secret,
     audit::{Action, AuditEvent},
     federations::Federation,
     keys::{Key, KeyState},
@@ -122,7 +122,9 @@ pub(crate) async fn in_unit(
 }
 
 async fn check(conn: &mut Conn<'_>, old: &Key, state: KeyState, cause: Cause) -> Result<(), Error> {
-    if let Some(successor) = &old.successor_id {
+    if let Some(successor) = &old.successor_id
+        && !(cause == Cause::Compromise && is_withdrawn(conn, successor).await?)
+    {
         return Err(Error::Conflict(format!("{} has a successor already: {successor}", old.name)));
     }
     match state {
@@ -149,6 +151,12 @@ async fn check(conn: &mut Conn<'_>, old: &Key, state: KeyState, cause: Cause) ->
         )));
     }
     Ok(())
+}
+
+/// Whether a successor was withdrawn: it is in wrong hands as well, and another takes its place.
+async fn is_withdrawn(conn: &mut Conn<'_>, successor: &KeyId) -> Result<bool, Error> {
+    let stored = store::keys::by_id(conn, successor).await?;
+    Ok(stored.is_some_and(|stored| stored.key.life.revoked_ms.is_some()))
 }
 
 /// The longest life that a policy allows, in days.

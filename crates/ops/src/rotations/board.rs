@@ -456,6 +456,8 @@ async fn due_keys(
         let exception = exceptions.iter().find(|exception| exception.covers(&key, now_ms)).cloned();
         let waits = if exception.is_some() {
             Some(Wait::Exception)
+        } else if successors.contains(&key.id) {
+            Some(Wait::OwnRotation)
         } else if !effective.automatic {
             Some(Wait::ByHand)
         } else if key.life.first_used_ms.is_none() {
@@ -466,8 +468,6 @@ async fn due_keys(
             Some(Wait::KeyHeld)
         } else if federation.status == FederationStatus::Paused {
             Some(Wait::FederationPaused)
-        } else if successors.contains(&key.id) {
-            Some(Wait::OwnRotation)
         } else {
             None
         };

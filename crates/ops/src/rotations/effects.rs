@@ -100,8 +100,8 @@ pub(crate) async fn apply(
         "old_last_used_ms": pair.old.life.last_used_ms,
     })))];
     // The row first: a new rotation of the same key may begin among the effects.
-    let begins: Vec<Half> = next.effects.iter().filter_map(begun).collect();
-    for effect in next.effects.iter().filter(|effect| begun(effect).is_none()) {
+    let begins: Vec<Half> = next.effects.iter().copied().filter_map(begun).collect();
+    for effect in next.effects.iter().filter(|effect| begun(**effect).is_none()) {
         carry_out(conn, keyward, pair, *effect, author, note, now_ms).await?;
     }
     store::rotations::update(conn, &pair.rotation).await?;
@@ -113,9 +113,9 @@ pub(crate) async fn apply(
     Ok(Some(events))
 }
 
-fn begun(effect: &Effect) -> Option<Half> {
+const fn begun(effect: Effect) -> Option<Half> {
     match effect {
-        Effect::Begin { half } => Some(*half),
+        Effect::Begin { half } => Some(half),
         Effect::Deliver
         | Effect::Promote
         | Effect::Withdraw
@@ -260,7 +260,12 @@ async fn extend(conn: &mut Conn<'_>, pair: &mut Pair, now_ms: Millis) -> Result<
 /// The old key stands by itself again. One whose own time went by during the overlap is accepted until it has
 /// another successor: a rotation that is rolled back cuts nobody off.
 async fn restore(conn: &mut Conn<'_>, pair: &mut Pair, now_ms: Millis) -> Result<(), Error> {
-    let is_accepted = pair.old.life.state(now_ms).is_accepted();
+    let is_accepted = match pair.old.life.state(now_ms) {
+        // What has ended for good has no name to take back.
+        KeyState::Retired | KeyState::Revoked => return Ok(()),
+        KeyState::Expired => false,
+        KeyState::Unused | KeyState::InUse | KeyState::Retiring | KeyState::Held => true,
+    };
     let is_over = now_ms >= pair.old.life.expires_ms;
     let planned = pair.federation.policy.overlap_hours * HOUR_MS;
     let retires_ms = (is_accepted && is_over).then_some(now_ms + planned);

@@ -124,3 +124,50 @@ async fn a_key_with_networks_is_refused_from_elsewhere() {
         house.close().await;
     }
 }
+
+/// Passes bytes on to Postgres until it is told to swallow them, as a network that is cut does: nobody is told.
+async fn cut_off_by(target: std::net::SocketAddr, cut: tokio::sync::watch::Receiver<bool>) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut cut = cut.clone();
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    () = async { drop(cut.wait_for(|cut| *cut).await) } => std::future::pending().await,
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_see_its_database_lets_nobody_in() {
+    for house in houses().await {
+        // `postgres://user@host:port/name`
+        let Some((start, rest)) = house.database.url.split_once('@') else { continue };
+        let (address, name) = rest.split_once('/').unwrap();
+        let (cut, is_cut) = tokio::sync::watch::channel(false);
+        let port = cut_off_by(address.parse().unwrap(), is_cut).await;
+        let target = store::Target::parse(&format!("{start}@127.0.0.1:{port}/{name}")).unwrap();
+        let chance = std::sync::Arc::new(ops::testing::TestEntropy::default());
+        ops::Entropy::fill(&*chance, &mut vec![0; 8_000_000]);
+        let (key, settings) = (ops::testing::master_key(), ops::testing::settings());
+        let node = ops::Keyward::open(target, &key, house.clock.clone(), chance, settings).await.unwrap();
+        let federation = house.federation("okta").await;
+        let (_, secret) = house.key(&federation, "a").await;
+        for _ in 0..2 {
+            crate::cache::present(&node, "okta", secret.expose()).await.unwrap();
+        }
+        cut.send(true).unwrap();
+        let refused = crate::cache::present(&node, "okta", secret.expose()).await.err().unwrap();
+        assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+        assert_eq!(scim_client::status_of(&refused), 503);
+        // It is let go as it stands: to close what does not answer would wait for the answer.
+        drop(node);
+        house.close().await;
+    }
+}

@@ -196,6 +196,7 @@ async fn every_change_leaves_its_audit_record() {
     for house in houses().await {
         let keys = prepared(&house).await;
         let gate = crate::gateway::prepared(&house).await;
+        let told = crate::telling_steps::prepared(&house).await;
         let targets = crate::deliveries::prepared(&house).await;
         let turns = crate::rotation_steps::prepared(&house).await;
         let mut seen: BTreeSet<&str> = BTreeSet::from([Action::InstallationCreated.as_str()]);
@@ -203,6 +204,7 @@ async fn every_change_leaves_its_audit_record() {
         let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
         steps.extend(crate::gateway::steps(&house, &gate).await);
+        steps.extend(crate::telling_steps::steps(&house, &told).await);
         steps.extend(crate::deliveries::steps(&house, &targets).await);
         steps.extend(crate::rotation_steps::steps(&house, &turns).await);
         let archived =
@@ -227,6 +229,7 @@ async fn without_its_audit_record_no_change_happens() {
     for house in houses().await {
         let keys = prepared(&house).await;
         let gate = crate::gateway::prepared(&house).await;
+        let told = crate::telling_steps::prepared(&house).await;
         let targets = crate::deliveries::prepared(&house).await;
         let turns = crate::rotation_steps::prepared(&house).await;
         let slug = domain::federations::Slug::parse("base").unwrap();
@@ -235,6 +238,7 @@ async fn without_its_audit_record_no_change_happens() {
         let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
         steps.extend(crate::gateway::steps(&house, &gate).await);
+        steps.extend(crate::telling_steps::steps(&house, &told).await);
         steps.extend(crate::deliveries::steps(&house, &targets).await);
         steps.extend(crate::rotation_steps::steps(&house, &turns).await);
         let archived = ops::federations::archive(&house.admin(), &slug).await;

@@ -11,6 +11,8 @@
 
 mod signer;
 mod support;
+mod telling;
+mod telling_steps;
 
 mod installation;
 
@@ -30,6 +32,7 @@ mod gate;
 mod listing;
 mod members;
 mod policies;
+mod rotation_faults;
 mod rotation_steps;
 mod rotations;
 mod ready_lists;

@@ -1,7 +1,7 @@
 //! What needs somebody.
 
 use domain::{
-    DAY_MS,
+    DAY_MS, HOUR_MS,
     scopes::{ResourceKind, Scope, Verb},
 };
 use ops::{
@@ -18,7 +18,10 @@ fn words(needs: &[Need]) -> Vec<String> {
         .map(|need| match need {
             Need::Ended(view) => format!("ended {}", view.key.name),
             Need::EndsSoon(view) => format!("ends {}", view.key.name),
-            Need::Retiring { old, successor } => format!("retiring {} {}", old.key.name, successor.key.name),
+            Need::Finding(view) => format!("finding {}", view.finding.rule.as_str()),
+            Need::Rotation(view) => format!("rotation {} {}", view.old.name, view.rotation.stage.label()),
+            Need::Held(view) => format!("held {}", view.key.name),
+            Need::OverAge(view) => format!("over age {}", view.key.name),
             Need::Paused(view) => format!("paused {}", view.federation.slug),
             Need::NoKey(view) => format!("no key {}", view.federation.slug),
             Need::NeverUsed(view) => format!("never used {}", view.key.name),
@@ -49,15 +52,23 @@ async fn the_most_urgent_comes_first_and_goes_away_by_itself() {
             [
                 "ended gone",
                 "ends soon",
-                "retiring old old-2",
                 "paused paused",
                 "no key empty",
                 "never used fresh",
-                "never used old-2"
             ]
         );
         assert_eq!((seen.federations, seen.accepted_keys, seen.inside_policy), (3, 4, 4));
         assert_eq!(seen.ending[0].key.name, "old");
+        // A rotation that goes on by itself needs nobody; one that a person stopped does, and so does a held key.
+        let turn = ops::rotations::of_key(&cx, &old).await.unwrap().unwrap().rotation.id;
+        ops::rotations::hold(&cx, &turn, "not today").await.unwrap();
+        let fresh = seen.needs.iter().find_map(|need| match need {
+            Need::NeverUsed(view) => Some(view.key.id.clone()),
+            _ => None,
+        });
+        ops::keys::hold(&cx, &fresh.unwrap(), "looking into it").await.unwrap();
+        let needs = words(&open(&cx).await.unwrap().needs);
+        assert_eq!(needs[2..4], ["rotation old Held", "held fresh"], "{needs:?}");
         ops::federations::resume(&cx, &paused.slug).await.unwrap();
         assert!(!words(&open(&cx).await.unwrap().needs).contains(&"paused paused".to_owned()));
         house.close().await;
@@ -81,6 +92,28 @@ async fn requests_are_counted_by_hour_and_decision() {
         let last = seen.hours.last().unwrap();
         assert_eq!((last.allowed, last.denied, last.refused), (3, 1, 1));
         assert_eq!((seen.requests_24h, seen.denied_24h, seen.hours.len()), (5, 2, 48));
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn requests_of_a_key_are_counted_by_hour() {
+    for house in houses().await {
+        let okta = house.federation("okta").await;
+        let (id, secret) = house.scoped(&okta, "a", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
+        let (other, _) = house.scoped(&okta, "b", Scope::of([(ResourceKind::Users, Verb::Read)])).await;
+        for wait_ms in [0, 0, HOUR_MS, 2 * HOUR_MS] {
+            house.clock.advance(wait_ms);
+            let client = house.client(&okta, &secret).await;
+            listed(&client, scim::ResourceType::User, None, 1).await.unwrap();
+        }
+        let cx = house.admin();
+        let hours = ops::usage::hours_of_key(&cx, &id, 5).await.unwrap();
+        assert_eq!(hours.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [0, 2, 1, 0, 1]);
+        assert_eq!(hours[4].0, cx.now_ms() / HOUR_MS * HOUR_MS, "the last one has begun");
+        assert_eq!(ops::usage::hours_of_key(&cx, &id, 2).await.unwrap().len(), 2);
+        let silent = ops::usage::hours_of_key(&cx, &other, 5).await.unwrap();
+        assert!(silent.iter().all(|(_, count)| *count == 0));
         house.close().await;
     }
 }

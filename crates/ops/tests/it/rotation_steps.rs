@@ -14,7 +14,7 @@ use ops::{
     testing, users,
 };
 
-use crate::support::{House, asked};
+use crate::support::{House, asked, listed};
 
 /// What the steps act on.
 pub struct Prepared {
@@ -65,6 +65,9 @@ pub async fn prepared(house: &House) -> Prepared {
     rotations::hold(&admin, &is_held, "a test").await.unwrap();
     let (back, _) = turn(house, &federation, "back").await;
     let (moves, moving) = turn(house, &federation, "moves").await;
+    // A connection test, so that the work that follows is not its first use.
+    let cx = house.client(&federation, &moving).await;
+    listed(&cx, scim::ResourceType::User, None, 1).await.unwrap();
     while scheduler::round(&house.keyward, "laws").await.unwrap().unwrap().moved > 0 {}
     let exception = policies::except(&admin, &federation.slug, exception()).await.unwrap().id;
     let overdue = house.federation("due").await;
@@ -95,7 +98,8 @@ pub async fn steps(house: &House, prepared: &Prepared) -> Vec<(Action, Result<()
     let Prepared { federation, due, free, held, turns, moving, exception } = prepared;
     let [proven, to_hold, is_held, back, _] = turns;
     let slug = &federation.slug;
-    let mut done = vec![(Action::RotationBegun, round(house, |round| (round.begun, round.moved) == (1, 0)).await)];
+    let mut done =
+        vec![(Action::RotationBegun, round(house, |round| (round.begun, round.moved) == (1, 0)).await)];
     work(house, federation, moving).await;
     done.push((Action::RotationMoved, round(house, |round| (round.begun, round.moved) == (0, 1)).await));
     let edit = EditPolicy {

@@ -41,6 +41,8 @@ pub struct Memory {
     pub steps: Mutex<Vec<String>>,
     /// Whether consumers stand still.
     pub stands: Mutex<bool>,
+    /// Whether a write is done, and its answer never comes.
+    pub hangs: Mutex<bool>,
 }
 
 impl Memory {
@@ -125,7 +127,14 @@ impl Deliver for Memory {
         step: DeliveryStep,
         job: &'a DeliveryJob,
     ) -> Pin<Box<dyn Future<Output = Result<StepDone, StepFault>> + Send + 'a>> {
-        Box::pin(async move { self.take(step, job) })
+        Box::pin(async move {
+            let taken = self.take(step, job);
+            let hangs = step == DeliveryStep::Write && *self.hangs.lock().unwrap();
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            taken
+        })
     }
 }
 

@@ -14,4 +14,5 @@ mod plans;
 mod schema;
 mod tables;
 mod tenancy;
+mod upgrade;
 mod usage;

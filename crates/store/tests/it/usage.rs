@@ -194,7 +194,7 @@ async fn records_of_the_older_schema_move() {
     for database in testing::databases().await {
         let (migrator, folder) = older(database.engine).await;
         let records: Vec<UsageRecord> =
-            (0..900).map(|number| UsageRecord { tolerated: Vec::new(), ..record(number) }).collect();
+            (0..900).map(|number| UsageRecord { tolerated: Vec::new(), is_work: false, ..record(number) }).collect();
         let insert =
             "INSERT INTO usage_records (federation_id, request_id, at_ms, key_id, method, resource_type,
             resource_id, status, decision, reason, duration_us, source, user_agent)

@@ -83,7 +83,7 @@ pub fn test(only: &[Stage]) -> Outcome {
         tests: needs(&[Stage::Deny, Stage::Unit, Stage::End2end]),
         // The upstreams of the gateway's tests come with the checkers.
         conformance: needs(&[Stage::Unit, Stage::Conformance]),
-        bench: false,
+        ..setup::Wanted::default()
     })?;
     let needs_postgres = needs(&[Stage::Unit, Stage::Conformance, Stage::End2end]);
     let postgres = if needs_postgres { Some(Server::find()?) } else { None };

@@ -7,7 +7,7 @@ use crate::out::{During, Outcome};
 use crate::site::files_under;
 
 /// Folders with Rust of ours.
-const SOURCES: [&str; 4] = ["app", "server", "frontend", "crates"];
+const SOURCES: [&str; 5] = ["app", "server", "frontend", "crates", "fuzz"];
 /// The longest a file may be.
 const MAX_LINES: usize = 600;
 

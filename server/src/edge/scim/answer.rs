@@ -5,17 +5,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use ops::{Error, scim_client::status_of};
-use scim::ScimError;
+use ops::{
+    Cx, Error, ScimClient,
+    listing::{Found, Made},
+    scim_client::status_of,
+};
+use scim::{ScimError, Selection};
 use serde_json::Value;
+
+use super::base;
 
 /// The media type of every answer (RFC 7644 8.1).
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
 
 /// An answer with a body.
 pub(super) fn json(status: u16, body: &Value) -> Response {
+    text(status, body.to_string())
+}
+
+/// An answer with a body that is JSON already.
+pub(super) fn text(status: u16, body: impl Into<Body>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, body.to_string()).into_response();
+    let mut response = (status, body.into()).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, SCIM_JSON);
     response
 }
@@ -39,17 +50,27 @@ pub(super) struct Ready {
     body: Bytes,
     /// The version that it shows.
     pub(super) version: i64,
+    members: usize,
     etag: Option<HeaderValue>,
     location: Option<HeaderValue>,
 }
 
 impl Ready {
-    /// Makes it, and says what it weighs.
-    pub(super) fn new(body: &Value, version: i64, location: &str) -> (Self, usize) {
+    /// Makes it of a resource with all that is shown by default, and says what it weighs.
+    pub(super) fn of(cx: &Cx<ScimClient>, found: &Found) -> (Self, usize) {
+        let base = base(cx);
+        let (version, location) = (found.version(), found.location(&base));
+        let body = found.render(cx.schemas().of(found.kind()), &base, &Selection::Default);
         let body = Bytes::from(body.to_string());
         let bytes = body.len() + location.len() + 200;
         let etag = HeaderValue::from_str(&scim::etag(version)).ok();
-        (Self { body, version, etag, location: HeaderValue::from_str(location).ok() }, bytes)
+        let location = HeaderValue::from_str(&location).ok();
+        (Self { body, version, members: found.members(), etag, location }, bytes)
+    }
+
+    /// The resource as JSON.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// 200 with it.
@@ -65,6 +86,16 @@ impl Ready {
             }
         }
         response
+    }
+}
+
+impl Made for Ready {
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn members(&self) -> usize {
+        self.members
     }
 }
 

@@ -5,6 +5,7 @@
 //! id that its answer carries, and that id also stands in every audit record that it caused.
 
 use axum::{extract::Request, response::Response};
+use domain::federations::FederationTarget;
 use http::Method;
 use ops::{Cx, ScimClient, groups::Shown, scim_client::Asked};
 use scim::{
@@ -18,7 +19,7 @@ use super::{
     answer::{json, problem, told},
     base,
     change::{self, Change, body, check_id, perform, versions_in},
-    not_allowed, refuse,
+    gateway, not_allowed, refuse,
 };
 
 /// The limits on a Bulk request of a server that takes bodies of `body_bytes`.
@@ -58,12 +59,17 @@ pub(super) async fn serve(cx: &Cx<ScimClient>, asked: &Asked, request: Request) 
 async fn done(cx: &Cx<ScimClient>, base: &str, step: Step) -> Outcome {
     let (kind, method) = (step.kind, step.method);
     let asked = cx.operation(method.as_str(), kind.endpoint().trim_start_matches('/'), step.id.as_deref());
-    let if_match = step.version.as_deref().and_then(versions_in);
+    let version = step.version.clone();
+    let if_match = version.as_deref().and_then(versions_in);
     let location = step.id.as_ref().map(|id| format!("{base}{}/{id}", kind.endpoint()));
     let mut reading = change::reading(cx);
     let read = read(cx, step, &mut reading);
     let asked = change::tolerating(&asked, reading);
+    let is_upstream = cx.actor().federation.target == FederationTarget::Upstream;
     let made = match read {
+        Ok(change) if is_upstream => {
+            return Box::pin(gateway::perform(cx, &asked, (kind, method), location, version, change)).await;
+        }
         Ok(change) => perform(cx, &asked, kind, if_match, change, Shown::NoMembers).await,
         Err(error) => Err(match cx.refused_at_edge(&asked, error.status, &error.detail).await {
             Ok(()) => error.into(),

@@ -51,17 +51,36 @@ impl Outcome {
     }
 }
 
-/// POST, PUT, PATCH and DELETE; `id` is that of the path.
-pub(super) async fn change(
+/// A change that may be made, as it was read.
+pub(super) struct Intake {
+    pub(super) change: Change,
+    /// The request, with what was tolerated while it was read.
+    pub(super) asked: Asked,
+    /// What the answer is to show.
+    pub(super) selection: Selection,
+}
+
+impl Intake {
+    /// The status of an answer that shows something.
+    pub(super) fn status(&self) -> u16 {
+        if matches!(self.change, Change::Create(_)) { 201 } else { 200 }
+    }
+}
+
+/// Takes in a POST, PUT, PATCH or DELETE, whoever keeps the resource; `id` is that of the path.
+///
+/// # Errors
+/// The answer to a request that is refused, which is on record then.
+pub(super) async fn take_in(
     cx: &Cx<ScimClient>,
     asked: &Asked,
     kind: ResourceType,
     id: Option<&str>,
     request: Request,
-) -> Response {
+) -> Result<Intake, Response> {
     let selection = match scim::query_selection(request.uri().query().unwrap_or_default()) {
         Ok(selection) => selection,
-        Err(error) => return refuse(cx, asked, error).await,
+        Err(error) => return Err(refuse(cx, asked, error).await),
     };
     // The scope decides before a body is read that would be thrown away.
     let verb = match *request.method() {
@@ -69,19 +88,32 @@ pub(super) async fn change(
         Method::DELETE => Verb::Delete,
         _ => Verb::Update,
     };
-    if let Err(error) = cx.allow(asked, verb, resource_kind(kind)).await {
-        return problem(&error);
-    }
-    let if_match = versions(request.headers(), header::IF_MATCH);
+    cx.allow(asked, verb, resource_kind(kind)).await.map_err(|error| problem(&error))?;
     let mut reading = reading(cx);
     let read = read(cx, kind, id, request, &mut reading).await;
-    let asked = &tolerating(asked, reading);
-    let change = match read {
-        Ok(change) => change,
-        Err(error) => return refuse(cx, asked, error).await,
+    let asked = tolerating(asked, reading);
+    match read {
+        Ok(change) => Ok(Intake { change, asked, selection }),
+        Err(error) => Err(refuse(cx, &asked, error).await),
+    }
+}
+
+/// A change of a resource that is kept here.
+pub(super) async fn change(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    kind: ResourceType,
+    id: Option<&str>,
+    request: Request,
+) -> Response {
+    let if_match = versions(request.headers(), header::IF_MATCH);
+    let taken = match take_in(cx, asked, kind, id, request).await {
+        Ok(taken) => taken,
+        Err(answer) => return answer,
     };
-    let status = if matches!(change, Change::Create(_)) { 201 } else { 200 };
-    match perform(cx, asked, kind, if_match, change, shown(&selection)).await {
+    let status = taken.status();
+    let Intake { change, asked, selection } = taken;
+    match perform(cx, &asked, kind, if_match, change, shown(&selection)).await {
         Ok(Outcome::Shown(found)) => show(cx, &found, status, &selection),
         Ok(Outcome::TooLarge(version)) => empty(StatusCode::NO_CONTENT, Some(version)),
         Ok(Outcome::Gone) => empty(StatusCode::NO_CONTENT, None),
@@ -90,7 +122,7 @@ pub(super) async fn change(
 }
 
 /// Reads what a client asks to change.
-pub(super) async fn read(
+async fn read(
     cx: &Cx<ScimClient>,
     kind: ResourceType,
     id: Option<&str>,
@@ -108,7 +140,7 @@ pub(super) async fn read(
 }
 
 /// The body of a PUT on this id.
-pub(super) async fn read_replace(
+async fn read_replace(
     of: Type<'_>,
     id: &str,
     request: Request,
@@ -120,7 +152,7 @@ pub(super) async fn read_replace(
 }
 
 /// The body of a PATCH.
-pub(super) async fn read_patch(request: Request, reading: &mut Reading) -> Result<Vec<scim::Op>, ScimError> {
+async fn read_patch(request: Request, reading: &mut Reading) -> Result<Vec<scim::Op>, ScimError> {
     scim::patch::read(&body(request).await?, reading)
 }
 

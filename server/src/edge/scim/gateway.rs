@@ -1,74 +1,118 @@
 //! Requests to a federation whose users and groups are kept by an upstream: read as for the embedded
 //! directory, and answered with what the upstream says, in addresses of ours.
+//!
+//! A Bulk request is taken apart here, whatever the upstream has: each of its operations is a change
+//! with its own intent, call and outcome. So it holds fewer of them, [`MAX_OPERATIONS`].
 
 use axum::{extract::Request, response::Response};
-use domain::scopes::Verb;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use ops::{
     Cx, Error, ScimClient,
     gateway::requests::{self, Shown},
     scim_client::Asked,
 };
-use scim::{ListQuery, Reading, ResourceType, ScimError, Selection, discovery};
+use scim::{
+    ListQuery, ResourceType, Selection,
+    bulk::{self, Limits, Outcome},
+    discovery,
+};
 
 use super::{
     Endpoint,
-    answer::{empty, json, problem},
+    answer::{empty, json, problem, told},
     base,
-    change::{Change, read, resource_kind, tolerating},
-    discovered, features, not_allowed, refuse,
+    bulk::limits_of,
+    change::{Change, Intake, take_in},
+    discovered, features, not_allowed, refuse, search,
 };
+
+/// Operations of one Bulk request: each is a call that may take as long as the upstream likes.
+const MAX_OPERATIONS: usize = 100;
 
 /// Serves an endpoint of such a federation.
 pub(super) async fn serve(
     endpoint: Endpoint,
     cx: &Cx<ScimClient>,
     asked: &Asked,
-    request: Request,
+    mut request: Request,
 ) -> Response {
-    if let Endpoint::Resources(kind) = endpoint {
-        return collection(cx, asked, kind, request).await;
-    }
-    if let Endpoint::Resource(kind, id) = &endpoint {
-        return single(cx, asked, *kind, id, request).await;
+    match &endpoint {
+        Endpoint::Resources(kind) => return collection(cx, asked, *kind, request).await,
+        Endpoint::Resource(kind, id) => return single(cx, asked, *kind, id, request).await,
+        Endpoint::ServiceProviderConfig | Endpoint::Bulk => {
+            let limits = limits_of(&request);
+            let max_operations = limits.max_operations.min(MAX_OPERATIONS);
+            request.extensions_mut().insert(Limits { max_operations, ..limits });
+        }
+        Endpoint::Base
+        | Endpoint::Search(_)
+        | Endpoint::Schemas(_)
+        | Endpoint::ResourceTypes(_)
+        | Endpoint::NotOffered(_)
+        | Endpoint::Unknown => {}
     }
     if matches!(endpoint, Endpoint::ServiceProviderConfig) {
-        // What the upstream may not have is not promised. Entity tags are passed on, where there are any.
-        let features = scim::Features {
-            bulk: None,
-            cursor: None,
-            sort: false,
-            etag: false,
-            patch: true,
-            ..features(cx, &request)
+        // Entity tags are the upstream's. What it does not do of the rest is done here.
+        let offers = match requests::offers(cx).await {
+            Ok(offers) => offers,
+            Err(error) => return problem(&error),
         };
+        let features = scim::Features { etag: offers.etag, ..features(cx, &request) };
         let found = discovery::service_provider_config(&base(cx), &features);
-        return discovered(cx, asked, request, Some(found)).await;
+        return discovered(cx, asked, request, None, || Some(found)).await;
     }
-    if matches!(endpoint, Endpoint::Schemas(_) | Endpoint::ResourceTypes(_) | Endpoint::Unknown) {
-        return endpoint.serve_here(cx, asked, request).await;
-    }
-    refuse(cx, asked, ScimError::not_implemented("this is not offered by a federation with an upstream"))
-        .await
+    endpoint.serve_here(cx, asked, request).await
 }
 
 async fn collection(cx: &Cx<ScimClient>, asked: &Asked, kind: ResourceType, request: Request) -> Response {
-    if request.method() == Method::POST {
-        return change(cx, asked, kind, None, request).await;
+    match *request.method() {
+        Method::POST => change(cx, asked, kind, None, request).await,
+        Method::GET => search::list(cx, asked, Some(kind), request).await,
+        _ => not_allowed(cx, asked, "GET, HEAD, POST").await,
     }
-    if request.method() != Method::GET {
-        return not_allowed(cx, asked, "GET, HEAD, POST").await;
-    }
-    let of = cx.schemas().of(kind);
-    let mut reading = Reading::new(cx.actor().federation.scim.strict);
-    let query = ListQuery::read(of, request.uri().query().unwrap_or_default(), &mut reading);
-    let asked = &tolerating(asked, reading);
-    match query {
-        Ok(query) => match requests::list(cx, asked, of, &query).await {
-            Ok(page) => json(200, &page.into_json()),
-            Err(error) => problem(&error),
+}
+
+/// A page of a type, or of every type.
+pub(super) async fn page(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    kind: Option<ResourceType>,
+    query: &ListQuery,
+) -> Response {
+    let listed = match kind {
+        Some(kind) => requests::list(cx, asked, cx.schemas().of(kind), query).await,
+        None => requests::everything(cx, asked, query).await,
+    };
+    listed.map_or_else(|error| problem(&error), |page| json(200, &page.into_json()))
+}
+
+/// Does one operation of a Bulk request, and says what became of it.
+pub(super) async fn perform(
+    cx: &Cx<ScimClient>,
+    asked: &Asked,
+    (kind, method): (ResourceType, bulk::Method),
+    location: Option<String>,
+    if_match: Option<String>,
+    change: Change,
+) -> Outcome {
+    let made = match change {
+        Change::Create(wanted) => requests::create(cx, asked, wanted).await.map(Some),
+        Change::Replace(id, wanted) => requests::replace(cx, asked, &id, if_match, wanted).await.map(Some),
+        Change::Patch(id, operations) => {
+            requests::patch(cx, asked, (kind, &id), if_match, operations).await.map(Some)
+        }
+        Change::Delete(id) => requests::delete(cx, asked, kind, &id, if_match).await.map(|()| None),
+    };
+    match made {
+        Ok(Some(Shown { body, etag, location })) => Outcome {
+            status: if method == bulk::Method::Post { 201 } else { 200 },
+            id: body.get("id").and_then(serde_json::Value::as_str).map(str::to_owned),
+            location: Some(location),
+            version: etag,
+            error: None,
         },
-        Err(error) => refuse(cx, asked, error).await,
+        Ok(None) => Outcome { status: 204, location, ..Outcome::default() },
+        Err(error) => Outcome { location, ..Outcome::failed(told(&error)) },
     }
 }
 
@@ -100,6 +144,7 @@ async fn single(
     answer(cx, kind, 200, &selection, found)
 }
 
+/// A change of a resource that the upstream keeps.
 async fn change(
     cx: &Cx<ScimClient>,
     asked: &Asked,
@@ -107,40 +152,25 @@ async fn change(
     id: Option<&str>,
     request: Request,
 ) -> Response {
-    let selection = match scim::query_selection(request.uri().query().unwrap_or_default()) {
-        Ok(selection) => selection,
-        Err(error) => return refuse(cx, asked, error).await,
-    };
-    let verb = match *request.method() {
-        Method::POST => Verb::Create,
-        Method::DELETE => Verb::Delete,
-        _ => Verb::Update,
-    };
-    if let Err(error) = cx.allow(asked, verb, resource_kind(kind)).await {
-        return problem(&error);
-    }
     let if_match = text_of(request.headers(), &header::IF_MATCH);
-    let mut reading = Reading::new(cx.actor().federation.scim.strict);
-    let read = read(cx, kind, id, request, &mut reading).await;
-    let asked = &tolerating(asked, reading);
-    match read {
-        Ok(Change::Create(wanted)) => {
-            answer(cx, kind, 201, &selection, requests::create(cx, asked, wanted).await)
+    let taken = match take_in(cx, asked, kind, id, request).await {
+        Ok(taken) => taken,
+        Err(answer) => return answer,
+    };
+    let status = taken.status();
+    let Intake { change, asked, selection } = taken;
+    let made = match change {
+        Change::Create(wanted) => requests::create(cx, &asked, wanted).await,
+        Change::Replace(id, wanted) => requests::replace(cx, &asked, &id, if_match, wanted).await,
+        Change::Patch(id, operations) => requests::patch(cx, &asked, (kind, &id), if_match, operations).await,
+        Change::Delete(id) => {
+            return match requests::delete(cx, &asked, kind, &id, if_match).await {
+                Ok(()) => empty(StatusCode::NO_CONTENT, None),
+                Err(error) => problem(&error),
+            };
         }
-        Ok(Change::Replace(id, wanted)) => {
-            let made = requests::replace(cx, asked, &id, if_match, wanted).await;
-            answer(cx, kind, 200, &selection, made)
-        }
-        Ok(Change::Patch(id, operations)) => {
-            let made = requests::patch(cx, asked, (kind, &id), if_match, operations).await;
-            answer(cx, kind, 200, &selection, made)
-        }
-        Ok(Change::Delete(id)) => match requests::delete(cx, asked, kind, &id, if_match).await {
-            Ok(()) => empty(StatusCode::NO_CONTENT, None),
-            Err(error) => problem(&error),
-        },
-        Err(error) => refuse(cx, asked, error).await,
-    }
+    };
+    answer(cx, kind, status, &selection, made)
 }
 
 fn answer(

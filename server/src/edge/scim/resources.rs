@@ -63,14 +63,11 @@ async fn get_ready(
     id: &str,
     if_none_match: Option<Vec<i64>>,
 ) -> Result<Response, Error> {
-    let make = |found: Found| {
-        let base = base(cx);
-        let body = found.render(cx.schemas().of(found.kind()), &base, &Selection::Default);
-        Ready::new(&body, found.version(), &found.location(&base))
-    };
     let ready = match kind {
-        ResourceType::User => ready::user(cx, asked, id, |user| make(Found::User(user))).await?,
-        ResourceType::Group => ready::group(cx, asked, id, |group| make(Found::Group(group))).await?,
+        ResourceType::User => ready::user(cx, asked, id, |user| Ready::of(cx, &Found::User(user))).await?,
+        ResourceType::Group => {
+            ready::group(cx, asked, id, |group| Ready::of(cx, &Found::Group(group))).await?
+        }
     };
     if if_none_match.is_some_and(|seen| seen.contains(&ready.version)) {
         return Ok(empty(StatusCode::NOT_MODIFIED, Some(ready.version)));

@@ -21,9 +21,9 @@ use tokio::{
 pub enum Mood {
     /// What a SCIM service does.
     Kind,
-    /// Nothing, for ever.
+    /// Nothing, until its mood changes; then the connection ends.
     Hang,
-    /// Creates, and then nothing, for ever.
+    /// Creates, and then nothing, as long.
     CreateAndHang,
     /// Creates, and says 500.
     CreateAndFail,
@@ -50,7 +50,7 @@ pub enum Mood {
 /// The service.
 pub struct Hostile {
     pub address: SocketAddr,
-    mood: Mutex<Mood>,
+    mood: watch::Sender<Mood>,
     pub users: Mutex<Vec<Value>>,
     /// Method and path of each request.
     pub asked: Mutex<Vec<String>>,
@@ -66,7 +66,7 @@ impl Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hostile = Arc::new(Self {
             address: listener.local_addr().unwrap(),
-            mood: Mutex::new(Mood::Kind),
+            mood: watch::channel(Mood::Kind).0,
             users: Mutex::default(),
             asked: Mutex::default(),
             credentials: Mutex::default(),
@@ -89,7 +89,7 @@ impl Hostile {
     }
 
     pub fn is(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+        self.mood.send_replace(mood);
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -144,7 +144,7 @@ impl Hostile {
             let credential = head.lines().find_map(|line| line.strip_prefix("authorization: "));
             self.credentials.lock().unwrap().push(credential.unwrap_or_default().to_owned());
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let mood = *self.mood.lock().unwrap();
+            let mood = *self.mood.borrow();
             if target == "/token" {
                 let turn = self.tokens.fetch_add(1, Ordering::SeqCst) + 1;
                 let token = json!({ "access_token": format!("token-number-{turn}"), "token_type": "Bearer", "expires_in": 600 });
@@ -164,7 +164,9 @@ impl Hostile {
                         created();
                     }
                     self.came.send_modify(|count| *count += 1);
-                    std::future::pending::<()>().await;
+                    let mut moods = self.mood.subscribe();
+                    let _ = moods.wait_for(|now| *now != mood).await;
+                    return Ok(());
                 }
                 Mood::CreateAndFail => {
                     created();

@@ -15,7 +15,7 @@ use ops::gateway::{probe, target};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use super::{forwarding, user};
+use super::{asks::asks, forwarding, user};
 use crate::{
     house::{House, filter, houses},
     process::{PATIENCE, free_address, http_client},
@@ -57,7 +57,7 @@ async fn started(mut command: Command, address: SocketAddr) -> Child {
 }
 
 /// What a provider does in its first days, against a service that is somebody else's.
-async fn lives(house: &House, base: &str) {
+async fn lives(house: &House, base: &str, has_tags: bool) {
     let client = forwarding(house, "gate", base, "a-token-of-the-tests").await;
     let slug = Slug::parse("gate").unwrap();
     assert!(target::test(&house.admin(), &slug).await.unwrap().worked);
@@ -97,6 +97,7 @@ async fn lives(house: &House, base: &str) {
         assert_eq!(client.delete(&path).await.status, 204);
         client.get(&path).await.assert_scim_error(404, "deleted");
     }
+    asks(&client, has_tags).await;
     let view = target::view(&house.admin(), &slug).await.unwrap().upstream.unwrap();
     assert_eq!((view.open_calls, view.users, view.groups), (0, 0, 0));
 }
@@ -110,7 +111,7 @@ async fn scim2_server_is_an_upstream() {
         let mut command = Command::new(&program);
         command.args(["--hostname", "127.0.0.1", "--port", &address.port().to_string()]);
         let _child = started(command, address).await;
-        lives(&house, &format!("http://{address}/v2")).await;
+        lives(&house, &format!("http://{address}/v2"), true).await;
         house.close().await;
     }
 }
@@ -125,7 +126,7 @@ async fn scimmy_is_an_upstream() {
         let mut command = Command::new("node");
         command.arg(root().join("end2end/conformance/scimmy.mjs")).arg(address.port().to_string());
         let _child = started(command, address).await;
-        lives(&house, &format!("http://{address}/v2")).await;
+        lives(&house, &format!("http://{address}/v2"), false).await;
         house.close().await;
     }
 }

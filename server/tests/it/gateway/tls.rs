@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Secret, federations::Slug};
+use domain::{Secret, admins::Role, federations::Slug, upstreams::Trouble};
 use ops::gateway::target;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::{
@@ -105,6 +105,10 @@ async fn keyward_shows_its_certificate_and_trusts_the_authority_that_it_was_told
     // Without the authority nobody is believed, and with another certificate nobody is let in.
     set(format!("{certificate}{key}"), "").await;
     assert_eq!(client.get("/Users").await.status, 503);
+    let tested = target::test(&house.admin(), &slug).await.unwrap();
+    assert_eq!(tested.trouble, Some(Trouble::Certificate), "{}", tested.note);
+    let page = house.signed_in(Role::Admin).await.get("/federations/gate").await;
+    assert!(page.body.contains("Its certificate is not trusted"), "{}", page.body);
     set(format!("{strange_certificate}{strange_key}"), &authority.pem).await;
     assert_eq!(client.get("/Users").await.status, 503);
     assert!(!target::test(&house.admin(), &slug).await.unwrap().worked);

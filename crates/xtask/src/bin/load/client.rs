@@ -32,6 +32,12 @@ impl Client {
         Ok(Self { stream, buffer: Vec::with_capacity(4096), head })
     }
 
+    /// Presents another key from now on.
+    pub fn present(&mut self, bearer: &str) {
+        let lines = self.head.split_inclusive("\r\n").filter(|line| !line.starts_with("Authorization:"));
+        self.head = lines.collect::<String>() + &format!("Authorization: Bearer {bearer}\r\n");
+    }
+
     /// Sends a request and reads its answer to the end. After an error the connection is of no use.
     pub async fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let request =

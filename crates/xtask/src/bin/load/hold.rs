@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::keyward::Keyward;
+use crate::keyward::{Keyward, Plan};
 use crate::{Outcome, say};
 
 /// What `cargo xtask test` hands over.
@@ -26,7 +26,12 @@ pub struct Args {
 /// # Errors
 /// When it does not start, or the audit chain is not whole afterwards.
 pub async fn hold(args: Args) -> Outcome {
-    let mut keyward = Keyward::prepare_on(&args.keyward, "hold", args.database.as_deref()).await?;
+    let mut keyward = Keyward::prepare_with(
+        &args.keyward,
+        "hold",
+        Plan { database: args.database.as_deref(), ..Plan::default() },
+    )
+    .await?;
     keyward.start().await?;
     let base = format!("http://127.0.0.1:{}{}", keyward.port, keyward.base);
     say(&json!({ "base": base, "token": keyward.key }).to_string());

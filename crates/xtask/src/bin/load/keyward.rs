@@ -1,22 +1,12 @@
 //! A Keyward of the load's own: a temporary folder, a free port, a federation `bench` with one key.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use domain::admins::{Admin, Role};
-use domain::scopes::Scope;
-use ops::federations::NewFederation;
-use ops::keys::NewKey;
-use ops::vault::MasterKey;
-use ops::{Clock, Cx, Entropy, Keyward as Installation, Settings};
-
-use sha2::{Digest, Sha256};
-
 use crate::client::Client;
+use crate::installation::{self, IssuedKey, Place, Wanted};
 use crate::{Outcome, now};
 
 /// A prepared installation; it runs between [`Keyward::start`] and [`Keyward::kill`].
@@ -30,52 +20,109 @@ pub struct Keyward {
     pub base: String,
     /// A key that may do all in that federation.
     pub key: String,
+    /// Keys of the same kind, the first among them.
+    pub keys: Vec<IssuedKey>,
+    database: Option<String>,
     master_key: String,
+    preload: Option<PathBuf>,
+}
+
+/// How an installation is to be.
+#[derive(Clone, Copy, Default)]
+pub struct Plan<'a> {
+    /// The folder that its folder is made in; that of the system when there is none.
+    pub scratch: Option<&'a Path>,
+    /// An empty database of the caller's; SQLite in its folder when there is none.
+    pub database: Option<&'a str>,
+    /// Users `u0`, `u1`, … that are in it from the beginning.
+    pub users: u32,
+    /// What else is in it.
+    pub wanted: Wanted<'a>,
+    /// A library that is loaded before all others.
+    pub preload: Option<&'a Path>,
 }
 
 impl Keyward {
     /// Makes the folder, the master key, the configuration, the database and the key.
     pub async fn prepare(binary: &Path, name: &str) -> Outcome<Self> {
-        Self::prepare_on(binary, name, None).await
+        Self::prepare_with(binary, name, Plan::default()).await
     }
 
-    /// As [`Keyward::prepare`], on an empty database of the caller's.
-    pub async fn prepare_on(binary: &Path, name: &str, database: Option<&str>) -> Outcome<Self> {
-        Self::prepare_with(binary, name, database, 0).await
-    }
-
-    /// As [`Keyward::prepare_on`], with so many keys more.
-    pub async fn prepare_with(
-        binary: &Path,
-        name: &str,
-        database: Option<&str>,
-        more_keys: u32,
-    ) -> Outcome<Self> {
-        let folder = std::env::temp_dir().join(format!("keyward-{name}-{}", std::process::id()));
+    /// As [`Keyward::prepare`], with more in it.
+    pub async fn prepare_with(binary: &Path, name: &str, plan: Plan<'_>) -> Outcome<Self> {
+        let Plan { scratch, database, users, wanted, preload } = plan;
+        let temporary = std::env::temp_dir();
+        let scratch = scratch.unwrap_or(&temporary);
+        let folder = scratch.join(format!("keyward-{name}-{}", std::process::id()));
         let data = folder.join("data");
         std::fs::create_dir_all(&data)?;
-        let port = free_port()?;
-        let mut chance = [0; 32];
-        Random.fill(&mut chance);
-        // The digest is as random as what it is of, and knows how to write itself in hexadecimal.
-        let master_key = Sha256::digest(chance);
-        let hex = format!("{master_key:x}");
-        let address = database.map_or_else(String::new, |url| format!("database_url = \"{url}\"\n"));
+        let file = data.join("keyward.db");
+        let mut keyward = Self {
+            binary: binary.into(),
+            folder,
+            running: None,
+            port: free_port()?,
+            base: "/scim/bench/v2".to_owned(),
+            key: String::new(),
+            keys: Vec::new(),
+            database: database.map(str::to_owned),
+            master_key: installation::master_key(),
+            preload: preload.map(Path::to_path_buf),
+        };
+        if users > 0 && database.is_none() {
+            let (kept, master_key) = installation::kept(scratch, users).await?;
+            std::fs::copy(kept, &file)?;
+            keyward.master_key = master_key;
+        }
+        keyward.configure()?;
+        let target = match database {
+            Some(url) => store::Target::parse(url)?,
+            None => store::Target::sqlite(file),
+        };
+        let place = Place { target, master_key: keyward.master_key.clone() };
+        keyward.keys = installation::make(&place, wanted).await?;
+        keyward.key.clone_from(&keyward.keys[0].secret);
+        if users > 0 && database.is_some() {
+            installation::fill(&place.target, users).await?;
+        }
+        Ok(keyward)
+    }
+
+    /// Another node of the same installation, which must be on Postgres.
+    pub fn beside(&self) -> Outcome<Self> {
+        let mut folder = self.folder.clone().into_os_string();
+        folder.push("-beside");
+        let folder = PathBuf::from(folder);
+        std::fs::create_dir_all(folder.join("data"))?;
+        let node = Self {
+            binary: self.binary.clone(),
+            folder,
+            running: None,
+            port: free_port()?,
+            base: self.base.clone(),
+            key: self.key.clone(),
+            keys: self.keys.clone(),
+            database: self.database.clone(),
+            master_key: self.master_key.clone(),
+            preload: None,
+        };
+        node.configure()?;
+        Ok(node)
+    }
+
+    fn configure(&self) -> Outcome {
+        let address =
+            self.database.as_ref().map_or_else(String::new, |url| format!("database_url = \"{url}\"\n"));
         let settings = format!(
             "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{data}\"\n{address}\n\
              [oidc]\nissuer = \"http://127.0.0.1:1\"\nclient_id = \"keyward\"\n\n\
              [roles]\nadmin = [\"nobody\"]\n\n[log]\nlevel = \"warn\"\n\n\
+             [egress]\nallow = [\"http://127.0.0.1\"]\n\n\
              [limits]\nconnections = 4096\nconnections_per_address = 4096\nkey_requests_per_second = 0\n",
-            data = data.display(),
+            port = self.port,
+            data = self.folder.join("data").display(),
         );
-        std::fs::write(folder.join("keyward.toml"), settings)?;
-        let target = match database {
-            Some(url) => store::Target::parse(url)?,
-            None => store::Target::sqlite(data.join("keyward.db")),
-        };
-        let key = first_key(target, &MasterKey::new(master_key.into()), more_keys).await?;
-        let base = "/scim/bench/v2".to_owned();
-        Ok(Self { binary: binary.into(), folder, running: None, port, base, key, master_key: hex })
+        Ok(std::fs::write(self.config(), settings)?)
     }
 
     /// Starts it and waits until it says that it is ready.
@@ -92,7 +139,12 @@ impl Keyward {
             {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            if let Some(child) = &mut self.running
+                && child.try_wait()?.is_some()
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Err(format!("keyward did not become ready:\n{}", self.log()).into())
     }
@@ -144,6 +196,9 @@ impl Keyward {
             command.env_remove(name);
         }
         command.env("KEYWARD_MASTER_KEY", &self.master_key);
+        if let Some(library) = &self.preload {
+            command.env("LD_PRELOAD", library);
+        }
         command
     }
 
@@ -154,74 +209,6 @@ impl Keyward {
             return Err(format!("`keyward {}` ended with {}: {said}", args.join(" "), output.status).into());
         }
         Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
-/// Registers the federation `bench` in a new database and issues a key for all of it.
-async fn first_key(target: store::Target, master_key: &MasterKey, more: u32) -> Outcome<String> {
-    store::migrate(&target).await?;
-    let settings = Settings { public_url: "http://127.0.0.1".to_owned(), strict_reads: false };
-    let keyward = Installation::open(target, master_key, Arc::new(Now), Arc::new(Random), settings).await?;
-    let admin = Admin {
-        issuer: "load".to_owned(),
-        subject: "load".to_owned(),
-        name: "Load".to_owned(),
-        email: None,
-        role: Role::Admin,
-    };
-    #[expect(clippy::disallowed_methods, reason = "the load owns the database that it measures")]
-    let cx = Cx::new(Arc::clone(&keyward), admin, keyward.request_info());
-    let federation = NewFederation {
-        slug: "bench".to_owned(),
-        name: "Bench".to_owned(),
-        vendor: "other".to_owned(),
-        owners: "bench".to_owned(),
-        notes: String::new(),
-        max_age_days: 90,
-        overlap_hours: 72,
-        warn_days: 14,
-    };
-    let federation = ops::federations::register(&cx, federation).await?;
-    let key = NewKey {
-        federation: federation.slug,
-        name: "load".to_owned(),
-        scope: Scope::full_directory(),
-        lifetime_days: 1,
-        justification: "the load may do everything".to_owned(),
-        idempotency_token: String::new(),
-    };
-    let others = (0..more).map(|number| {
-        let (cx, key) = (cx.clone(), NewKey { name: format!("other {number}"), ..key.clone() });
-        tokio::spawn(async move { ops::keys::issue(&cx, key).await.map(drop) })
-    });
-    for other in others.collect::<Vec<_>>() {
-        other.await??;
-    }
-    let secret = ops::keys::issue(&cx, key).await?.secret.ok_or("the key was issued before")?;
-    keyward.close().await;
-    Ok(secret.expose().to_owned())
-}
-
-struct Now;
-
-impl Clock for Now {
-    #[expect(clippy::disallowed_methods, reason = "the load has no clock but the machine's")]
-    fn now_ms(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    fn monotonic_us(&self) -> i64 {
-        self.now_ms() * 1_000
-    }
-}
-
-struct Random;
-
-impl Entropy for Random {
-    fn fill(&self, bytes: &mut [u8]) {
-        let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(bytes));
-        read.expect("Linux has /dev/urandom");
     }
 }
 

@@ -8,12 +8,17 @@ mod chaos;
 mod client;
 mod contestants;
 mod hold;
+mod house;
+mod installation;
 mod keyward;
 mod meter;
+mod peers;
 mod raw;
 mod report;
 mod seed;
 mod select;
+mod stage;
+mod upstream;
 mod work;
 
 use std::error::Error;
@@ -49,6 +54,12 @@ enum Verb {
     },
     /// Answer with one SELECT: what an HTTP server with a database costs
     Select(select::Args),
+    /// Keep users in memory and answer with them: what a gateway forwards to
+    Upstream {
+        /// The port on 127.0.0.1
+        #[arg(long)]
+        port: u16,
+    },
     /// Write the rows of users in groups: what a database costs
     Raw(raw::Args),
     /// Measure in turn, round after round
@@ -67,6 +78,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Bare { port, body } => runtime.block_on(bare::serve(port, &body)),
         Verb::Select(args) => runtime.block_on(select::serve(args)),
+        Verb::Upstream { port } => runtime.block_on(upstream::serve(port)),
         Verb::Raw(args) => runtime.block_on(raw::write(args)),
         Verb::Bench(args) => runtime.block_on(bench::bench(args)),
         Verb::Chaos(args) => runtime.block_on(chaos::chaos(args)),

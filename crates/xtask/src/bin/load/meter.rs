@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::report::Spread;
 use crate::work::{Work, run_number};
 use crate::{Outcome, now};
 
@@ -33,7 +34,7 @@ pub struct Load {
 }
 
 /// What came of it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Run {
     /// Answers per second.
     pub per_second: f64,
@@ -47,27 +48,78 @@ pub struct Run {
     pub cpu_us: f64,
 }
 
-/// Runs it with wrk, whose script goes to `scratch`, where that is installed, else with connections of our own.
+/// How long after a run a server may go on with what nobody waits for any more.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Asks all of them at the same time, each over its share of the connections; what they did together. With wrk, whose
+/// script goes to `scratch`, where that is installed, else with connections of our own.
 ///
 /// # Errors
 /// When nothing could be measured.
-pub async fn run(target: &Target, work: &Work, load: Load, scratch: Option<&Path>) -> Outcome<Run> {
-    let before = cpu_seconds(target.pid)?;
-    let (requests, mut run) = match scratch {
-        Some(scratch) => with_wrk(target, work, load, scratch)?,
-        None => with_connections(target, work, load).await?,
-    };
-    let spent = cpu_seconds(target.pid)? - before;
-    run.cpu_us = spent * 1e6 / requests.max(1.0);
-    Ok(run)
+pub async fn run(targets: &[Target], work: &Work, load: Load, scratch: Option<&Path>) -> Outcome<Run> {
+    let before = cpu_of(targets)?;
+    let share = Load { connections: load.connections / u32::try_from(targets.len())?.max(1), ..load };
+    let (mut requests, mut all) = (0.0, Run::default());
+    let runs: Vec<_> = targets
+        .iter()
+        .enumerate()
+        .map(|(number, target)| {
+            let (target, work) = (target.clone(), work.clone());
+            let script = scratch.map(|scratch| scratch.join(format!("load-{number}.lua")));
+            tokio::spawn(async move {
+                match script {
+                    Some(script) => {
+                        tokio::task::spawn_blocking(move || with_wrk(&target, &work, share, &script)).await?
+                    }
+                    None => with_connections(&target, &work, share).await,
+                }
+            })
+        })
+        .collect();
+    for run in runs {
+        let (more, run) = run.await??;
+        requests += more;
+        all.per_second += run.per_second;
+        all.failures += run.failures;
+        all.p50_ms = run.p50_ms.max(all.p50_ms);
+        all.p99_ms = run.p99_ms.max(all.p99_ms);
+    }
+    all.cpu_us = (cpu_of(targets)? - before) * 1e6 / f64::max(requests, 1.0);
+    settle(targets).await?;
+    Ok(all)
 }
 
-fn with_wrk(target: &Target, work: &Work, load: Load, scratch: &Path) -> Outcome<(f64, Run)> {
-    let script = scratch.join("load.lua");
-    std::fs::write(&script, lua(target, work))?;
+fn cpu_of(targets: &[Target]) -> Outcome<f64> {
+    targets.iter().map(|target| cpu_seconds(target.pid)).sum()
+}
+
+/// Waits until the servers rest, so that nobody's leftovers are in the next one's figures.
+async fn settle(targets: &[Target]) -> Outcome {
+    let since = now();
+    for target in targets {
+        // Whatever it says: it comes after what was asked before.
+        if let Ok(mut client) = Client::connect(target.port, &target.bearer).await {
+            let _ = tokio::time::timeout(SETTLED_WITHIN, client.send("GET", "/", "")).await;
+        }
+    }
+    let mut before = cpu_of(targets)?;
+    while since.elapsed() < SETTLED_WITHIN {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        let spent = cpu_of(targets)?;
+        if spent - before < 0.015 {
+            break;
+        }
+        before = spent;
+    }
+    Ok(())
+}
+
+fn with_wrk(target: &Target, work: &Work, load: Load, script: &Path) -> Outcome<(f64, Run)> {
+    std::fs::write(script, lua(target, work))?;
     let mut tool = Command::new("wrk");
     tool.args(["--threads", "1", "--latency", "--connections", &load.connections.to_string()]);
-    tool.args(["--duration", &format!("{}s", load.seconds), "--script"]).arg(&script);
+    // An answer that is slow is no error; it is seen in the rate.
+    tool.args(["--timeout", "60s", "--duration", &format!("{}s", load.seconds), "--script"]).arg(script);
     let output = tool.arg(format!("http://127.0.0.1:{}", target.port)).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().rev().find(|line| line.starts_with("{\"requests\"")).ok_or_else(|| {
@@ -111,10 +163,14 @@ async fn with_connections(target: &Target, work: &Work, load: Load) -> Outcome<(
         let (target, work, failures) = (target.clone(), work.clone(), Arc::clone(&failures));
         workers.push(tokio::spawn(async move {
             let mut client = Client::connect(target.port, &target.bearer).await?;
+            let keys = work.keys();
             let mut times = Vec::new();
             let mut turn = worker as usize;
             while since.elapsed() < until {
-                let request = work.request(turn, &format!("r{run}w{worker}"));
+                if !keys.is_empty() {
+                    client.present(&keys[turn % keys.len()].secret);
+                }
+                let request = work.request(turn, run, worker);
                 let begun = now();
                 let answer = client.send(request.method, &request.path, &request.body).await?;
                 if !(200..300).contains(&answer.status) {
@@ -158,9 +214,29 @@ pub fn cpu_seconds(pid: u32) -> Outcome<f64> {
 
 /// What a process holds in memory, in MiB.
 pub fn resident_mib(pid: u32) -> Outcome<f64> {
+    mib(pid, "VmRSS:")
+}
+
+/// The most that a process held in memory at any time, in MiB.
+pub fn most_resident_mib(pid: u32) -> Outcome<f64> {
+    mib(pid, "VmHWM:")
+}
+
+fn mib(pid: u32, what: &str) -> Outcome<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a process without VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).ok_or("a process without memory")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
+}
+
+/// The median of each figure.
+pub fn middle(runs: &[Run]) -> Run {
+    let of = |field: fn(&Run) -> f64| Spread::of(runs.iter().map(field)).median;
+    Run {
+        per_second: of(|run| run.per_second),
+        failures: runs.iter().map(|run| run.failures).sum(),
+        p50_ms: of(|run| run.p50_ms),
+        p99_ms: of(|run| run.p99_ms),
+        cpu_us: of(|run| run.cpu_us),
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Outcome, now, say};
+use crate::{Outcome, meter, now, say};
 
 /// What the bench hands over.
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ pub struct Args {
     seconds: u64,
 }
 
-/// Writes, and prints how many users a second.
+/// Writes, and prints how many users a second and what CPU time each took.
 ///
 /// # Errors
 /// When the database does not take them.
@@ -35,6 +35,7 @@ pub async fn write(args: Args) -> Outcome {
     let written = store::raw::write(&target, args.group, || since.elapsed() < until).await?;
     let seconds = since.elapsed().as_secs_f64();
     let count = u32::try_from(written).map_or(f64::MAX, f64::from);
-    say(&format!("{{\"per_second\":{}}}", count / seconds));
+    let cpu_us = meter::cpu_seconds(std::process::id())? * 1e6 / count.max(1.0);
+    say(&format!("{{\"per_second\":{},\"cpu_us\":{cpu_us}}}", count / seconds));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Ratios with their spread, and the page that they are written to.
+//! Figures with their spread, and the page that they are written to.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,111 +23,160 @@ impl Spread {
     pub fn of(numbers: impl Iterator<Item = f64>) -> Self {
         let mut numbers: Vec<f64> = numbers.collect();
         numbers.sort_by(f64::total_cmp);
-        let at = |quarter: usize| {
-            numbers.get((numbers.len().saturating_sub(1)) * quarter / 4).copied().unwrap_or(0.0)
-        };
-        Self { median: at(2), low: at(1), high: at(3) }
+        let last = numbers.len().saturating_sub(1);
+        let at = |place: usize| numbers.get(place).copied().unwrap_or(0.0);
+        // As far from the end as the lower one is from the beginning.
+        Self { median: at(last / 2), low: at(last / 4), high: at(last - last / 4) }
     }
 }
 
-/// One figure: a contestant against its base, round by round.
-pub struct Figure {
+/// What a figure should be.
+#[derive(Clone, Copy)]
+pub enum Bound {
+    /// This or more.
+    AtLeast(f64),
+    /// This or less.
+    AtMost(f64),
+}
+
+/// A figure.
+pub struct Row {
     /// What it is.
     pub name: String,
-    /// The least that it should be, when there is a target.
-    pub target: Option<f64>,
-    /// The contestant's runs.
-    pub ours: Vec<Run>,
-    /// The base's runs, of the same rounds.
-    pub base: Vec<Run>,
+    /// What it was.
+    pub value: Spread,
+    /// What it should be.
+    pub bound: Option<Bound>,
+    /// The middle run of the contestant and of its base.
+    pub runs: Option<(Run, Run)>,
 }
 
-impl Figure {
-    /// The median of the ratios of each round.
-    pub fn ratio(&self) -> Spread {
-        Spread::of(self.ours.iter().zip(&self.base).map(|(ours, base)| ours.per_second / base.per_second))
-    }
-
-    /// Whether the target is met: a spread wider than the distance to the target decides nothing.
-    pub fn verdict(&self) -> &'static str {
-        let ratio = self.ratio();
-        match self.target {
+impl Row {
+    /// Whether it is what it should be: a spread that reaches over the bound decides nothing.
+    fn verdict(&self) -> &'static str {
+        let Spread { low, high, .. } = self.value;
+        match self.bound {
             None => "",
-            Some(target) if ratio.low > target => "met",
-            Some(target) if ratio.high < target => "missed",
-            Some(_) => "noise",
+            Some(Bound::AtLeast(bound)) if low >= bound => "met",
+            Some(Bound::AtLeast(bound)) if high < bound => "missed",
+            Some(Bound::AtMost(bound)) if high <= bound => "met",
+            Some(Bound::AtMost(bound)) if low > bound => "missed",
+            Some(Bound::AtLeast(_) | Bound::AtMost(_)) => "noise",
         }
     }
+
+    fn line(&self) -> String {
+        let Spread { median, low, high } = self.value;
+        let places = match median.abs() {
+            small if small < 0.1 => 3,
+            some if some < 10.0 => 2,
+            more => usize::from(more < 100.0),
+        };
+        let target = match self.bound {
+            None => String::new(),
+            Some(Bound::AtLeast(bound)) => format!("≥ {bound}"),
+            Some(Bound::AtMost(bound)) => format!("≤ {bound}"),
+        };
+        let spread =
+            if self.runs.is_some() { format!(" ({low:.places$}–{high:.places$})") } else { String::new() };
+        let (rates, cpu, latency) = self.runs.map_or_else(Default::default, |(ours, base)| {
+            let latency = if ours.p99_ms > 0.0 && base.p99_ms > 0.0 {
+                format!("{:.2} / {:.2}, {:.2} / {:.2}", ours.p50_ms, base.p50_ms, ours.p99_ms, base.p99_ms)
+            } else if ours.p99_ms > 0.0 {
+                format!("{:.2}, {:.2}", ours.p50_ms, ours.p99_ms)
+            } else {
+                String::new()
+            };
+            (
+                format!("{} / {}", rate(ours.per_second), rate(base.per_second)),
+                format!("{:.0} / {:.0}", ours.cpu_us, base.cpu_us),
+                latency,
+            )
+        });
+        let name = &self.name;
+        let verdict = self.verdict();
+        format!(
+            "| {name} | **{median:.places$}**{spread} | {target} | {verdict} | {rates} | {cpu} | {latency} |\n"
+        )
+    }
+}
+
+/// Requests in a second, in three digits.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        few if few < 10.0 => format!("{few:.1}"),
+        some if some < 1_000.0 => format!("{some:.0}"),
+        more if more < 99_950.0 => format!("{:.1} k", more / 1e3),
+        many => format!("{:.0} k", many / 1e3),
+    }
 }
 
 /// A table in markdown.
-pub fn table(figures: &[Figure]) -> String {
+pub fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| figure | ratio (quartiles) | target | | req/s | base req/s | CPU µs/request | base CPU µs | p50 ms | p99 ms |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| figure | value (quartiles) | target | | requests/s: it / base | CPU µs a request: it / base | p50, p99 ms: it / base |\n\
+         |---|---|---|---|---|---|---|\n",
     );
-    for figure in figures {
-        let ratio = figure.ratio();
-        let ours = |field: fn(&Run) -> f64| Spread::of(figure.ours.iter().map(field)).median;
-        let base = |field: fn(&Run) -> f64| Spread::of(figure.base.iter().map(field)).median;
-        let target = figure.target.map_or_else(String::new, |target| format!("≥ {target:.2}"));
-        let _ = writeln!(
-            text,
-            "| {} | **{:.3}** ({:.3}–{:.3}) | {target} | {} | {:.0} | {:.0} | {:.1} | {:.1} | {:.2} | {:.2} |",
-            figure.name,
-            ratio.median,
-            ratio.low,
-            ratio.high,
-            figure.verdict(),
-            ours(|run| run.per_second),
-            base(|run| run.per_second),
-            ours(|run| run.cpu_us),
-            base(|run| run.cpu_us),
-            ours(|run| run.p50_ms),
-            ours(|run| run.p99_ms),
-        );
+    for row in rows {
+        text.push_str(&row.line());
     }
     text
 }
 
-/// A figure that is no ratio: measured once.
-pub struct Plain {
-    name: String,
-    at_most: f64,
-    value: f64,
+/// What is said above a table: how it was measured, and on what.
+pub struct Circumstances {
+    commit: String,
+    day: String,
+    machine: String,
+    /// Processes that wanted to run before anything was measured.
+    load: f64,
+    command: String,
 }
 
-impl Plain {
-    /// One that should be this at the most.
-    pub fn at_most(name: impl Into<String>, at_most: f64, value: f64) -> Self {
-        Self { name: name.into(), at_most, value }
+impl Circumstances {
+    /// Of now.
+    pub fn of(command: &str) -> Self {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Self {
+            commit: said("git", &["describe", "--always", "--dirty"]),
+            day: said("date", &["-u", "+%Y-%m-%d"]),
+            machine: format!("{}, {}", said("uname", &["-sr"]), cpu()),
+            load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+            command: command.to_owned(),
+        }
+    }
+
+    /// One paragraph.
+    pub fn sentence(&self, rounds: u32, seconds: u32) -> String {
+        let Self { commit, day, machine, load, command } = self;
+        let quiet = if *load > 0.5 {
+            format!("**The machine was not quiet** (load {load:.1} before the run): judge by the CPU time.")
+        } else {
+            format!("The machine was quiet (load {load:.1} before the run).")
+        };
+        let mut text = format!("{day}, commit {commit}, `{command}`: {rounds} rounds of {seconds} s. ");
+        let _ = write!(text, "{machine}. {quiet}");
+        text
     }
 }
 
-/// A table in markdown.
-pub fn plain(figures: &[Plain]) -> String {
-    let mut text = String::from("| figure | value | target | |\n|---|---|---|---|\n");
-    for Plain { name, at_most, value } in figures {
-        let verdict = if value <= at_most { "met" } else { "missed" };
-        let _ = writeln!(text, "| {name} | **{value:.1}** | ≤ {at_most:.0} | {verdict} |");
-    }
-    text
-}
-
-/// Appends a run to the page, with what is needed to repeat it.
-pub fn append(page: &Path, table: &str, command: &str) -> Outcome {
-    let old = std::fs::read_to_string(page).unwrap_or_default();
-    let heading = if old.is_empty() {
-        "# Performance\n\nEach run below is written by `cargo xtask bench`.\n"
-    } else {
-        ""
-    };
-    let commit = said("git", &["describe", "--always", "--dirty"]);
-    let kernel = said("uname", &["-sr"]);
-    let day = said("date", &["-u", "+%Y-%m-%d"]);
-    let run = format!("{heading}\n## {day}, commit {commit}\n\n{kernel}, {}. `{command}`\n\n{table}", cpu());
-    std::fs::write(page, old + &run)?;
+/// Puts a part of the page in the place of the one with the same name, or at the end.
+///
+/// # Errors
+/// When the page cannot be read or written.
+pub fn replace(page: &Path, name: &str, text: &str) -> Outcome {
+    let old = std::fs::read_to_string(page)?;
+    std::fs::write(page, replaced(&old, name, text))?;
     Ok(())
+}
+
+fn replaced(old: &str, name: &str, text: &str) -> String {
+    let (begin, end) = (format!("<!-- bench: {name} -->\n"), format!("<!-- end: {name} -->\n"));
+    let part = format!("{begin}{text}{end}");
+    match (old.split_once(&begin), old.split_once(&end)) {
+        (Some((before, _)), Some((_, after))) => format!("{before}{part}{after}"),
+        _ => format!("{}\n\n{part}", old.trim_end()),
+    }
 }
 
 fn said(program: &str, args: &[&str]) -> String {
@@ -141,4 +190,45 @@ fn cpu() -> String {
     let cores = info.lines().filter(|line| line.starts_with("processor")).count();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     format!("{} × {cores} cores", model.map_or("unknown CPU", |(_, name)| name.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(bound: Bound, low: f64, high: f64) -> Row {
+        Row {
+            name: "x".into(),
+            value: Spread { median: (low + high) / 2.0, low, high },
+            bound: Some(bound),
+            runs: None,
+        }
+    }
+
+    #[test]
+    fn a_spread_over_the_bound_decides_nothing() {
+        assert_eq!(row(Bound::AtLeast(1.0), 1.0, 1.2).verdict(), "met");
+        assert_eq!(row(Bound::AtLeast(1.0), 0.9, 1.2).verdict(), "noise");
+        assert_eq!(row(Bound::AtLeast(1.0), 0.8, 0.9).verdict(), "missed");
+        assert_eq!(row(Bound::AtMost(1.0), 0.8, 1.0).verdict(), "met");
+        assert_eq!(row(Bound::AtMost(1.0), 0.8, 1.1).verdict(), "noise");
+        assert_eq!(row(Bound::AtMost(1.0), 1.1, 1.2).verdict(), "missed");
+    }
+
+    #[test]
+    fn the_quartiles_of_few_rounds_are_their_ends() {
+        for (rounds, expect) in [(3, ["1", "2", "3"]), (7, ["2", "4", "6"])] {
+            let spread = Spread::of((1..=rounds).map(f64::from));
+            assert_eq!([spread.low, spread.median, spread.high].map(|value| value.to_string()), expect);
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_page_takes_the_place_of_the_older_one() {
+        let page = replaced("# Page\n", "a", "one\n");
+        let page = replaced(&page, "b", "two\n");
+        let page = replaced(&page, "a", "three\n");
+        let expect = "# Page\n\n<!-- bench: a -->\nthree\n<!-- end: a -->\n\n<!-- bench: b -->\ntwo\n<!-- end: b -->\n";
+        assert_eq!(page, expect);
+    }
 }

@@ -1,38 +1,9 @@
-//! What is in the databases before anything is measured; provisioned over HTTP, as providers do it.
+//! Groups, provisioned over HTTP as providers do it, and the ids in answers.
 
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::keyward::{Keyward, user};
-
-/// Provisioning workers.
-const WORKERS: u32 = 64;
-
-/// Creates users `u0`, `u1`, … and returns the path of each.
-///
-/// # Errors
-/// When one is not created.
-pub async fn users(keyward: &Keyward, count: u32) -> Outcome<Vec<String>> {
-    let mut workers = Vec::new();
-    for worker in 0..WORKERS {
-        let mut client = keyward.client().await?;
-        let base = keyward.base.clone();
-        workers.push(tokio::spawn(async move {
-            let mut paths = Vec::new();
-            for number in (worker..count).step_by(WORKERS as usize) {
-                let body = user(&format!("u{number}"));
-                let answer = client.send("POST", &format!("{base}/Users"), &body).await?;
-                paths.push(format!("{base}/Users/{}", id_of(answer.status, &answer.body)?));
-            }
-            Outcome::Ok(paths)
-        }));
-    }
-    let mut paths = Vec::new();
-    for worker in workers {
-        paths.extend(worker.await??);
-    }
-    Ok(paths)
-}
+use crate::keyward::Keyward;
 
 /// Creates a group of these users and returns its path.
 ///
@@ -65,7 +36,11 @@ pub fn id_in(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-fn id_of(status: u16, body: &[u8]) -> Outcome<String> {
+/// The id in the answer to a POST.
+///
+/// # Errors
+/// When nothing was created.
+pub fn id_of(status: u16, body: &[u8]) -> Outcome<String> {
     let made: Value = serde_json::from_slice(body)?;
     match made["id"].as_str() {
         Some(id) if status == 201 => Ok(id.to_owned()),

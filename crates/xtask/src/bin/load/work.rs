@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::installation::IssuedKey;
 use crate::keyward::user;
 
 /// What is asked of a server.
@@ -10,9 +11,11 @@ use crate::keyward::user;
 pub enum Work {
     /// GET of these paths in turn.
     Read(Vec<String>),
+    /// GET of what is below the base of each of these keys in turn.
+    Keys(String, Vec<IssuedKey>),
     /// POST of a new user to this path.
     Create(String),
-    /// PATCH of `active` of these users in turn, true and false by turns.
+    /// PATCH of `active` of these users in turn, true and false by turns, and by turns from run to run.
     Toggle(Vec<String>),
     /// PATCH of one group: these users join it one by one, and leave it one by one.
     Member {
@@ -35,7 +38,8 @@ pub struct Request {
 
 const PATCH: &str = "\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:PatchOp\"],\"Operations\":";
 
-fn toggle(active: &str) -> String {
+/// The body of a PATCH that sets `active`.
+pub fn toggle(active: &str) -> String {
     format!("{{{PATCH}[{{\"op\":\"replace\",\"path\":\"active\",\"value\":{active}}}]}}")
 }
 
@@ -54,17 +58,30 @@ pub fn run_number() -> u64 {
 }
 
 impl Work {
-    /// The request number `turn` of a run; `name` tells it from those of other runs and connections.
-    pub fn request(&self, turn: usize, name: &str) -> Request {
+    /// The keys that are presented in turn; none, when it is the one of the target.
+    pub fn keys(&self) -> &[IssuedKey] {
         match self {
+            Self::Keys(_, keys) => keys,
+            Self::Read(_) | Self::Create(_) | Self::Toggle(_) | Self::Member { .. } => &[],
+        }
+    }
+
+    /// The request number `turn` of a run and a connection of it.
+    pub fn request(&self, turn: usize, run: u64, worker: u32) -> Request {
+        match self {
+            Self::Keys(rest, keys) => {
+                let path = format!("{}{rest}", keys[turn % keys.len()].base);
+                Request { method: "GET", path, body: String::new() }
+            }
             Self::Read(paths) => {
                 Request { method: "GET", path: paths[turn % paths.len()].clone(), body: String::new() }
             }
             Self::Create(path) => {
-                Request { method: "POST", path: path.clone(), body: user(&format!("{name}n{turn}")) }
+                Request { method: "POST", path: path.clone(), body: user(&format!("r{run}w{worker}n{turn}")) }
             }
             Self::Toggle(paths) => {
-                let active = if (turn / paths.len()).is_multiple_of(2) { "false" } else { "true" };
+                let rounds = (turn / paths.len()) as u64;
+                let active = if (rounds + run).is_multiple_of(2) { "false" } else { "true" };
                 Request { method: "PATCH", path: paths[turn % paths.len()].clone(), body: toggle(active) }
             }
             Self::Member { group, users } => {
@@ -93,6 +110,18 @@ impl Work {
                 list(&mut text, "paths", paths);
                 "  return wrk.format(\"GET\", paths[i % #paths + 1])\n".to_owned()
             }
+            Self::Keys(rest, keys) => {
+                let of = |field: fn(&IssuedKey) -> String| keys.iter().map(field).collect::<Vec<_>>();
+                list(&mut text, "keys", &of(|key| key.secret.clone()));
+                list(&mut text, "bases", &of(|key| key.base.clone()));
+                text.push_str(
+                    "local heads = {}\n\
+                     for n, key in ipairs(keys) do heads[n] = { Authorization = \"Bearer \" .. key } end\n",
+                );
+                format!(
+                    "  local n = i % #keys + 1\n  return wrk.format(\"GET\", bases[n] .. {rest:?}, heads[n])\n"
+                )
+            }
             Self::Create(path) => format!(
                 "  local name = \"r{}n\" .. i\n  return wrk.format(\"POST\", {path:?}, nil, {})\n",
                 run_number(),
@@ -101,8 +130,9 @@ impl Work {
             Self::Toggle(paths) => {
                 list(&mut text, "paths", paths);
                 format!(
-                    "  local active = math.floor(i / #paths) % 2 == 0 and \"false\" or \"true\"\n\
+                    "  local active = (math.floor(i / #paths) + {}) % 2 == 0 and \"false\" or \"true\"\n\
                      \x20 return wrk.format(\"PATCH\", paths[i % #paths + 1], nil, {})\n",
+                    run_number(),
                     pieces(&toggle("@@"), "active"),
                 )
             }

@@ -1,0 +1,268 @@
+//! Findings: what is not as it should be, the worst first; each is closed by the fact or by a person.
+
+use domain::{
+    Millis,
+    findings::{Rule, Severity},
+};
+use leptos::prelude::*;
+use ops::{federations::FederationView, findings::FindingView};
+
+use crate::{
+    api,
+    ssr::{now_ms, query},
+    ui::{
+        button::LinkButton,
+        callout::Empty,
+        form::Form,
+        page::{Head, Section, page},
+        status::{Shape, Status},
+        time::{Ago, exact, relative},
+    },
+    words,
+};
+
+/// The list. The filter is the address.
+#[component]
+pub fn Findings() -> impl IntoView {
+    page(Section::Findings, async {
+        let (federation, rule, least) = (query("federation"), query("rule"), query("severity"));
+        let closed = query("state").as_deref() == Some("closed");
+        let data =
+            api::telling::findings(federation.as_deref(), rule.as_deref(), least.as_deref(), closed).await?;
+        let is_filtered = federation.is_some() || rule.is_some() || least.is_some() || closed;
+        let count = i64::try_from(data.findings.len()).unwrap_or(i64::MAX);
+        let head = Head::new("Findings").lead(
+            "Something that is not as it should be. Most close by themselves when the fact goes away; what comes again counts up.",
+        );
+        let now = now_ms();
+        let list = match (data.findings.is_empty(), is_filtered) {
+            (false, _) => view! {
+                <ul class="findings">
+                    {data.findings.iter().map(|view| finding(view, now)).collect_view()}
+                </ul>
+            }
+            .into_any(),
+            (true, true) => view! {
+                <Empty title="No finding fits the filter" text="Widen the filter, or look at all open findings.">
+                    <LinkButton href="/findings" label="Show open findings" />
+                </Empty>
+            }
+            .into_any(),
+            (true, false) => view! {
+                <Empty
+                    title="Nothing is open"
+                    text="No key ends soon without a successor, no rotation is stuck, no ended key or canary was used, and everybody could be told."
+                />
+            }
+            .into_any(),
+        };
+        let noun = if closed { "closed finding" } else { "open finding" };
+        let summary = Form::with_field("finding").summary();
+        let body = view! {
+            {summary}
+            <section class="card flush" aria-label="Findings">
+                {filter(&data.federations, federation.as_deref(), rule.as_deref(), least.as_deref(), closed)}
+                <header>
+                    <h2>{words::count(count, noun)}</h2>
+                </header>
+                {list}
+            </section>
+        };
+        Ok((head, body.into_any()))
+    })
+}
+
+fn options(all: Vec<(String, String)>, chosen: Option<&str>) -> AnyView {
+    all.into_iter()
+        .map(|(value, label)| {
+            let selected = chosen == Some(value.as_str());
+            view! {
+                <option value=value selected=selected>
+                    {label}
+                </option>
+            }
+        })
+        .collect_view()
+        .into_any()
+}
+
+fn filter(
+    federations: &[FederationView],
+    federation: Option<&str>,
+    rule: Option<&str>,
+    least: Option<&str>,
+    closed: bool,
+) -> AnyView {
+    let pair = |value: &str, label: &str| (value.to_owned(), label.to_owned());
+    let mut of = vec![pair("", "Every federation")];
+    of.extend(federations.iter().map(|view| pair(view.federation.slug.as_str(), &view.federation.name)));
+    let mut rules = vec![pair("", "Every rule")];
+    rules.extend(Rule::ALL.iter().map(|rule| pair(rule.as_str(), rule.title())));
+    let mut severities = vec![pair("", "Every severity")];
+    let worse = [
+        (Severity::Medium, "Medium and worse"),
+        (Severity::High, "High and worse"),
+        (Severity::Critical, "Critical only"),
+    ];
+    severities.extend(worse.map(|(severity, label)| pair(severity.as_str(), label)));
+    let states = vec![pair("", "Open"), pair("closed", "Closed")];
+    view! {
+        <form class="toolbar" method="get" action="/findings" role="search" aria-label="Filter findings">
+            <div class="field">
+                <label for="severity">"Severity"</label>
+                <select id="severity" name="severity">
+                    {options(severities, least)}
+                </select>
+            </div>
+            <div class="field">
+                <label for="federation">"Federation"</label>
+                <select id="federation" name="federation">
+                    {options(of, federation)}
+                </select>
+            </div>
+            <div class="field">
+                <label for="rule">"Rule"</label>
+                <select id="rule" name="rule">
+                    {options(rules, rule)}
+                </select>
+            </div>
+            <div class="field">
+                <label for="state">"State"</label>
+                <select id="state" name="state">
+                    {options(states, closed.then_some("closed"))}
+                </select>
+            </div>
+            <button class="btn">"Apply"</button>
+        </form>
+    }
+    .into_any()
+}
+
+/// How a severity looks.
+pub fn shape(severity: Severity) -> Shape {
+    match severity {
+        Severity::Low => Shape::Unknown,
+        Severity::Medium => Shape::Moving,
+        Severity::High => Shape::Look,
+        Severity::Critical => Shape::Broken,
+    }
+}
+
+fn finding(view: &FindingView, now: Millis) -> AnyView {
+    let finding = &view.finding;
+    let id = finding.id.to_string();
+    let came = match finding.count {
+        1 => format!("Came {}.", relative(finding.last_ms, now)),
+        count => format!(
+            "Came {} times, first {}, last {}.",
+            words::number(count),
+            relative(finding.first_ms, now),
+            relative(finding.last_ms, now)
+        ),
+    };
+    let network = finding.detail.source.as_ref().map(|source| {
+        let agent = finding.detail.agent.as_ref().map(|agent| format!(", {agent}")).unwrap_or_default();
+        view! {
+            <dt>"From"</dt>
+            <dd>
+                <code>{source.clone()}</code>
+                {agent}
+            </dd>
+        }
+    });
+    let key = finding.key_id.as_ref().map(|id| {
+        let name = view.key_name.clone().unwrap_or_else(|| id.to_string());
+        view! { <a href=format!("/keys/{id}")>{name}</a> }
+    });
+    let federation = view.federation.as_ref().map(|federation| {
+        view! {
+            <span class="muted">
+                " of " <a href=format!("/federations/{}", federation.slug)>{federation.name.clone()}</a>
+            </span>
+        }
+    });
+    let about = key.is_some() || federation.is_some();
+    let ended = finding.closed_ms.map(|at| {
+        let by = finding.closed_by.clone().unwrap_or_default();
+        let why = finding.closed_reason.clone().unwrap_or_default();
+        view! {
+            <p class="small">
+                {format!("Closed by {by} ")} <Ago at now /> {format!(": {why}.")}
+            </p>
+        }
+    });
+    let tone = shape(finding.severity);
+    view! {
+        <li id=id.clone()>
+            <div class="finding-h">
+                <Status shape=tone word=finding.severity.label() />
+                <h3>{finding.rule.title()}</h3>
+                <span class="muted small" title=exact(finding.last_ms)>
+                    {came}
+                </span>
+            </div>
+            <dl class="props">
+                {about.then(|| view! { <dt>"About"</dt> <dd>{key} {federation}</dd> })} <dt>"Expected"</dt>
+                <dd>{finding.detail.expected.clone()}</dd> <dt>"Came"</dt> <dd>{finding.detail.came.clone()}</dd>
+                {network} <dt>"Why it matters"</dt> <dd>{finding.rule.why()}</dd>
+            </dl>
+            {ended}
+            <div class="actions">{next(view)} {close(view)}</div>
+        </li>
+    }
+    .into_any()
+}
+
+/// The one thing to do about it.
+fn next(view: &FindingView) -> Option<AnyView> {
+    let finding = &view.finding;
+    let link = |href: String, label: &'static str| view! { <LinkButton href label small=true /> }.into_any();
+    if !finding.is_open() {
+        return None;
+    }
+    if let Some(case) = &finding.case_id {
+        return Some(link(format!("/cases/{case}"), "Open case"));
+    }
+    let key = finding.key_id.as_ref();
+    match finding.rule {
+        Rule::EndsSoon | Rule::Expired | Rule::OverAge => {
+            key.map(|id| link(format!("/keys/{id}/rotate"), "Rotate key"))
+        }
+        Rule::HandOffWaits => key.map(|id| link(format!("/keys/{id}/hand-over"), "Make a hand-over link")),
+        Rule::NoProof | Rule::StillUsed | Rule::DeliveryFailed => {
+            finding.rotation_id.as_ref().map(|id| link(format!("/rotation/{id}"), "Open rotation"))
+        }
+        Rule::TwoHolders | Rule::EndedKeyUsed | Rule::LeakReported | Rule::CanaryUsed => {
+            key.map(|id| link(format!("/keys/{id}/compromise"), "Report compromise"))
+        }
+        Rule::ClockJumped => Some(link("/rotation".to_owned(), "Open rotation")),
+        Rule::ChannelFailed => Some(link("/settings/channels".to_owned(), "Open channels")),
+    }
+}
+
+fn close(view: &FindingView) -> Option<AnyView> {
+    let finding = &view.finding;
+    if !finding.is_open() || !view.may_close {
+        return None;
+    }
+    let slug = view.federation.as_ref().map(|federation| federation.slug.to_string()).unwrap_or_default();
+    let label = format!("why-{}", finding.id);
+    Some(
+        view! {
+            <details class="more">
+                <summary>"Close it"</summary>
+                <form method="post" action="/findings/close" class="inline">
+                    <input type="hidden" name="federation" value=slug />
+                    <input type="hidden" name="finding" value=finding.id.to_string() />
+                    <input type="hidden" name="version" value=finding.version.to_string() />
+                    <div class="field">
+                        <label for=label.clone()>"Why it needs nobody any more"</label>
+                        <input type="text" id=label name="reason" required minlength="3" maxlength="500" autocomplete="off" />
+                    </div>
+                    <button class="btn sm">"Close finding"</button>
+                </form>
+            </details>
+        }
+        .into_any(),
+    )
+}
