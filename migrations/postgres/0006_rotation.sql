@@ -78,6 +78,9 @@ CREATE TABLE rotations (
 CREATE UNIQUE INDEX rotations_open ON rotations (federation_id, old_key_id) WHERE ended_ms IS NULL;
 CREATE INDEX rotations_condition ON rotations (condition, federation_id, id);
 CREATE INDEX rotations_new_key ON rotations (federation_id, new_key_id);
+-- Whatever happens to a rotation finds it by its id alone.
+CREATE UNIQUE INDEX rotations_id ON rotations (id);
+CREATE INDEX rotations_ended ON rotations (ended_ms, id);
 
 -- Overlaps that are under way become rotations.
 INSERT INTO rotations (federation_id, id, old_key_id, new_key_id, step, condition, cause, begun_by, begun_ms,
@@ -134,7 +137,8 @@ CREATE TABLE deliveries (
     PRIMARY KEY (federation_id, id)
 );
 CREATE INDEX deliveries_rotation ON deliveries (federation_id, rotation_id, id);
-CREATE INDEX deliveries_due ON deliveries (federation_id, due_ms) WHERE ended_ms IS NULL;
+-- Looked for every second across all federations: by time, and only what has not ended.
+CREATE INDEX deliveries_due ON deliveries (due_ms) WHERE ended_ms IS NULL;
 
 -- A link for one person, opened once.
 CREATE TABLE hand_offs (

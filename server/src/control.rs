@@ -18,6 +18,7 @@ use ops::{
     rotations::{self, BoardFilter},
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 pub use self::lines::{Half, KeyLine, RotationLine};
 
@@ -147,7 +148,35 @@ pub struct Begun {
     pub rotation: Option<RotationLine>,
     /// The successor's secret, when it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
+    pub secret: Option<ShownSecret>,
+}
+
+/// A secret on its way to whoever asked for it: wiped when dropped, and hidden in Debug.
+pub struct ShownSecret(Zeroizing<String>);
+
+impl ShownSecret {
+    /// Lets the text out, to the output of the command.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ShownSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShownSecret")
+    }
+}
+
+impl Serialize for ShownSecret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ShownSecret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
 }
 
 /// A case of compromise.
@@ -269,7 +298,7 @@ async fn begin(
         successor,
         base_url: issued.base_url,
         rotation: rotation.as_ref().map(RotationLine::of),
-        secret: issued.secret.map(|secret| secret.expose().to_owned()),
+        secret: issued.secret.map(|secret| ShownSecret(Zeroizing::new(secret.expose().to_owned()))),
     })))
 }
 
@@ -320,5 +349,19 @@ async fn find(cx: &Cx<Admin>, text: &str) -> Result<KeyView, Error> {
                 named.iter().map(|view| format!("{} of {}", view.key.id, view.federation.slug)).collect();
             Err(Error::Conflict(format!("{text} names several keys: {}", ids.join(", "))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_reaches_whoever_asked_and_no_log() {
+        let text = "kwd_a_secret_that_nobody_logs";
+        let told = serde_json::json!({ "a": text })["a"].to_string();
+        let shown: ShownSecret = serde_json::from_str(&told).unwrap();
+        assert_eq!((shown.expose(), serde_json::to_string(&shown).unwrap()), (text, told));
+        assert!(!format!("{:?}", Some(shown)).contains("kwd_"));
     }
 }

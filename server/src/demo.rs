@@ -328,7 +328,7 @@ fn agent(receiver: &Receiver) -> NewTarget {
     }
 }
 
-/// A policy that rotates by itself, and needs a minute of silence: the agent comes three times a minute.
+/// A policy that rotates by itself, and knows that its agent comes within the minute.
 fn quick(federation: &Federation) -> EditPolicy {
     EditPolicy {
         version: federation.version,
@@ -337,6 +337,7 @@ fn quick(federation: &Federation) -> EditPolicy {
             automatic: Some(true),
             silence_cycles: Some(1),
             least_silence_minutes: Some(1),
+            cycle_minutes: Some(1),
             jitter_minutes: Some(0),
             ..RotationRules::default()
         },

@@ -15,7 +15,10 @@ use url::Url;
 
 use crate::{
     cli::{DemoOptions, Exit, print},
-    config::{self, Config, ConfigProblem, DatabaseKind, Listeners, MasterKeyBytes, PublicUrl, TrustedProxies, UsageReads},
+    config::{
+        self, Config, ConfigProblem, DatabaseKind, Listeners, MasterKeyBytes, PublicUrl, TrustedProxies,
+        UsageReads,
+    },
     control::socket::{self, Socket},
     demo::{self, clock::DemoClock, provider::DemoProvider, receiver::Receiver},
     edge::{
@@ -45,10 +48,7 @@ use crate::{
     },
     tasks::{
         clock::{OsEntropy, SystemClock},
-        delivery,
-        gateway,
-        notify,
-        rotation,
+        delivery, gateway, notify, rotation,
         signals::EndSignals,
         upkeep,
     },
@@ -131,7 +131,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
     master_key.write_new(&folder.path.join("master.key")).map_err(|error| failed(&error))?;
     let target = Target::sqlite(folder.path.join("keyward.db"));
     let clock = Arc::new(DemoClock::default());
-    let keyward = open_with(target, &master_key, settings, "the demo's folder", Arc::clone(&clock) as _).await?;
+    let keyward =
+        open_with(target, &master_key, settings, "the demo's folder", Arc::clone(&clock) as _).await?;
     let (signal, stop) = stop_pair();
 
     let own = Url::parse(public_url.origin()).map_err(|error| failed(&error))?;
@@ -156,7 +157,8 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
     .map_err(|error| failed(&error))?;
     let issuer = provider.issuer().as_str().trim_end_matches('/').to_owned();
     let cx = demo::admin_cx(&keyward, &issuer);
-    let cast = demo::seed(&cx, &receiver, |by_ms| clock.stand_back(by_ms)).await.map_err(|error| failed(&error))?;
+    let cast =
+        demo::seed(&cx, &receiver, |by_ms| clock.stand_back(by_ms)).await.map_err(|error| failed(&error))?;
 
     let policy = SessionPolicy::new(false);
     let house = House {
@@ -234,7 +236,8 @@ struct House {
 
 impl House {
     async fn serve(self, listeners: Listeners, signal: StopSignal, stop: Stop) -> Result<(), Exit> {
-        let Self { keyward, public_url, proxies, limits, oidc, policy, egress, mail, reporter_key, control } = self;
+        let Self { keyward, public_url, proxies, limits, oidc, policy, egress, mail, reporter_key, control } =
+            self;
         let upstreams = UpstreamHttp::new(egress.clone(), Arc::clone(keyward.clock()));
         keyward.connect_upstreams(Arc::new(upstreams));
         let targets =

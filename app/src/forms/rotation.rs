@@ -39,6 +39,7 @@ pub fn policy(values: &Values) -> Result<EditPolicy, Vec<Invalid>> {
         rotate_before_days: values.optional_number("rotate_before_days", &mut faults),
         silence_cycles: values.optional_number("silence_cycles", &mut faults),
         least_silence_minutes: values.optional_number("least_silence_minutes", &mut faults),
+        cycle_minutes: values.optional_number("cycle_minutes", &mut faults),
         on_deadline: choice(values, "on_deadline", OnDeadline::parse, &mut faults),
         windows,
         jitter_minutes: values.optional_number("jitter_minutes", &mut faults),

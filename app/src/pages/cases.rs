@@ -353,7 +353,7 @@ fn keys(view: &CaseView, now: Millis) -> AnyView {
                         "/findings?federation={}",
                         view.federation.slug,
                     )>
-                        {words::count(i64::try_from(view.findings).unwrap_or(0), "open finding")}
+                        {words::count(view.findings, "open finding")}
                     </a>
                 </dd>
             </dl>

@@ -1,6 +1,9 @@
 //! Reporting a compromise, with what it will do and to whom; and laying out a canary.
 
-use domain::keys::KeyState;
+use domain::{
+    keys::KeyState,
+    rotations::{Half, Stage, Step},
+};
 use leptos::prelude::*;
 use ops::compromise::Consequences;
 
@@ -110,13 +113,42 @@ fn in_use(data: &Consequences) -> AnyView {
     }
 }
 
+/// What becomes of both keys of an open rotation, and of the provider.
+fn in_rotation(name: &str, provider: &str, stage: Stage, half: Half) -> String {
+    let is_silent = stage.step() == Some(Step::Draining);
+    let is_proven = is_silent || stage.step() == Some(Step::InUse);
+    match (half, is_proven, is_silent) {
+        (Half::Old, false, _) => format!(
+            "A rotation of it is open, and its successor has done no work yet: the successor is brought at once, and \
+             {provider} waits until it has it."
+        ),
+        (Half::Old, true, false) => format!(
+            "Its successor works already. Whatever of {provider} still uses {name} is stopped until it moves over."
+        ),
+        (Half::Old, true, true) => format!(
+            "Its successor has taken over and {name} has fallen silent: it is revoked for good even when you choose to \
+             hold it. {provider} goes on with the successor."
+        ),
+        (Half::New, _, false) => format!(
+            "{name} is a successor that has not taken over: it is revoked for good, even when you choose to hold it, and \
+             whatever of {provider} works with it gets 401. The key before it goes on, and another successor is made."
+        ),
+        (Half::New, _, true) => format!(
+            "{name} has taken over: the key before it is retired, {name} is stopped as you choose, and a successor of \
+             its own is made. {provider} waits until it has that one."
+        ),
+    }
+}
+
 /// What happens, and to whom, in its order.
 fn steps(data: &Consequences) -> Vec<String> {
     let key = &data.view.key;
     let federation = &data.view.federation;
     let provider = words::provider(federation.vendor);
     let mut steps = Vec::new();
-    if data.view.state.is_accepted() && !key.canary {
+    // The other key of a rotation decides what becomes of this one, whatever is chosen below.
+    let goes_back = matches!(&data.rotation, Some((_, Half::New)));
+    if data.view.state.is_accepted() && !key.canary && !goes_back {
         steps.push(format!(
             "{} is stopped at once, on every node within a second. Held, {provider} gets 503 with Retry-After and \
              nothing is lost; revoked, it gets 401. {}",
@@ -126,10 +158,9 @@ fn steps(data: &Consequences) -> Vec<String> {
     }
     match (data.no_successor, &data.rotation) {
         (Some(why), _) => steps.push(format!("No new key is made: {why}.")),
-        (None, Some(_)) => steps.push(
-            "A rotation of it is open: its successor is brought at once, or another one takes its place."
-                .to_owned(),
-        ),
+        (None, Some((rotation, half))) => {
+            steps.push(in_rotation(&key.name, provider, rotation.stage, *half));
+        }
         (None, None) => {
             steps.push(format!("A new key with the same rights is made for {}.", federation.name));
         }
@@ -185,4 +216,27 @@ pub fn NewCanary() -> impl IntoView {
         };
         Ok((head, body.into_any()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preview_says_what_becomes_of_each_key_and_of_the_provider() {
+        let check = |step, half, expect: &str| {
+            for stage in [Stage::Open(step), Stage::Held(step)] {
+                let text = in_rotation("okta-2", "Okta", stage, half);
+                assert!(text.contains(expect) && text.contains("Okta"), "{step:?} {half:?}: {text}");
+            }
+        };
+        for step in [Step::Issued, Step::Delivered, Step::Tested] {
+            check(step, Half::Old, "brought at once");
+            check(step, Half::New, "The key before it goes on");
+        }
+        check(Step::InUse, Half::Old, "stopped until it moves over");
+        check(Step::InUse, Half::New, "The key before it goes on");
+        check(Step::Draining, Half::Old, "revoked for good even when you choose to hold");
+        check(Step::Draining, Half::New, "the key before it is retired");
+    }
 }

@@ -254,7 +254,6 @@ fn close(view: &FindingView) -> Option<AnyView> {
                 <form method="post" action="/findings/close" class="inline">
                     <input type="hidden" name="federation" value=slug />
                     <input type="hidden" name="finding" value=finding.id.to_string() />
-                    <input type="hidden" name="version" value=finding.version.to_string() />
                     <div class="field">
                         <label for=label.clone()>"Why it needs nobody any more"</label>
                         <input type="text" id=label name="reason" required minlength="3" maxlength="500" autocomplete="off" />

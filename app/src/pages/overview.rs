@@ -198,7 +198,8 @@ fn need_row(need: &Need, now: Millis) -> AnyView {
         Need::Finding(view) => {
             let finding = &view.finding;
             let shape = if finding.severity == Severity::Critical { Shape::Broken } else { Shape::Look };
-            let about = view.key_name.clone().or_else(|| view.federation.as_ref().map(|one| one.name.clone()));
+            let about =
+                view.key_name.clone().or_else(|| view.federation.as_ref().map(|one| one.name.clone()));
             let about = about.map(|name| format!("{name}: ")).unwrap_or_default();
             let evidence = view! { {about} {finding.rule.title()} ". " {finding.detail.came.clone()} };
             let href = match (&finding.case_id, &finding.rotation_id) {
@@ -215,7 +216,8 @@ fn need_row(need: &Need, now: Millis) -> AnyView {
         }
         Need::Rotation(view) => {
             let (shape, word) = pill(view.rotation.stage);
-            let text = format!(" to {} of {}: {}", view.new.name, view.federation.name, evidence_of(view, now));
+            let text =
+                format!(" to {} of {}: {}", view.new.name, view.federation.name, evidence_of(view, now));
             let evidence = view! {
                 <KeyLink key=&view.old />
                 {text}

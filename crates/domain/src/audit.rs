@@ -124,6 +124,8 @@ actions! {
     RotationRolledBack = "rotation.rolled-back", "rolled back the rotation of key";
     /// A person or a second source agreed that the time is right after the clock had jumped.
     ClockAgreed = "clock.agreed", "agreed that the time is right";
+    /// Nobody had watched, or the time had jumped: the silence of old keys counts from then on.
+    RotationUnwatched = "rotation.unwatched", "counts the silence of old keys anew";
     /// The rotation policy of a federation or of the installation was changed.
     PolicySet = "policy.set", "set the rotation policy of";
     /// An exception from a rotation policy was made.

@@ -8,12 +8,14 @@
 
 pub mod fields;
 mod form;
+mod pins;
 pub mod receiver;
 pub mod report;
 pub mod settings;
 
 use serde::{Deserialize, Serialize};
 
+pub use pins::Pins;
 pub use report::{DeliveryStep, FailureKind, Holds, Report, StepOutcome, StepReport};
 pub use settings::{Connection, Settings, Trust};
 
@@ -171,14 +173,6 @@ impl Connector {
             | Self::AwsSecretsManager
             | Self::Kubernetes
             | Self::OktaConnection => false,
-        }
-    }
-
-    /// Whether it holds a secret in stages: the consumer's proof of use moves the last of them.
-    pub const fn has_promotion(self) -> bool {
-        match self {
-            Self::AwsSecretsManager => true,
-            Self::Webhook | Self::Vault | Self::Kubernetes | Self::EntraGraph | Self::OktaConnection => false,
         }
     }
 }

@@ -343,12 +343,13 @@ impl Life {
             KeyState::Revoked
         } else if self.retired_ms.is_some() {
             KeyState::Retired
-        } else if self.retires_ms.is_none() && now_ms >= self.expires_ms {
-            KeyState::Expired
         } else if self.held_ms.is_some() {
+            // Also beyond its time: whoever works with it waits, and is not told that it is unknown.
             KeyState::Held
         } else if self.retires_ms.is_some() {
             KeyState::Retiring
+        } else if now_ms >= self.expires_ms {
+            KeyState::Expired
         } else if self.first_used_ms.is_some() {
             KeyState::InUse
         } else {
@@ -491,7 +492,7 @@ mod tests {
         check(used, 2, KeyState::InUse);
         let held = Life { held_ms: Some(3), ..used };
         check(held, 4, KeyState::Held);
-        check(held, 1_000, KeyState::Expired);
+        check(held, 1_000, KeyState::Held);
         check(Life { retires_ms: Some(500), ..held }, 5_000, KeyState::Held);
         let retiring = Life { retires_ms: Some(500), ..used };
         for now_ms in [2, 500, 1_000, 50_000] {

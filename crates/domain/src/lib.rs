@@ -30,8 +30,8 @@ pub mod audit;
 pub mod usage;
 
 pub use ids::{
-    CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, KeyId, RequestId, ResourceId,
-    RotationId, TargetId,
+    CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, KeyId, RequestId,
+    ResourceId, RotationId, TargetId,
 };
 pub use secret::Secret;
 

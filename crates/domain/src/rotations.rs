@@ -12,6 +12,7 @@ pub mod cadence;
 pub mod evidence;
 pub mod machine;
 pub mod policy;
+pub mod turns;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +121,8 @@ pub struct Moments {
     pub watched_from_ms: Option<Millis>,
     /// When the old key was found to be in wrong hands.
     pub compromised_ms: Option<Millis>,
+    /// When a person rolled it back; `None` when Keyward did.
+    pub rolled_back_ms: Option<Millis>,
 }
 
 /// How far a rotation has come while it goes on.

@@ -76,15 +76,21 @@ pub struct UsageRecord {
 pub struct ListSeen {
     /// Whether it had a filter.
     pub is_filtered: bool,
-    /// How many matched.
-    pub matched: u64,
+    /// How many it asked for at most.
+    pub wanted: u64,
+    /// How many it was given; the directory may hold more.
+    pub given: u64,
 }
+
+/// A list without filter that asks for so few is a probe: Okta asks for the first two, others for the first.
+const PROBED: u64 = 2;
 
 /// Whether an answered request shows that its consumer works with the key, and not only that it can.
 ///
 /// Connection tests are lists: Entra ID looks for a random name, Okta for the first user or two. So
-/// neither a filter that found nothing is work, nor a list without filter of at most one. Of what
-/// failed, only what failed on its merits is: the operation was a real one.
+/// neither a filter that found nothing is work, nor a list without filter that asked for so few or was
+/// given one at most, however large the directory is. Of what failed, only what failed on its merits is:
+/// the operation was a real one.
 pub const fn is_work(decision: Decision, status: u16, list: Option<ListSeen>) -> bool {
     let is_let_in = match decision {
         Decision::Allowed => true,
@@ -93,8 +99,8 @@ pub const fn is_work(decision: Decision, status: u16, list: Option<ListSeen>) ->
     let is_real = matches!(status, 200..=299 | 404 | 409 | 412);
     let is_test = match list {
         None => false,
-        Some(ListSeen { is_filtered: true, matched }) => matched == 0,
-        Some(ListSeen { is_filtered: false, matched }) => matched <= 1,
+        Some(ListSeen { is_filtered: true, given, .. }) => given == 0,
+        Some(ListSeen { is_filtered: false, wanted, given }) => wanted <= PROBED || given <= 1,
     };
     is_let_in && is_real && !is_test
 }
@@ -124,14 +130,30 @@ mod tests {
 
     #[test]
     fn a_connection_test_is_not_work() {
-        let list = |is_filtered, matched| Some(ListSeen { is_filtered, matched });
-        for (status, list) in
-            [(200, list(true, 0)), (200, list(false, 0)), (200, list(false, 1)), (400, None), (500, None)]
-        {
+        let of = |is_filtered, wanted, given| Some(ListSeen { is_filtered, wanted, given });
+        let list = |is_filtered, given| of(is_filtered, 100, given);
+        let tests = [
+            (200, list(true, 0)),
+            (200, list(false, 0)),
+            (200, list(false, 1)),
+            // The first one or two of a large directory.
+            (200, of(false, 1, 1)),
+            (200, of(false, 2, 2)),
+            (200, of(false, 0, 0)),
+            (200, of(true, 0, 0)),
+            (400, None),
+            (500, None),
+        ];
+        for (status, list) in tests {
             assert!(!is_work(Decision::Allowed, status, list), "{status} {list:?}");
         }
         let work = [(200, None), (201, None), (204, None), (404, None), (409, None), (412, None)];
-        for (status, list) in work.into_iter().chain([(200, list(true, 1)), (200, list(false, 2))]) {
+        for (status, list) in work.into_iter().chain([
+            (200, list(true, 1)),
+            (200, list(false, 2)),
+            (200, of(true, 1, 1)),
+            (200, of(false, 3, 3)),
+        ]) {
             assert!(is_work(Decision::Allowed, status, list), "{status} {list:?}");
             assert!(!is_work(Decision::Denied, status, list) && !is_work(Decision::Refused, status, list));
         }

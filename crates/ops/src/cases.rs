@@ -2,6 +2,8 @@
 //!
 //! [`open_in`] and [`moment`] run inside the unit of whatever happened.
 
+use std::collections::BTreeMap;
+
 use domain::{
     CaseId, FederationId, KeyId, Millis, RotationId,
     admins::{Admin, Right},
@@ -15,6 +17,9 @@ use serde_json::json;
 use store::{Change, Conn};
 
 use crate::{Cx, Error, Keyward, notify, unit::detail};
+
+/// The most cases of a list.
+const LIST_LIMIT: i64 = 200;
 
 /// A case to be opened.
 #[derive(Debug, Clone)]
@@ -164,7 +169,7 @@ pub struct CaseView {
     /// What it waits for.
     pub waits_for: Option<Moment>,
     /// How many findings belong to the key and are open.
-    pub findings: usize,
+    pub findings: i64,
     /// The hand-offs of its rotation.
     pub hand_offs: Vec<domain::hand_offs::HandOff>,
     /// Whether the viewer may act on it.
@@ -177,11 +182,23 @@ pub struct CaseView {
 /// When the database does not answer.
 pub async fn list(cx: &Cx<Admin>) -> Result<Vec<CaseView>, Error> {
     let mut reader = cx.read().await?;
-    let cases = store::cases::list(&mut reader.conn(), 200).await?;
+    let visible = crate::federations::visible(cx, &mut reader).await?;
+    // The limit comes after the filter: whoever sees one federation sees all of its cases that fit.
+    let mut cases = Vec::new();
+    if cx.actor.role.may(Right::ReadInstallation, None) {
+        cases = store::cases::list(&mut reader.conn(), None, LIST_LIMIT).await?;
+    } else {
+        for federation in &visible {
+            cases.extend(store::cases::list(&mut reader.conn(), Some(&federation.id), LIST_LIMIT).await?);
+        }
+        cases.sort_by_key(|case| (case.closed_ms.is_some(), std::cmp::Reverse(case.opened_ms)));
+        cases.truncate(usize::try_from(LIST_LIMIT).unwrap_or(usize::MAX));
+    }
+    let findings = store::findings::open_by_key(&mut reader.conn()).await?;
     drop(reader);
     let mut views = Vec::new();
     for case in cases {
-        match view(cx, case).await {
+        match view(cx, case, &findings).await {
             Ok(view) => views.push(view),
             Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
@@ -207,11 +224,14 @@ pub async fn open_count(cx: &Cx<Admin>) -> Result<i64, Error> {
 /// # Errors
 /// NotFound when there is none, or none that the viewer may see.
 pub async fn open(cx: &Cx<Admin>, id: &CaseId) -> Result<CaseView, Error> {
-    let case = store::cases::by_id(&mut cx.read().await?.conn(), id).await?;
-    view(cx, case.ok_or(Error::NotFound("case"))?).await
+    let mut reader = cx.read().await?;
+    let case = store::cases::by_id(&mut reader.conn(), id).await?.ok_or(Error::NotFound("case"))?;
+    let findings = store::findings::open_by_key(&mut reader.conn()).await?;
+    drop(reader);
+    view(cx, case, &findings).await
 }
 
-async fn view(cx: &Cx<Admin>, case: Case) -> Result<CaseView, Error> {
+async fn view(cx: &Cx<Admin>, case: Case, findings: &BTreeMap<KeyId, i64>) -> Result<CaseView, Error> {
     let mut reader = cx.read().await?;
     let found = store::keys::with_federation(&mut reader.conn(), &case.key_id).await?;
     let (stored, federation) = found.ok_or(Error::NotFound("case"))?;
@@ -223,12 +243,7 @@ async fn view(cx: &Cx<Admin>, case: Case) -> Result<CaseView, Error> {
         Some(id) => store::keys::by_id(&mut reader.conn(), id).await?.map(|stored| stored.key),
         None => None,
     };
-    let filter = FindingFilter {
-        federation_id: Some(federation.id.clone()),
-        key_id: Some(case.key_id.clone()),
-        ..FindingFilter::default()
-    };
-    let findings = store::findings::list(&mut reader.conn(), &filter, 100).await?.len();
+    let findings = findings.get(&case.key_id).copied().unwrap_or_default();
     let hand_offs = match &case.rotation_id {
         Some(id) => store::hand_offs::of_rotation(&mut reader.conn(), &case.federation_id, id).await?,
         None => Vec::new(),
@@ -334,8 +349,9 @@ pub async fn close(cx: &Cx<Admin>, id: &CaseId, version: i64, summary: &str) -> 
         .commit(async move |conn: &mut Conn<'_>| {
             store::cases::close(conn, &case, now_ms, &by, &summary).await?;
             write(conn, &case, &last).await?;
+            let federation_id = Some(&case.federation_id);
             let filter = FindingFilter {
-                federation_id: Some(case.federation_id.clone()),
+                federation_id: federation_id.cloned(),
                 key_id: Some(case.key_id.clone()),
                 ..FindingFilter::default()
             };
@@ -343,7 +359,7 @@ pub async fn close(cx: &Cx<Admin>, id: &CaseId, version: i64, summary: &str) -> 
                 if finding.case_id.as_ref() == Some(&case.id) {
                     let closing =
                         store::findings::Closing { at_ms: now_ms, by: &by, reason: "its case was closed" };
-                    store::findings::close(conn, &finding, closing).await?;
+                    store::findings::close(conn, federation_id, &finding.id, closing).await?;
                 }
             }
             notify::note_case(conn, &case, notify::CaseNews::Closed, now_ms).await?;

@@ -273,7 +273,7 @@ pub(crate) fn signing_secret(keyward: &Keyward, stored: &StoredChannel) -> Resul
 }
 
 /// A moment as RFC 3339 writes it, in UTC and whole seconds.
-pub(crate) fn rfc3339(at_ms: Millis) -> String {
+pub fn rfc3339(at_ms: Millis) -> String {
     let moment = OffsetDateTime::from_unix_timestamp(at_ms.div_euclid(1_000)).ok();
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{at_ms} ms"))
 }

@@ -22,13 +22,14 @@ use serde_json::json;
 use store::{Change, Conn};
 
 use crate::{
-    Cx, Error, Keyward,
+    Cx, Error, Keyward, Kind,
     cases::{self, NewCase},
     keys::KeyView,
     rotations::{
         Author,
         begin::{self, Begin},
         effects::{self, Happening, Pair},
+        under_way,
     },
     unit::detail,
 };
@@ -94,7 +95,7 @@ pub struct Consequences {
 pub async fn preview(cx: &Cx<Admin>, key_id: &KeyId) -> Result<Consequences, Error> {
     let view = crate::keys::open(cx, key_id).await?;
     let mut reader = cx.read().await?;
-    let rotation = rotation_of(&mut reader.conn(), &view.key).await?;
+    let rotation = under_way(&mut reader.conn(), &view.key).await?;
     let targets = store::deliveries::targets(&mut reader.conn(), &view.federation.id).await?;
     let case = store::cases::open_of_key(&mut reader.conn(), &view.federation.id, key_id).await?;
     drop(reader);
@@ -130,15 +131,6 @@ const fn no_successor(key: &Key, rotation: Option<&(Rotation, Half)>) -> Option<
     }
 }
 
-async fn rotation_of(conn: &mut Conn<'_>, key: &Key) -> Result<Option<(Rotation, Half)>, Error> {
-    let own = store::rotations::of_old_key(conn, &key.federation_id, &key.id).await?;
-    if let Some(rotation) = own.filter(|rotation| !rotation.stage.has_ended()) {
-        return Ok(Some((rotation, Half::Old)));
-    }
-    let own = store::rotations::of_new_key(conn, &key.federation_id, &key.id).await?;
-    Ok(own.filter(|rotation| !rotation.stage.has_ended()).map(|rotation| (rotation, Half::New)))
-}
-
 /// Reports that a key is in wrong hands, in one action: it is held or revoked, its successor is begun and
 /// brought at once, and a case is opened. The case is what is returned.
 ///
@@ -156,21 +148,42 @@ pub async fn report(cx: &Cx<Admin>, key_id: &KeyId, compromise: Compromise) -> R
         faults.push(domain::Invalid::new("leaked", "it lies in the future"));
     }
     let (Ok(reason), true) = (reason, faults.is_empty()) else { return Err(Error::Invalid(faults)) };
-    let (author, own, id) = (Author::of(cx), Arc::clone(&cx.keyward), key_id.clone());
-    cx.keyward
-        .commit(async move |conn: &mut Conn<'_>| {
+    let author = Author::of(cx);
+    stopping(&cx.keyward, |fault| {
+        let (author, own, id) = (author.clone(), Arc::clone(&cx.keyward), key_id.clone());
+        let (reason, stop, leaked_ms) = (reason.clone(), compromise.stop, compromise.leaked_ms);
+        async move |conn: &mut Conn<'_>| {
             let found = store::keys::with_federation(conn, &id).await?;
             let (stored, federation) = found.ok_or(Error::NotFound("key"))?;
             let mut new = NewCase::new(&own, &stored.key, CaseKind::Compromise, author.name());
-            if let Some(at_ms) = compromise.leaked_ms {
+            if let Some(at_ms) = leaked_ms {
                 new = new.with(Moment::T0, at_ms, "The key got out, as far as is known.");
             }
             new = new.with(Moment::T2, now_ms, format!("{} reported it: {reason}", author.name()));
-            let answer = Answer { author: &author, stop: compromise.stop, reason: &reason, now_ms };
+            let answer = Answer { author: &author, stop, reason: &reason, fault: fault.as_deref(), now_ms };
             let (case, events) = answer.carry_out(conn, &own, stored.key, &federation, new).await?;
             Ok(Change::nothing(case).with_events(events))
-        })
-        .await
+        }
+    })
+    .await
+}
+
+/// Runs a unit that stops a key and replaces it. Stopping does not depend on replacing: when the unit fails, it
+/// is made once more, told what failed, and stops the key without replacing it.
+async fn stopping<T, U>(keyward: &Keyward, unit: impl Fn(Option<String>) -> U) -> Result<T, Error>
+where
+    U: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut done = keyward.commit(unit(None)).await;
+    if matches!(done, Err(Error::Stale(_))) {
+        // Somebody was quicker with one of its rows; it is read anew.
+        done = keyward.commit(unit(None)).await;
+    }
+    match done {
+        Err(error) if error.kind() != Kind::NotFound => keyward.commit(unit(Some(error.to_string()))).await,
+        done => done,
+    }
 }
 
 /// What is done about a key in wrong hands.
@@ -178,6 +191,8 @@ struct Answer<'a> {
     author: &'a Author,
     stop: Stop,
     reason: &'a str,
+    /// Why it is not replaced: an attempt to do both has failed.
+    fault: Option<&'a str>,
     now_ms: Millis,
 }
 
@@ -192,7 +207,7 @@ impl Answer<'_> {
         federation: &Federation,
         new: NewCase,
     ) -> Result<(Case, Vec<AuditEvent>), Error> {
-        let Self { author, stop, reason, now_ms } = *self;
+        let Self { author, stop, reason, fault, now_ms } = *self;
         let key_id = key.id.clone();
         let name = key.name.clone();
         let was = key.life.state(now_ms);
@@ -205,8 +220,10 @@ impl Answer<'_> {
                 Stop::Revoke => format!("{} decided to revoke and replace it.", author.name()),
             },
         );
-        let open = rotation_of(conn, &key).await?;
+        // The case first: what the rotation does belongs to it, and finds it of its kind.
+        cases::open_in(conn, &new, now_ms).await?;
         let mut rotation = None;
+        let open = if fault.is_none() { under_way(conn, &key).await? } else { None };
         if let Some((found, half)) = open {
             let mut pair = Pair::of(conn, found).await?;
             let happening = Happening { author, event: Event::Compromised { half }, note: reason };
@@ -219,7 +236,12 @@ impl Answer<'_> {
         // As it is now, whatever the rotation made of it.
         let key = read(conn, &key_id).await?;
         let key = self.stopped(conn, key, stop, &mut events).await?;
-        if rotation.is_none() && no_successor(&key, None).is_none() {
+        if let Some(fault) = fault {
+            let text = format!(
+                "No new key could be made: {fault}. {name} is stopped all the same. Report it once more, or rotate it."
+            );
+            new = new.with(Moment::Note, now_ms, text);
+        } else if rotation.is_none() && no_successor(&key, None).is_none() {
             let begin = Begin {
                 author,
                 federation,
@@ -262,7 +284,7 @@ impl Answer<'_> {
         let case = cases::open_in(conn, &new, now_ms).await?;
         let told = detail(&json!({
             "case": case.id, "reason": reason, "stop": stop.as_str(), "state_before": was, "last_four": key.last_four,
-            "rotation": rotation.as_ref().map(|rotation| &rotation.id),
+            "failed": fault, "rotation": rotation.as_ref().map(|rotation| &rotation.id),
         }));
         events.insert(0, author.event(Action::KeyCompromised, &key, now_ms, told));
         Ok((case, events))

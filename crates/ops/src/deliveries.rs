@@ -1,7 +1,7 @@
 //! Deliveries: bringing the secret of a successor to its consumer.
 //!
 //! In the unit that begins a rotation, [`enqueue`] writes down what is to be brought, sealed. It leaves later:
-//! [`run`] claims what is due, writes down that it begins, calls outside of any unit, and writes down what
+//! [`bring`] claims what is [`due`], writes down that it begins, calls outside of any unit, and writes down what
 //! became of it. The secret is wiped from its row by the same commit that says that it has arrived.
 //!
 //! - `targets`: what an admin sets, tests, moves and removes;
@@ -30,7 +30,9 @@ use store::{
     deliveries::{StoredDelivery, StoredTarget},
 };
 
-pub use attempt::{bring, due, run};
+#[cfg(feature = "testing")]
+pub use attempt::run;
+pub use attempt::{bring, due};
 pub use targets::{DeliveryPage, Move, NewTarget, Row, move_target, remove, set, test, view};
 
 use crate::{
@@ -254,13 +256,13 @@ pub async fn promote(conn: &mut Conn<'_>, rotation: &Rotation, now_ms: Millis) -
         targets.iter().any(|stored| stored.target.id == *id && stored.target.settings.waits_for_proof())
     };
     for mut stored in store::deliveries::of_rotation(conn, federation_id, rotation_id).await? {
-        let has_stages = stored.delivery.target_id.as_ref().is_some_and(waits_for_proof);
+        // As it was when the secret went out: a target that was edited or removed since has not moved it.
+        let has_stages = stored.delivery.report.staged_at.is_some()
+            || stored.delivery.target_id.as_ref().is_some_and(waits_for_proof);
         let has_left = match stored.delivery.state {
             DeliveryState::Delivered => true,
             // It was seen in use, so the target has it, whether or not anybody wrote that down.
-            DeliveryState::Waiting | DeliveryState::UnderWay => {
-                stored.delivery.report.written || stored.delivery.report.begun.is_some()
-            }
+            DeliveryState::Waiting | DeliveryState::UnderWay => stored.delivery.report.may_have_left(),
             DeliveryState::Failed
             | DeliveryState::GivenUp
             | DeliveryState::Promoted
@@ -282,6 +284,16 @@ pub async fn promote(conn: &mut Conn<'_>, rotation: &Rotation, now_ms: Millis) -
     hand_offs::close_of(conn, federation_id, rotation_id, now_ms).await
 }
 
+/// Whether a target still has to make the successor the current one: until it has, its consumers read the old
+/// key, which must not retire.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn promotion_is_due(conn: &mut Conn<'_>, rotation: &Rotation) -> Result<bool, Error> {
+    let Rotation { federation_id, id, .. } = rotation;
+    Ok(store::deliveries::promotions_due(conn, federation_id, id, NEVER_MS).await? > 0)
+}
+
 /// Takes back what was not brought yet. What a target has already stays there: it is the secret of a key that
 /// opens nothing any more, and a finding says where.
 ///
@@ -298,19 +310,19 @@ pub async fn withdraw(
     settle(conn, federation_id, rotation_id, "the new key was withdrawn", now_ms).await?;
     for mut stored in store::deliveries::of_rotation(conn, federation_id, rotation_id).await? {
         let delivery = &stored.delivery;
-        let may_have_left = match delivery.state {
-            DeliveryState::Delivered => true,
-            DeliveryState::Waiting | DeliveryState::UnderWay => {
-                delivery.report.written || delivery.report.begun.is_some()
+        let (may_have_left, is_promoted) = match delivery.state {
+            DeliveryState::Delivered => (true, false),
+            DeliveryState::Promoted => (true, true),
+            // One that was not taken may have kept it all the same (Okta).
+            DeliveryState::Waiting | DeliveryState::UnderWay | DeliveryState::Failed => {
+                (delivery.report.may_have_left(), false)
             }
-            DeliveryState::Failed
-            | DeliveryState::GivenUp
-            | DeliveryState::Promoted
-            | DeliveryState::Cancelled => continue,
+            DeliveryState::GivenUp | DeliveryState::Cancelled => continue,
         };
         let target = targets.iter().map(|stored| &stored.target).find(|target| {
-            // In stages the old secret is still the current one.
-            delivery.target_id.as_ref() == Some(&target.id) && !target.settings.waits_for_proof()
+            // In stages the old secret is the current one until the proof of use.
+            let is_staged = delivery.report.staged_at.is_some() || target.settings.waits_for_proof();
+            delivery.target_id.as_ref() == Some(&target.id) && (is_promoted || !is_staged)
         });
         if let Some(target) = target.filter(|_| may_have_left) {
             let new = NewFinding::new(
@@ -328,8 +340,10 @@ pub async fn withdraw(
             let new = new.of_key(&rotation.old_key_id).of_rotation(rotation_id);
             findings::raise(conn, &new, now_ms).await?;
         }
-        end(&mut stored, DeliveryState::Cancelled, now_ms);
-        store::deliveries::write(conn, &stored).await?;
+        if stored.delivery.ended_ms.is_none() {
+            end(&mut stored, DeliveryState::Cancelled, now_ms);
+            store::deliveries::write(conn, &stored).await?;
+        }
     }
     hand_offs::close_of(conn, federation_id, rotation_id, now_ms).await
 }

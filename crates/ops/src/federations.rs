@@ -15,7 +15,7 @@ use domain::{
 use serde_json::json;
 use store::{Change, Conn, federations::Counts};
 
-use crate::{Cx, Error, unit::detail};
+use crate::{Cx, Error, rotations::Author, unit::detail};
 
 /// A federation to be registered, as a form or the API brings it.
 #[derive(Debug, Clone, Default)]
@@ -301,14 +301,21 @@ async fn set_status(
 async fn write(cx: &Cx<Admin>, federation: Federation, event: AuditEvent) -> Result<Federation, Error> {
     let federation = Federation { updated_ms: cx.now_ms(), ..federation };
     let is_resumed = event.action == Action::FederationResumed;
+    let is_archived = event.action == Action::FederationArchived;
+    let (author, own) = (Author::of(cx), cx.keyward.clone());
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             store::federations::update(conn, &federation).await?;
+            let mut ended = Vec::new();
+            if is_archived {
+                let now_ms = federation.updated_ms;
+                ended = crate::rotations::closed(conn, &own, &author, &federation.id, now_ms).await?;
+            }
             if is_resumed {
                 crate::rotations::resumed(conn, &federation.id, federation.updated_ms).await?;
             }
             let written = Federation { version: federation.version + 1, ..federation.clone() };
-            Ok(Change::new(written, event.clone()))
+            Ok(Change::new(written, event.clone()).with_events(ended))
         })
         .await
 }

@@ -109,11 +109,13 @@ impl NewFinding {
 }
 
 /// Raises a finding in the unit that saw it, or counts the one that is open. Who is to be told is told
-/// once for a finding, and once more for each rung.
+/// once for a finding, once more for each rung, and once more when it grows worse.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn raise(conn: &mut Conn<'_>, new: &NewFinding, now_ms: Millis) -> Result<Finding, Error> {
+    let (federation_id, subject) = (new.federation_id.as_ref(), new.subject.as_str());
+    let before = store::findings::live(conn, federation_id, new.rule, subject).await?;
     let raised = store::findings::raise(
         conn,
         &Finding {
@@ -136,11 +138,28 @@ pub async fn raise(conn: &mut Conn<'_>, new: &NewFinding, now_ms: Millis) -> Res
         },
     )
     .await?;
-    let is_told = raised.severity >= Severity::Medium || raised.detail.rung.is_some();
-    if is_told && (raised.count == 1 || raised.detail.rung.is_some()) {
+    let is_worse = before.is_none_or(|before| before.severity < raised.severity);
+    let is_told = raised.severity >= Severity::Medium && is_worse;
+    if is_told || raised.detail.rung.is_some() {
         notify::note_finding(conn, &raised, now_ms).await?;
     }
     Ok(raised)
+}
+
+/// A minute, in which what comes over and over is recorded once.
+const MINUTE_MS: Millis = 60_000;
+
+/// Whether an open finding was counted in this minute of the clock already. Whoever could fill the audit log by
+/// repeating themselves asks for it before [`raise`]: one record a minute stands for all, and the finding counts.
+pub(crate) async fn is_recorded(
+    conn: &mut Conn<'_>,
+    federation_id: Option<&FederationId>,
+    rule: Rule,
+    subject: &str,
+    now_ms: Millis,
+) -> Result<bool, Error> {
+    let open = store::findings::live(conn, federation_id, rule, subject).await?;
+    Ok(open.is_some_and(|open| open.last_ms.div_euclid(MINUTE_MS) == now_ms.div_euclid(MINUTE_MS)))
 }
 
 /// Ends the open finding of a rule about a subject, in the unit that saw that it is over. Nothing happens
@@ -256,12 +275,12 @@ pub async fn open_count(cx: &Cx<Admin>) -> Result<(i64, Option<Severity>), Error
 /// Closes a finding; why is kept.
 ///
 /// # Errors
-/// Invalid without a reason; NotFound; Forbidden; Stale when it came again, or was closed, meanwhile.
+/// Invalid without a reason; NotFound; Forbidden; Conflict when it is closed already. That it came again
+/// meanwhile is no reason against it: what comes each second could never be closed.
 pub async fn close(
     cx: &Cx<Admin>,
     federation: Option<&Slug>,
     id: &FindingId,
-    version: i64,
     reason: &str,
 ) -> Result<Finding, Error> {
     let reason = check_reason(reason);
@@ -284,11 +303,9 @@ pub async fn close(
     let found = store::findings::by_id(&mut cx.read().await?.conn(), federation_id, id).await?;
     let found = found.ok_or(Error::NotFound("finding"))?;
     let reason = reason?;
+    let closed_already = || Error::Conflict("this finding is closed already".to_owned());
     if !found.is_open() {
-        return Err(Error::Conflict("this finding is closed already".to_owned()));
-    }
-    if found.version != version {
-        return Err(Error::Stale("this finding"));
+        return Err(closed_already());
     }
     let event = AuditEvent {
         federation_id: found.federation_id.clone(),
@@ -303,15 +320,9 @@ pub async fn close(
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             let closing = Closing { at_ms, by: &by, reason: &reason };
-            store::findings::close(conn, &found, closing).await?;
-            let closed = Finding {
-                closed_ms: Some(at_ms),
-                closed_by: Some(by.clone()),
-                closed_reason: Some(reason.clone()),
-                version: found.version + 1,
-                ..found.clone()
-            };
-            Ok(Change::new(closed, event.clone()))
+            let closed =
+                store::findings::close(conn, found.federation_id.as_ref(), &found.id, closing).await?;
+            Ok(Change::new(closed.ok_or_else(closed_already)?, event.clone()))
         })
         .await
 }

@@ -4,6 +4,8 @@
 //! that of the link, and the role must allow to manage the keys of the federation, so that an address alone
 //! gives nobody anything. What the link opens is sealed in the database and wiped when it is shown or over.
 
+mod sweep;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL};
@@ -15,19 +17,22 @@ use domain::{
     federations::Federation,
     findings::Rule,
     hand_offs::{HandOff, LINK_MS, LinkState},
-    keys::Key,
+    keys::{Key, KeyState},
+    rotations::Stage,
 };
 use serde_json::json;
 use store::{Change, Conn, hand_offs::StoredHandOff, keys::StoredKey};
 
 use crate::{
-    Cx, Error, Keyward, System,
+    Cx, Error, Keyward,
     findings::{self, NewFinding},
     keys::Issued,
     notify,
     unit::detail,
     vault::{Place, Sealed},
 };
+
+pub(crate) use sweep::{not_mailed, sweep};
 
 /// The most people that get a link at once.
 const PEOPLE: usize = 5;
@@ -82,7 +87,28 @@ pub async fn make(
         notify::mail_link(conn, keyward, &hand_off, &token, now_ms).await?;
         made.push(hand_off);
     }
+    if keyward.has_no_mail() {
+        // The text of a link is nowhere but in its mail.
+        let new = waits(keyward, &made, "No mail is set up, so nobody got a link. Make one for a person.");
+        if let Some(new) = new {
+            findings::raise(conn, &new, now_ms).await?;
+        }
+    }
     Ok(made)
+}
+
+/// The finding that nobody can open the links of a rotation.
+fn waits(keyward: &Keyward, links: &[HandOff], came: impl Into<String>) -> Option<NewFinding> {
+    let link = links.first()?;
+    let new = NewFinding::new(
+        keyward,
+        Some(&link.federation_id),
+        Rule::HandOffWaits,
+        link.rotation_id.as_str(),
+        "An owner of the federation takes over the new key and brings it to the provider.",
+        came,
+    );
+    Some(new.of_key(&link.key_id).of_rotation(&link.rotation_id))
 }
 
 async fn insert(
@@ -165,12 +191,16 @@ pub async fn make_for(cx: &Cx<Admin>, key_id: &KeyId, person: &str) -> Result<Ma
     let (key, federation) = crate::keys::managed(cx, key_id, Action::HandOffMade).await?;
     let person = mail_address(person)
         .ok_or_else(|| Error::invalid("person", "the mail address of one person is expected"))?;
-    let Some(rotation) = rotation_of(cx, &key).await? else {
+    let Some(rotation) = waiting_rotation(cx, &key).await? else {
         return Err(Error::Conflict(format!("{} waits for no hand-over", key.name)));
     };
     let waiting = {
         let mut reader = cx.read().await?;
         let all = store::hand_offs::of_rotation(&mut reader.conn(), &federation.id, &rotation).await?;
+        if let Some(reason) = frozen(&mut reader.conn(), &federation.id, &rotation, &key, cx.now_ms()).await?
+        {
+            return Err(Error::Conflict(reason));
+        }
         all.into_iter().rfind(|stored| stored.hand_off.key_id == key.id && !stored.sealed.is_empty())
     };
     let Some(waiting) = waiting else {
@@ -215,8 +245,25 @@ pub async fn make_for(cx: &Cx<Admin>, key_id: &KeyId, person: &str) -> Result<Ma
     Ok(MadeLink { link: link(&cx.keyward, &token), is_mailed: cx.keyward.can_mail(), hand_off })
 }
 
+/// Why a key is handed to nobody at the moment: it is held, or its rotation is.
+async fn frozen(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    rotation_id: &RotationId,
+    key: &Key,
+    now_ms: Millis,
+) -> Result<Option<String>, Error> {
+    if key.life.state(now_ms) == KeyState::Held {
+        return Ok(Some(format!("{} is held; it is handed to nobody before it is released", key.name)));
+    }
+    let own = store::rotations::of_new_key(conn, federation_id, &key.id).await?;
+    let is_held =
+        own.is_some_and(|rotation| rotation.id == *rotation_id && matches!(rotation.stage, Stage::Held(_)));
+    Ok(is_held.then(|| format!("the rotation to {} is held; release it first", key.name)))
+}
+
 /// The rotation that waits for a hand-over of a key.
-async fn rotation_of(cx: &Cx<Admin>, key: &Key) -> Result<Option<RotationId>, Error> {
+async fn waiting_rotation(cx: &Cx<Admin>, key: &Key) -> Result<Option<RotationId>, Error> {
     let mut reader = cx.read().await?;
     let live = store::hand_offs::of_key(&mut reader.conn(), &key.federation_id, &key.id).await?;
     Ok(live.into_iter().rfind(|stored| !stored.sealed.is_empty()).map(|stored| stored.hand_off.rotation_id))
@@ -348,6 +395,15 @@ pub async fn open(cx: &Cx<Admin>, token: &str) -> Result<Issued, Error> {
         cx.keyward.record_refusal(event, reason).await?;
         return Err(Error::Conflict(reason.to_owned()));
     }
+    {
+        let (mut reader, link) = (cx.read().await?, &stored.hand_off);
+        let held = frozen(&mut reader.conn(), &link.federation_id, &link.rotation_id, &key, now_ms).await?;
+        drop(reader);
+        if let Some(reason) = held {
+            cx.keyward.record_refusal(event, &reason).await?;
+            return Err(Error::Conflict(reason));
+        }
+    }
     let sealed = Sealed { text: stored.sealed.clone(), data_key: stored.data_key.clone() };
     let secret = opened(&cx.keyward, &stored.hand_off.id, &sealed)?;
     let (keyward, by, hand_off) = (Arc::clone(&cx.keyward), cx.actor.name.clone(), stored.hand_off);
@@ -355,6 +411,12 @@ pub async fn open(cx: &Cx<Admin>, token: &str) -> Result<Issued, Error> {
     let was_open = cx
         .keyward
         .commit(async move |conn: &mut Conn<'_>| {
+            let fresh =
+                store::keys::by_id(conn, &hand_off.key_id).await?.ok_or(Error::NotFound("hand-over"))?;
+            let (federation_id, rotation_id) = (&hand_off.federation_id, &hand_off.rotation_id);
+            if let Some(reason) = frozen(conn, federation_id, rotation_id, &fresh.key, now_ms).await? {
+                return Err(Error::Conflict(reason));
+            }
             if !store::hand_offs::open(conn, &hand_off, now_ms, &by).await? {
                 return Ok(Change::nothing(false));
             }
@@ -377,69 +439,6 @@ pub async fn open(cx: &Cx<Admin>, token: &str) -> Result<Issued, Error> {
     }
     let base_url = cx.keyward.base_url(&federation.slug);
     Ok(Issued { key, federation, base_url, secret: Some(secret) })
-}
-
-/// Ends what is over and raises what waits too long; how many there were. For the sweep of findings.
-pub(crate) async fn sweep(cx: &Cx<System>, now_ms: Millis) -> Result<usize, Error> {
-    let live = store::hand_offs::live(&mut cx.read().await?.conn()).await?;
-    let mut done = 0;
-    let mut seen = BTreeSet::new();
-    for StoredHandOff { hand_off, .. } in live {
-        if !seen.insert(hand_off.rotation_id.clone()) {
-            continue;
-        }
-        let Some(StoredKey { key, .. }) =
-            store::keys::by_id(&mut cx.read().await?.conn(), &hand_off.key_id).await?
-        else {
-            continue;
-        };
-        let arrived = key.life.first_work_ms.is_some();
-        if arrived || !key.life.state(now_ms).is_accepted() {
-            let reason = if arrived { "the key arrived" } else { "the key has ended" };
-            let event = AuditEvent {
-                federation_id: Some(hand_off.federation_id.clone()),
-                key_id: Some(key.id.clone()),
-                target: Some(Rule::HandOffWaits.title().to_owned()),
-                detail: detail(&json!({ "rotation": hand_off.rotation_id, "reason": reason })),
-                ..cx.event(Action::FindingClosed)
-            };
-            cx.keyward
-                .commit(async move |conn: &mut Conn<'_>| {
-                    close_of(conn, &hand_off.federation_id, &hand_off.rotation_id, now_ms).await?;
-                    Ok(Change::new((), event.clone()))
-                })
-                .await?;
-            done += 1;
-        } else if hand_off.state(now_ms) == LinkState::Late && !hand_off.person.is_empty() {
-            let mut reader = cx.read().await?;
-            let (rule, subject) = (Rule::HandOffWaits, hand_off.rotation_id.as_str());
-            let open =
-                store::findings::live(&mut reader.conn(), Some(&hand_off.federation_id), rule, subject)
-                    .await?;
-            drop(reader);
-            if open.is_some() {
-                continue;
-            }
-            let new = NewFinding::new(
-                &cx.keyward,
-                Some(&hand_off.federation_id),
-                Rule::HandOffWaits,
-                hand_off.rotation_id.as_str(),
-                "A hand-over link is opened within 24 hours.",
-                format!("Nobody opened the link for {}. Make a new one.", hand_off.person),
-            );
-            let new = new.of_key(&key.id).of_rotation(&hand_off.rotation_id);
-            let event = findings::about(cx, &new);
-            cx.keyward
-                .commit(async move |conn: &mut Conn<'_>| {
-                    findings::raise(conn, &new, now_ms).await?;
-                    Ok(Change::new((), event.clone()))
-                })
-                .await?;
-            done += 1;
-        }
-    }
-    Ok(done)
 }
 
 /// The hand-offs of a key that wait, or were opened, newest first; for whoever may see it.

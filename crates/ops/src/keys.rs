@@ -31,6 +31,7 @@ use crate::{
         Author,
         begin::{self, Begin},
         effects::{self, Happening, Pair},
+        under_way,
     },
     unit::detail,
 };
@@ -289,7 +290,8 @@ async fn revoke_in_unit(
         "reason": reason, "last_four": key.last_four, "state_before": state,
         "last_used_ms": key.life.last_used_ms, "uses": key.uses,
     }));
-    if let Some((mut pair, half)) = rotation_of(conn, &key).await? {
+    if let Some((rotation, half)) = under_way(conn, &key).await? {
+        let mut pair = Pair::of(conn, rotation).await?;
         let happening = Happening { author, event: Event::Revoke { half }, note: reason };
         if let Some(mut events) = effects::apply(conn, keyward, &mut pair, &happening, now_ms).await? {
             let revoked = match half {
@@ -307,19 +309,6 @@ async fn revoke_in_unit(
     let life = Life { revoked_ms: Some(now_ms), ..key.life };
     let by = author.name().to_owned();
     Ok(Change::new(Key { life, revoked_by: Some(by), version: key.version + 1, ..key }, event))
-}
-
-/// The open rotation of a key, and which half of it the key is.
-async fn rotation_of(conn: &mut Conn<'_>, key: &Key) -> Result<Option<(Pair, Half)>, Error> {
-    let own = store::rotations::of_old_key(conn, &key.federation_id, &key.id).await?;
-    if let Some(rotation) = own.filter(|rotation| !rotation.stage.has_ended()) {
-        return Ok(Some((Pair::of(conn, rotation).await?, Half::Old)));
-    }
-    let own = store::rotations::of_new_key(conn, &key.federation_id, &key.id).await?;
-    match own.filter(|rotation| !rotation.stage.has_ended()) {
-        Some(rotation) => Ok(Some((Pair::of(conn, rotation).await?, Half::New))),
-        None => Ok(None),
-    }
 }
 
 /// Freezes a key: its requests get 503 with Retry-After, and nothing of it is lost.
@@ -380,8 +369,8 @@ pub async fn release(cx: &Cx<Admin>, key_id: &KeyId) -> Result<Key, Error> {
             }
             store::keys::hold(conn, &key, None).await?;
             // While it was held its requests were not counted: its silence said nothing.
-            if let Some((pair, _)) = rotation_of(conn, &key).await? {
-                crate::rotations::watch_from(conn, pair.rotation, now_ms).await?;
+            if let Some((rotation, _)) = under_way(conn, &key).await? {
+                crate::rotations::watch_from(conn, rotation, now_ms).await?;
             }
             let told = detail(&json!({ "held_ms": key.life.held_ms, "held_by": key.held_by }));
             let event = author.event(Action::KeyReleased, &key, now_ms, told);

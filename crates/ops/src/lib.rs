@@ -50,6 +50,7 @@ pub mod usage;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use channels::rfc3339;
 pub use cx::{Actor, Cx, RequestInfo, ScimClient, System, Visitor};
 pub use error::{Error, Kind};
 pub use installation::{Keyward, OpenError, Settings};

@@ -59,8 +59,9 @@ pub struct Listed {
 }
 
 /// What a list asked for and found, for its usage record.
-pub(crate) fn seen(query: &ListQuery, matched: u64) -> ListSeen {
-    ListSeen { is_filtered: query.filter.is_some(), matched }
+pub(crate) fn seen(query: &ListQuery, given: usize) -> ListSeen {
+    let given = u64::try_from(given).unwrap_or(u64::MAX);
+    ListSeen { is_filtered: query.filter.is_some(), wanted: query.count, given }
 }
 
 /// A page of the users or of the groups.
@@ -78,7 +79,7 @@ pub async fn list(
         cx.admit(Verb::Read, resource_kind(kind))?;
         search(cx, query, &[kind]).await
     };
-    cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.total)).await
+    cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.found.len())).await
 }
 
 /// A page of everything that the key may read: the users, then the groups (RFC 7644 3.4.2.1). An
@@ -101,7 +102,7 @@ pub async fn everything(cx: &Cx<ScimClient>, asked: &Asked, query: &ListQuery) -
             Some(_) | None => search(cx, query, &kinds).await,
         }
     };
-    cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.total)).await
+    cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.found.len())).await
 }
 
 fn resource_kind(kind: ResourceType) -> ResourceKind {
@@ -242,7 +243,7 @@ impl Counts {
             return Ok(Self::default());
         }
         let fresh = cx.keyward.store.fresh().await?;
-        let known = |kind: &ResourceType| Some((*kind, ready::known_count(cx, &fresh, *kind)?));
+        let known = |kind: &ResourceType| Some((*kind, ready::known_count(cx, fresh, *kind)?));
         Ok(Self(kinds.iter().filter_map(known).collect()))
     }
 

@@ -53,6 +53,30 @@ pub(crate) struct Runtime {
     port: OnceLock<Arc<dyn Notify>>,
     /// When each recipient was told last. A new node begins anew: that costs a message more at most.
     told: Mutex<BTreeMap<To, Millis>>,
+    /// What was sent long ago is forgotten once an hour.
+    forgotten: Hourly,
+    /// Hand-offs are looked at once an hour.
+    pub(crate) swept: Hourly,
+}
+
+/// What this process does once an hour.
+#[derive(Default)]
+pub(crate) struct Hourly(Mutex<Option<Millis>>);
+
+impl Hourly {
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Millis>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is due: it was never done, an hour has passed, or the clock was put back.
+    pub(crate) fn is_due(&self, now_ms: Millis) -> bool {
+        self.last().is_none_or(|last| !(last..last + domain::HOUR_MS).contains(&now_ms))
+    }
+
+    /// It was done.
+    pub(crate) fn was_done(&self, now_ms: Millis) {
+        *self.last() = Some(now_ms);
+    }
 }
 
 impl Runtime {
@@ -79,6 +103,12 @@ impl Keyward {
     /// Whether mail is set up.
     pub fn can_mail(&self) -> bool {
         self.notify.port().is_some_and(|port| port.has_mail())
+    }
+
+    /// Whether it is known that no mail leaves here: a process that tells nobody itself, such as the command
+    /// line, leaves that to the one that does.
+    pub(crate) fn has_no_mail(&self) -> bool {
+        self.notify.port().is_some_and(|port| !port.has_mail())
     }
 }
 
@@ -159,7 +189,8 @@ pub(crate) async fn note_finding(
     let federation_id = finding.federation_id.as_ref().map_or("", |id| id.as_str()).to_owned();
     let id = match finding.detail.rung {
         Some(rung) => format!("{}.{rung}", finding.id),
-        None => finding.id.to_string(),
+        // One that grows worse is told again.
+        None => format!("{}.{}", finding.id, finding.severity.as_str()),
     };
     let note = Note::Finding { federation_id: federation_id.clone(), id: finding.id.to_string() };
     insert(conn, federation_id, id, NOTE, &note, now_ms).await
@@ -177,8 +208,8 @@ pub(crate) async fn note_case(
     insert(conn, case.federation_id.to_string(), id, NOTE, &note, now_ms).await
 }
 
-/// Sends a hand-over link to its person by mail; in the unit that makes it. Nothing happens where no mail is
-/// set up.
+/// Sends a hand-over link to its person by mail; in the unit that makes it. Nothing happens where it is known
+/// that no mail leaves; what another process cannot send either is a finding there.
 pub(crate) async fn mail_link(
     conn: &mut Conn<'_>,
     keyward: &Keyward,
@@ -186,7 +217,7 @@ pub(crate) async fn mail_link(
     token: &Secret,
     now_ms: Millis,
 ) -> Result<(), Error> {
-    if !keyward.can_mail() || hand_off.person.is_empty() {
+    if keyward.has_no_mail() || hand_off.person.is_empty() {
         return Ok(());
     }
     let id = format!("{}.link", hand_off.id);
@@ -224,18 +255,35 @@ async fn insert<T: Serialize>(
 /// When the database does not answer.
 pub async fn run(keyward: &Arc<Keyward>, node: &str) -> Result<Option<usize>, Error> {
     let now_ms = keyward.clock.now_ms();
-    let node = node.to_owned();
+    let forgets = keyward.notify.forgotten.is_due(now_ms);
+    let holder = node.to_owned();
     let take = async move |conn: &mut Conn<'_>| {
-        let fence = store::leases::take(conn, LEASE, &node, now_ms, now_ms + LEASE_MS).await?;
-        if fence.is_some() {
+        let fence = store::leases::take(conn, LEASE, &holder, now_ms, now_ms + LEASE_MS).await?;
+        if fence.is_some() && forgets {
             store::outbox::forget(conn, NOTE, now_ms - KEPT_MS).await?;
             store::outbox::forget(conn, MESSAGE, now_ms - KEPT_MS).await?;
         }
         Ok(fence)
     };
-    if keyward.store.committer().upkeep(take).await?.is_none() {
-        return Ok(None);
+    let Some(fence) = keyward.store.committer().upkeep(take).await? else { return Ok(None) };
+    if forgets {
+        keyward.notify.forgotten.was_done(now_ms);
     }
     fan_out::run(keyward, now_ms).await?;
-    Ok(Some(send::run(keyward, now_ms).await?))
+    let lease = Lease { node: node.to_owned(), fence };
+    Ok(Some(send::run(keyward, &lease, now_ms).await?))
+}
+
+/// The lease that this node works under.
+struct Lease {
+    node: String,
+    fence: i64,
+}
+
+impl Lease {
+    /// Renews it in a unit; false when another node has taken it.
+    async fn renew(&self, conn: &mut Conn<'_>, now_ms: Millis) -> Result<bool, store::Error> {
+        let fence = store::leases::take(conn, LEASE, &self.node, now_ms, now_ms + LEASE_MS).await?;
+        Ok(fence == Some(self.fence))
+    }
 }

@@ -218,7 +218,9 @@ fn needs(
             KeyState::Unused | KeyState::InUse if view.over_age && is_orphan => {
                 ranked.push((4, Need::OverAge(view.clone())));
             }
-            KeyState::Unused if is_orphan && !is_successor(view) && now_ms - view.key.life.issued_ms > DAY_MS => {
+            KeyState::Unused
+                if is_orphan && !is_successor(view) && now_ms - view.key.life.issued_ms > DAY_MS =>
+            {
                 ranked.push((8, Need::NeverUsed(view.clone())));
             }
             KeyState::Unused

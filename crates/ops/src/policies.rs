@@ -8,7 +8,7 @@ use domain::{
     federations::{Federation, FederationStatus, RotationPolicy, Slug, check_name, check_text},
     keys::Key,
     rotations::{
-        Event, Step, cadence,
+        Event, Step,
         evidence::{Evidence, observe},
         policy::{Due, Effective, PolicyException, RotationDefaults, RotationRules, due},
     },
@@ -97,6 +97,8 @@ pub struct Preview {
     pub cut_off: usize,
     /// How many rotations are open.
     pub open: usize,
+    /// Those of them whose successor works.
+    pub proven: usize,
 }
 
 impl Preview {
@@ -109,11 +111,13 @@ impl Preview {
                 if self.cut_off == 1 { "" } else { "s" }
             ));
         }
-        (self.retire_now > 1 && self.retire_now == self.open).then(|| {
-            format!(
-                "this would retire all {} old keys of open rotations at once; change it in smaller steps",
-                self.retire_now
-            )
+        (self.retire_now > 1 && self.retire_now * 2 > self.proven).then(|| {
+            let those = if self.retire_now == self.proven {
+                format!("all {} old keys", self.retire_now)
+            } else {
+                format!("{} of the {} old keys", self.retire_now, self.proven)
+            };
+            format!("this would retire {those} whose successors work at once; change it in smaller steps")
         })
     }
 }
@@ -172,14 +176,29 @@ fn check(edit: &EditPolicy, slug: &Slug) -> Result<(), Error> {
     if let Err(more) = edit.rules.check(slug) {
         faults.extend(more);
     }
+    if let Err(fault) = edit.rules.check_age(edit.policy) {
+        faults.push(fault);
+    }
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
 
-async fn check_pair(conn: &mut Conn<'_>, rules: &RotationRules) -> Result<(), Error> {
-    let Some(pair) = &rules.pair else { return Ok(()) };
-    match store::federations::by_slug(conn, pair).await? {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid("pair", format!("there is no federation {:?}", pair.as_str()))),
+/// Whether the other half of a pair can be that. One that the viewer may not see is told like one that is not
+/// there, unless it stands there already.
+async fn check_pair(
+    cx: &Cx<Admin>,
+    conn: &mut Conn<'_>,
+    before: &Federation,
+    rules: &RotationRules,
+) -> Result<(), Error> {
+    let Some(pair) = rules.pair.as_ref().filter(|pair| before.rotation.pair.as_ref() != Some(*pair)) else {
+        return Ok(());
+    };
+    match find(cx, conn, pair).await {
+        Ok(_) => Ok(()),
+        Err(Error::NotFound(_)) => {
+            Err(Error::invalid("pair", format!("there is no federation {:?}", pair.as_str())))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -204,16 +223,22 @@ pub async fn edit(cx: &Cx<Admin>, slug: &Slug, edit: EditPolicy) -> Result<Feder
         })),
         ..about(cx, Action::PolicySet, &after)
     };
+    {
+        // What it would do is looked at before the unit, which holds up everybody who writes. A federation that
+        // was changed since is stale there.
+        let mut reader = cx.read().await?;
+        let conn = &mut reader.conn();
+        check_pair(cx, conn, &before, &after.rotation).await?;
+        let (defaults, _) = defaults_in(conn).await?;
+        let mut preview = Preview::default();
+        look(conn, &mut preview, &before, (&before, &defaults), (&after, &defaults), now_ms).await?;
+        if let Some(refusal) = preview.refusal() {
+            return Err(Error::Conflict(refusal));
+        }
+    }
     let edited = cx
         .keyward
         .commit(async move |conn: &mut Conn<'_>| {
-            check_pair(conn, &after.rotation).await?;
-            let (defaults, _) = defaults_in(conn).await?;
-            let mut preview = Preview::default();
-            look(conn, &mut preview, &before, (&before, &defaults), (&after, &defaults), now_ms).await?;
-            if let Some(refusal) = preview.refusal() {
-                return Err(Error::Conflict(refusal));
-            }
             store::federations::update(conn, &after).await?;
             let written = Federation { version: after.version + 1, ..after.clone() };
             Ok(Change::new(written, event.clone()))
@@ -239,16 +264,26 @@ pub async fn edit_defaults(
     }
     defaults.check()?;
     let now_ms = event.at_ms;
+    let stale = || Error::Stale("the policy of the installation");
+    let before = {
+        // Before the unit, which holds up everybody who writes.
+        let mut reader = cx.read().await?;
+        let conn = &mut reader.conn();
+        let (before, found) = defaults_in(conn).await?;
+        if found != version {
+            return Err(stale());
+        }
+        let preview = look_everywhere(conn, &before, &defaults, now_ms).await?;
+        if let Some(refusal) = preview.refusal() {
+            return Err(Error::Conflict(refusal));
+        }
+        before
+    };
     let edited = cx
         .keyward
         .commit(async move |conn: &mut Conn<'_>| {
-            let (before, found) = defaults_in(conn).await?;
-            if found != version {
-                return Err(Error::Stale("the policy of the installation"));
-            }
-            let preview = look_everywhere(conn, &before, &defaults, now_ms).await?;
-            if let Some(refusal) = preview.refusal() {
-                return Err(Error::Conflict(refusal));
+            if defaults_in(conn).await?.1 != version {
+                return Err(stale());
             }
             store::policies::set(conn, DEFAULTS, version, &defaults, now_ms).await?;
             let told = detail(&json!({ "before": before, "after": defaults }));
@@ -271,7 +306,7 @@ pub async fn preview(cx: &Cx<Admin>, proposal: &Proposal) -> Result<Preview, Err
         Proposal::Federation(slug, edit) => {
             let federation = find(cx, conn, slug).await?;
             check(edit, slug)?;
-            check_pair(conn, &edit.rules).await?;
+            check_pair(cx, conn, &federation, &edit.rules).await?;
             let (defaults, _) = defaults_in(conn).await?;
             let after =
                 Federation { policy: edit.policy, rotation: edit.rules.clone(), ..federation.clone() };
@@ -341,17 +376,14 @@ async fn look(
         preview.open += 1;
         let pair = Pair::of(conn, rotation).await?;
         let is_proven = pair.rotation.stage.step().is_some_and(Step::is_proven);
-        // Before the first work of the successor nothing depends on the rhythm.
-        let cadence = if is_proven {
-            crate::rotations::cadence_of(conn, federation.vendor, &pair).await?
-        } else {
-            cadence::known(federation.vendor)
-        };
+        preview.proven += usize::from(is_proven);
+        let cadence = crate::rotations::cadence_if_proven(conn, &pair, now_ms).await?;
         let evidence = Evidence {
             old: &pair.old.life,
             new: &pair.new.life,
             cadence,
             is_live: federation.status == FederationStatus::Live,
+            promotion_due: crate::deliveries::promotion_is_due(conn, &pair.rotation).await?,
             trusts_time: true,
         };
         let retires = |policy: &Effective, at_ms| {

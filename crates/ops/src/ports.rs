@@ -220,7 +220,7 @@ pub struct StepDone {
     pub holds: Holds,
     /// Whether the consumer stands still until it is told to look; of a read-back only.
     pub wants_kick: bool,
-    /// SHA-256 of the public key of the certificate that the target showed, in hexadecimal.
+    /// The public keys of the certificates that the target showed, as [`domain::deliveries::Pins`] writes them.
     pub public_key: Option<String>,
 }
 

@@ -3,14 +3,15 @@
 //! - [`begin`]: the successor, the overlap, the row and the delivery, in one unit;
 //! - [`effects`]: an event and what follows from it, in one unit; what the events are is decided in
 //!   [`domain::rotations`];
-//! - [`scheduler`]: what happens by itself, on one node of all;
+//! - [`scheduler`]: what happens by itself, on one node of all; [`due`]: what begins by itself;
 //! - [`board`], [`plan`]: what people see of it.
 
 mod author;
 mod board;
-mod clock;
 
 pub(crate) mod begin;
+pub(crate) mod clock;
+mod due;
 pub(crate) mod effects;
 pub mod scheduler;
 
@@ -18,9 +19,9 @@ use domain::{
     FederationId, Millis, RotationId,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
-    federations::{Federation, FederationStatus, Vendor},
-    keys::KeyState,
-    rotations::{Event, Rotation, cadence, cadence::Cadence},
+    federations::{Federation, FederationStatus},
+    keys::Key,
+    rotations::{Cause, Event, Half, Rotation, Stage, Step, cadence, cadence::Cadence},
 };
 use store::{Change, Conn};
 
@@ -34,12 +35,6 @@ pub use self::{
     clock::{ClockView, Jump, agree},
 };
 use crate::{Cx, Error, Keyward, keys::check_reason};
-
-/// How many batches of requests of the old key are looked at for its rhythm.
-const BATCHES: i64 = 512;
-
-/// How many of the keys before and after it.
-const FEWER_BATCHES: i64 = 128;
 
 /// Lets something that was seen happen to a rotation, inside a unit of whoever saw it. Gives the audit events
 /// that belong into its commit; none when it changes nothing.
@@ -58,8 +53,10 @@ pub(crate) async fn happened(
     let mut pair = Pair::read(conn, id).await?;
     let happening = Happening { author: &author, event, note: "" };
     let mut events = effects::apply(conn, keyward, &mut pair, &happening, now_ms).await?.unwrap_or_default();
-    if event == Event::Delivered && !pair.old.life.state(now_ms).opens() && !pair.rotation.stage.has_ended() {
-        // Nobody works with the old key any more: what is kept in stages moves on without waiting for proof.
+    // Nobody works with the old key any more, or its last successor was withdrawn where consumers read it: what
+    // is kept in stages moves on without waiting for proof.
+    let is_urgent = !pair.old.life.state(now_ms).opens() || pair.rotation.cause == Cause::Compromise;
+    if event == Event::Delivered && is_urgent && !pair.rotation.stage.has_ended() {
         crate::deliveries::promote(conn, &pair.rotation, now_ms).await?;
     }
     for told in &mut events {
@@ -70,14 +67,47 @@ pub(crate) async fn happened(
 
 /// The rhythm of the consumer of a rotation, from what it did with the old key, the new one, and the one
 /// before.
-pub(crate) async fn cadence_of(conn: &mut Conn<'_>, vendor: Vendor, pair: &Pair) -> Result<Cadence, Error> {
+pub(crate) async fn cadence_of(conn: &mut Conn<'_>, pair: &Pair, now_ms: Millis) -> Result<Cadence, Error> {
+    let since_ms = now_ms - cadence::LEARNED_FROM_MS;
     let federation_id = &pair.rotation.federation_id;
-    let mut active = store::usage::active(conn, federation_id, &pair.old.id, BATCHES).await?;
-    active.extend(store::usage::active(conn, federation_id, &pair.new.id, FEWER_BATCHES).await?);
-    if let Some(before) = &pair.old.predecessor_id {
-        active.extend(store::usage::active(conn, federation_id, before, FEWER_BATCHES).await?);
+    let mut active = Vec::new();
+    for key_id in
+        [Some(&pair.old.id), Some(&pair.new.id), pair.old.predecessor_id.as_ref()].into_iter().flatten()
+    {
+        let stretches = store::usage::active(conn, federation_id, key_id, since_ms, cadence::STRETCH_MS);
+        active.extend(stretches.await?);
     }
-    Ok(cadence::learn(vendor, &active))
+    Ok(cadence::learn(known_cadence(&pair.federation), &active))
+}
+
+/// What [`cadence_of`] gives once the successor has worked. Before that nothing depends on it, and it is not
+/// looked for.
+pub(crate) async fn cadence_if_proven(
+    conn: &mut Conn<'_>,
+    pair: &Pair,
+    now_ms: Millis,
+) -> Result<Cadence, Error> {
+    let is_proven = pair.rotation.stage.step().is_some_and(Step::is_proven);
+    // At a deadline without proof the old key must have been silent for as long.
+    if is_proven || now_ms >= pair.rotation.deadline_ms {
+        cadence_of(conn, pair, now_ms).await
+    } else {
+        Ok(known_cadence(&pair.federation))
+    }
+}
+
+fn known_cadence(federation: &Federation) -> Cadence {
+    federation.rotation.known_cadence(federation.vendor)
+}
+
+/// The open rotation of a key, and which half of it the key is.
+pub(crate) async fn under_way(conn: &mut Conn<'_>, key: &Key) -> Result<Option<(Rotation, Half)>, Error> {
+    let own = store::rotations::of_old_key(conn, &key.federation_id, &key.id).await?;
+    if let Some(rotation) = own.filter(|rotation| !rotation.stage.has_ended()) {
+        return Ok(Some((rotation, Half::Old)));
+    }
+    let own = store::rotations::of_new_key(conn, &key.federation_id, &key.id).await?;
+    Ok(own.filter(|rotation| !rotation.stage.has_ended()).map(|rotation| (rotation, Half::New)))
 }
 
 /// Silence before a moment says nothing about a rotation.
@@ -96,6 +126,45 @@ pub(crate) async fn resumed(conn: &mut Conn<'_>, id: &FederationId, now_ms: Mill
         watch_from(conn, rotation, now_ms).await?;
     }
     Ok(())
+}
+
+/// Ends what is under way in a federation that is closed: a successor that works takes over, any other is
+/// withdrawn.
+pub(crate) async fn closed(
+    conn: &mut Conn<'_>,
+    keyward: &Keyward,
+    author: &Author,
+    id: &FederationId,
+    now_ms: Millis,
+) -> Result<Vec<AuditEvent>, Error> {
+    let note = "the federation was archived";
+    let mut events = Vec::new();
+    for rotation in store::rotations::open_of(conn, id).await? {
+        let mut pair = Pair::of(conn, rotation).await?;
+        let takes_over =
+            pair.rotation.stage.step().is_some_and(Step::is_proven) && pair.new.life.state(now_ms).opens();
+        let ending: &[Event] = match pair.rotation.stage {
+            Stage::Held(_) if takes_over => &[Event::Release, Event::Finish],
+            Stage::Open(_)
+            | Stage::Stalled(_)
+            | Stage::Held(_)
+            | Stage::Retired
+            | Stage::RolledBack
+            | Stage::Revoked => {
+                if takes_over {
+                    &[Event::Finish]
+                } else {
+                    &[Event::Revoke { half: Half::New }]
+                }
+            }
+        };
+        for event in ending {
+            let happening = Happening { author, event: *event, note };
+            let told = effects::apply(conn, keyward, &mut pair, &happening, now_ms).await?;
+            events.extend(told.unwrap_or_default());
+        }
+    }
+    Ok(events)
 }
 
 /// Stops a rotation: both keys work, nothing is delivered, nothing retires.
@@ -166,9 +235,4 @@ async fn managed(cx: &Cx<Admin>, id: &RotationId, action: Action) -> Result<Fede
 fn may_act(cx: &Cx<Admin>, federation: &Federation) -> bool {
     federation.status != FederationStatus::Archived
         && cx.actor.role.may(Right::ManageKeys, Some(&federation.slug))
-}
-
-/// Whether a key still has its life before it.
-const fn is_living(state: KeyState) -> bool {
-    state.is_accepted()
 }

@@ -24,6 +24,7 @@ use crate::{
     compromise::canary,
     oauth,
     ports::{Refusal, Refusals, Unlimited},
+    rotations::clock,
 };
 
 /// Seconds after which a provider may come back to a paused federation.
@@ -56,6 +57,18 @@ fn held() -> Error {
         message: "this key is held; nothing is lost, come back later".to_owned(),
         retry_after_s: PAUSED_RETRY_S,
     }
+}
+
+fn doubted() -> Error {
+    Error::Held {
+        message: "the time is in doubt; nothing is lost, come back later".to_owned(),
+        retry_after_s: PAUSED_RETRY_S,
+    }
+}
+
+/// Whether a key that has ended by time may not have: the clock has jumped, and nobody has agreed to it.
+async fn is_in_doubt(keyward: &Keyward) -> Result<bool, Error> {
+    clock::is_in_doubt(&mut keyward.store.read().await?.conn()).await
 }
 
 fn paused() -> Error {
@@ -119,6 +132,9 @@ pub async fn authenticate_within(
         return Box::pin(gate.canary(of)).await;
     }
     let state = key.life.state(keyward.clock.now_ms());
+    if state == KeyState::Expired && is_in_doubt(keyward).await? {
+        return gate.refuse(of, Decision::Denied, "the time is in doubt", doubted()).await;
+    }
     if !state.is_accepted() {
         return Box::pin(gate.ended(of, state)).await;
     }
@@ -279,17 +295,21 @@ impl Gate<'_> {
     }
 
     /// Refuses a canary like an unknown key, and raises the alarm: however much was refused from the address
-    /// before, this one is recorded.
+    /// before, this one counts. Past the limit of the address the log has one record of it a minute.
     async fn canary<T>(&self, of: Option<(&Federation, &str)>) -> Result<T, Error> {
         let too_many =
             check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await.err();
+        let is_flood = too_many.is_some();
         let error = too_many.unwrap_or_else(not_accepted);
         let (event, usage) = self.records(of, Decision::Refused, "canary key", &error);
         let (keyward, key_id, request) =
             (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
         let record = async move |conn: &mut Conn<'_>| {
             let now_ms = keyward.clock.now_ms();
-            canary::used(conn, &keyward, &key_id, &request, now_ms).await?;
+            let is_recorded = canary::used(conn, &keyward, &key_id, &request, now_ms).await?;
+            if is_flood && is_recorded {
+                return Ok(Change::nothing(()));
+            }
             Ok(Change::new((), event.clone()).with_usage(usage.clone()))
         };
         self.keyward.commit(record).await?;
@@ -381,6 +401,7 @@ impl Cx<ScimClient> {
         }
         let state = key.life.state(self.now_ms());
         match federation.status {
+            _ if state == KeyState::Expired && clock::is_in_doubt(conn).await? => Err(doubted()),
             _ if !state.is_accepted() => Err(not_accepted()),
             FederationStatus::Live if state == KeyState::Held => Err(held()),
             FederationStatus::Live => Ok(()),

@@ -17,14 +17,15 @@ macro_rules! columns {
 statements! {
     INSERT = "INSERT INTO cases (federation_id, id, kind, key_id, rotation_id, title, opened_by, opened_ms, summary,
         version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', 1)";
-    // There are few cases, and an id names one of them: the walk over all is short.
-    BY_ID = concat!("SELECT ", columns!(), " FROM cases WHERE id = $1");
+    // An id names one case of all federations: a look into the primary key for each of these.
+    BY_ID = concat!("SELECT ", columns!(), " FROM cases
+        WHERE federation_id IN (SELECT id FROM federations) AND id = $1");
     OPEN_OF_KEY = concat!("SELECT ", columns!(), " FROM cases
         WHERE federation_id = $1 AND key_id = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1");
     OF_ROTATION = concat!("SELECT ", columns!(), " FROM cases
         WHERE federation_id = $1 AND rotation_id = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1");
-    LIST = concat!("SELECT ", columns!(), " FROM cases ORDER BY CASE WHEN closed_ms IS NULL THEN 0 ELSE 1 END,
-        opened_ms DESC, id DESC LIMIT $1");
+    LIST = concat!("SELECT ", columns!(), " FROM cases WHERE (CAST($1 AS TEXT) IS NULL OR federation_id = $1)
+        ORDER BY CASE WHEN closed_ms IS NULL THEN 0 ELSE 1 END, opened_ms DESC, id DESC LIMIT $2");
     COUNT_OPEN = "SELECT federation_id, CAST(COUNT(*) AS BIGINT) FROM cases WHERE closed_ms IS NULL GROUP BY federation_id";
     SET_ROTATION = "UPDATE cases SET rotation_id = $3, version = version + 1 WHERE federation_id = $1 AND id = $2";
     CLOSE = "UPDATE cases SET closed_ms = $4, closed_by = $5, summary = $6, version = version + 1
@@ -117,9 +118,14 @@ pub async fn of_rotation(
     row.map(Case::try_from).transpose()
 }
 
-/// Cases, open ones first and of these the latest.
-pub async fn list(conn: &mut Conn<'_>, limit: i64) -> Result<Vec<Case>, Error> {
-    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(LIST).bind(limit).fetch_all(db).await)?;
+/// Cases of one federation or of all, open ones first and of these the latest.
+pub async fn list(
+    conn: &mut Conn<'_>,
+    federation_id: Option<&FederationId>,
+    limit: i64,
+) -> Result<Vec<Case>, Error> {
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(LIST)
+        .bind(federation_id.map(FederationId::as_str)).bind(limit).fetch_all(db).await)?;
     rows.into_iter().map(Case::try_from).collect()
 }
 

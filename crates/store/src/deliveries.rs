@@ -46,6 +46,9 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM rotations r WHERE r.federation_id = d.federation_id AND r.id = d.rotation_id
             AND r.condition = 'held')
         ORDER BY d.due_ms LIMIT $2";
+    // After the last time: one that has arrived and for which no time comes has nothing to do.
+    PROMOTIONS_DUE = "SELECT COUNT(*) FROM deliveries WHERE federation_id = $1 AND rotation_id = $2
+        AND ended_ms IS NULL AND state = $3 AND target_id IS NOT NULL AND due_ms < $4";
     BY_ID = concat!("SELECT ", columns!(), " FROM deliveries WHERE federation_id = $1 AND id = $2");
     OF_ROTATION = concat!("SELECT ", columns!(), " FROM deliveries WHERE federation_id = $1 AND rotation_id = $2
         ORDER BY id");
@@ -333,6 +336,22 @@ pub async fn due(
             found.ok_or_else(|| Error::Corrupt(format!("delivery {id}: id")))
         })
         .collect()
+}
+
+/// How many deliveries of a rotation have arrived and have something to do at their target before `never_ms`.
+pub async fn promotions_due(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    rotation_id: &RotationId,
+    never_ms: Millis,
+) -> Result<i64, Error> {
+    let (count,): (i64,) = on_db!(conn, db => sqlx::query_as(PROMOTIONS_DUE)
+        .bind(federation_id.as_str())
+        .bind(rotation_id.as_str())
+        .bind(DeliveryState::Delivered.as_str())
+        .bind(never_ms)
+        .fetch_one(db).await)?;
+    Ok(count)
 }
 
 /// One delivery.

@@ -1,5 +1,7 @@
 //! Findings. One statement raises or counts, so that two nodes that see the same make one finding.
 
+use std::collections::BTreeMap;
+
 use domain::{
     CaseId, FederationId, FindingId, KeyId, Millis, RotationId,
     findings::{Finding, FindingFilter, Rule, Severity},
@@ -38,9 +40,9 @@ statements! {
     SETTLE = "UPDATE findings SET closed_ms = $4, closed_by = $5, closed_reason = $6,
         live_subject = subject || ' ' || id, version = version + 1
         WHERE federation_id = $1 AND rule = $2 AND live_subject = $3 AND closed_ms IS NULL";
-    CLOSE = "UPDATE findings SET closed_ms = $4, closed_by = $5, closed_reason = $6,
+    CLOSE = concat!("UPDATE findings SET closed_ms = $3, closed_by = $4, closed_reason = $5,
         live_subject = subject || ' ' || id, version = version + 1
-        WHERE federation_id = $1 AND id = $2 AND version = $3 AND closed_ms IS NULL";
+        WHERE federation_id = $1 AND id = $2 AND closed_ms IS NULL RETURNING ", columns!());
     BY_ID = concat!("SELECT ", columns!(), " FROM findings WHERE federation_id = $1 AND id = $2");
     LIVE = concat!("SELECT ", columns!(), " FROM findings WHERE federation_id = $1 AND rule = $2 AND live_subject = $3");
     LIST = concat!("SELECT ", columns!(), " FROM findings
@@ -50,6 +52,8 @@ statements! {
         ORDER BY ", rank!("severity"), " DESC, last_ms DESC, id DESC LIMIT $6");
     COUNT_OPEN = "SELECT federation_id, severity, CAST(COUNT(*) AS BIGINT) FROM findings WHERE closed_ms IS NULL
         GROUP BY federation_id, severity";
+    OPEN_BY_KEY = "SELECT key_id, CAST(COUNT(*) AS BIGINT) FROM findings WHERE closed_ms IS NULL AND key_id IS NOT NULL
+        GROUP BY key_id";
     LIVE_OF_RULE = concat!("SELECT ", columns!(), " FROM findings WHERE rule = $1 AND closed_ms IS NULL
         ORDER BY federation_id, id");
 }
@@ -158,20 +162,21 @@ pub async fn settle(
     Ok(rows > 0)
 }
 
-/// Ends a finding as it was seen.
-///
-/// # Errors
-/// [`Error::Stale`] when it was changed since, or has ended.
-pub async fn close(conn: &mut Conn<'_>, finding: &Finding, closing: Closing<'_>) -> Result<(), Error> {
-    let rows = on_db!(conn, db => sqlx::query(CLOSE)
-        .bind(word(finding.federation_id.as_ref()))
-        .bind(finding.id.as_str())
-        .bind(finding.version)
+/// Ends a finding that is open, however often it came meanwhile; `None` when it has ended.
+pub async fn close(
+    conn: &mut Conn<'_>,
+    federation_id: Option<&FederationId>,
+    id: &FindingId,
+    closing: Closing<'_>,
+) -> Result<Option<Finding>, Error> {
+    let row: Option<Row> = on_db!(conn, db => sqlx::query_as(CLOSE)
+        .bind(word(federation_id))
+        .bind(id.as_str())
         .bind(closing.at_ms)
         .bind(closing.by)
         .bind(closing.reason)
-        .execute(db).await.map(|done| done.rows_affected()))?;
-    if rows == 1 { Ok(()) } else { Err(Error::Stale) }
+        .fetch_optional(db).await)?;
+    row.map(Finding::try_from).transpose()
 }
 
 /// One finding.
@@ -233,4 +238,10 @@ pub async fn count_open(conn: &mut Conn<'_>) -> Result<Vec<(Option<FederationId>
             Some((FederationId::parse(&federation), Severity::parse(&severity)?, count))
         })
         .collect())
+}
+
+/// How many findings are open, by the key that they are about.
+pub async fn open_by_key(conn: &mut Conn<'_>) -> Result<BTreeMap<KeyId, i64>, Error> {
+    let rows: Vec<(String, i64)> = on_db!(conn, db => sqlx::query_as(OPEN_BY_KEY).fetch_all(db).await)?;
+    Ok(rows.into_iter().filter_map(|(id, count)| Some((KeyId::parse(&id)?, count))).collect())
 }

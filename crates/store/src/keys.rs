@@ -63,9 +63,15 @@ statements! {
         SET count = key_tolerances.count + excluded.count, last_ms = excluded.last_ms";
     TOLERANCES = "SELECT word, count, first_ms, last_ms FROM key_tolerances WHERE federation_id = $1 AND key_id = $2
         ORDER BY word";
-    MARK_USED = "UPDATE provisioning_keys SET uses = uses + $3, last_used_ms = $4, last_used_source = $5,
-        first_used_ms = COALESCE(first_used_ms, $4), last_used_agent = $6, tested_ms = COALESCE($7, tested_ms),
-        first_work_ms = COALESCE(first_work_ms, $8), last_work_ms = COALESCE($9, last_work_ms)
+    // Two nodes, or a clock that was set back, may write an older use after a newer one: nothing goes back.
+    MARK_USED = "UPDATE provisioning_keys SET uses = uses + $3,
+        last_used_ms = CASE WHEN last_used_ms > $4 THEN last_used_ms ELSE $4 END,
+        last_used_source = CASE WHEN last_used_ms > $4 THEN last_used_source ELSE $5 END,
+        last_used_agent = CASE WHEN last_used_ms > $4 THEN last_used_agent ELSE $6 END,
+        first_used_ms = COALESCE(first_used_ms, $4),
+        tested_ms = CASE WHEN tested_ms > $7 THEN tested_ms ELSE COALESCE($7, tested_ms) END,
+        first_work_ms = COALESCE(first_work_ms, $8),
+        last_work_ms = CASE WHEN last_work_ms > $9 THEN last_work_ms ELSE COALESCE($9, last_work_ms) END
         WHERE federation_id = $1 AND id = $2";
 }
 
@@ -275,11 +281,11 @@ pub async fn succeed(
     one(rows)
 }
 
-/// Says anew by when the overlap of a key, as it was read, should be over.
+/// Says anew by when the overlap of a key, as it was read, should be over; `None` when it has none.
 ///
 /// # Errors
 /// [`Error::Stale`] when it was changed since.
-pub async fn extend(conn: &mut Conn<'_>, key: &Key, retires_ms: Millis) -> Result<(), Error> {
+pub async fn extend(conn: &mut Conn<'_>, key: &Key, retires_ms: Option<Millis>) -> Result<(), Error> {
     conn.touch(Touch::Key(&key.id));
     let rows = on_db!(conn, db => sqlx::query(EXTEND)
         .bind(key.federation_id.as_str())

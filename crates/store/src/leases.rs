@@ -9,16 +9,20 @@ use crate::{
 };
 
 statements! {
-    // Renews one's own lease, takes an expired one, or makes a new one; another's living one stays.
+    // Renews one's own lease, takes an expired one, or makes a new one; another's living one stays, unless it
+    // ends later than any lease of now could: then its holder's clock ran ahead.
     TAKE = "INSERT INTO leases (name, holder, fence, expires_ms) VALUES ($1, $2, 1, $4)
         ON CONFLICT (name) DO UPDATE SET
             fence = CASE WHEN leases.holder = $2 THEN leases.fence ELSE leases.fence + 1 END,
             holder = $2, expires_ms = $4
-        WHERE leases.holder = $2 OR leases.expires_ms <= $3
+        WHERE leases.holder = $2 OR leases.expires_ms <= $3 OR leases.expires_ms > $5
         RETURNING fence";
     FENCE = "SELECT fence FROM leases WHERE name = $1";
     RELEASE = "UPDATE leases SET expires_ms = 0 WHERE name = $1 AND holder = $2 AND fence = $3";
 }
+
+/// How many times its length a lease may reach into the future: clocks of nodes differ by a little.
+const REACH: Millis = 4;
 
 /// Takes or renews a lease; its fence, or `None` while another holds it.
 pub async fn take(
@@ -29,7 +33,8 @@ pub async fn take(
     expires_ms: Millis,
 ) -> Result<Option<i64>, Error> {
     Ok(on_db!(conn, db => sqlx::query_scalar(TAKE)
-        .bind(name).bind(holder).bind(now_ms).bind(expires_ms).fetch_optional(db).await)?)
+        .bind(name).bind(holder).bind(now_ms).bind(expires_ms)
+        .bind(now_ms + REACH * (expires_ms - now_ms)).fetch_optional(db).await)?)
 }
 
 /// Refuses to go on when somebody else has taken the lease since: the first line of a leased unit.

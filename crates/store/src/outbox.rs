@@ -9,7 +9,6 @@ use sqlx::FromRow;
 use crate::{Conn, Error, db::on_db, statements::statements};
 
 statements! {
-    INSERT = "INSERT INTO outbox (federation_id, id, kind, payload, due_ms) VALUES ($1, $2, $3, $4, $5)";
     CLAIM = "UPDATE outbox SET attempts = attempts + 1, due_ms = $3
         WHERE (federation_id, id) IN (SELECT federation_id, id FROM outbox
             WHERE kind = $4 AND done_ms IS NULL AND due_ms <= $1 ORDER BY due_ms, id LIMIT $2)
@@ -19,7 +18,7 @@ statements! {
     GIVEN_UP = "UPDATE outbox SET done_ms = $3, payload = '', last_error = $4 WHERE federation_id = $1 AND id = $2";
     INSERT_ONCE = "INSERT INTO outbox (federation_id, id, kind, payload, due_ms) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (federation_id, id) DO NOTHING";
-    WAITING = "SELECT CAST(COUNT(*) AS BIGINT) FROM outbox WHERE kind = $1 AND done_ms IS NULL";
+    RENEW = "UPDATE outbox SET due_ms = $3 WHERE kind = $1 AND due_ms = $2 AND done_ms IS NULL";
     FORGET = "DELETE FROM outbox WHERE kind = $1 AND done_ms < $2";
     FAILED = "UPDATE outbox SET due_ms = $3, last_error = $4 WHERE federation_id = $1 AND id = $2 AND done_ms IS NULL";
 }
@@ -39,19 +38,8 @@ pub struct OutboxRow {
     pub attempts: i64,
 }
 
-/// Puts something into the outbox, to be sent at `due_ms` or later.
-pub async fn insert(conn: &mut Conn<'_>, row: &OutboxRow, due_ms: Millis) -> Result<(), Error> {
-    on_db!(conn, db => sqlx::query(INSERT)
-        .bind(&row.federation_id)
-        .bind(&row.id)
-        .bind(&row.kind)
-        .bind(&row.payload)
-        .bind(due_ms)
-        .execute(db).await.map(drop))?;
-    Ok(())
-}
-
-/// As [`insert`], once for an id; false when it is or was there.
+/// Puts something into the outbox, to be sent at `due_ms` or later, once for an id; false when it is or was
+/// there.
 pub async fn insert_once(conn: &mut Conn<'_>, row: &OutboxRow, due_ms: Millis) -> Result<bool, Error> {
     let rows = on_db!(conn, db => sqlx::query(INSERT_ONCE)
         .bind(&row.federation_id)
@@ -96,9 +84,10 @@ pub async fn give_up(conn: &mut Conn<'_>, row: &OutboxRow, at_ms: Millis, error:
     Ok(())
 }
 
-/// How many of a kind wait.
-pub async fn waiting(conn: &mut Conn<'_>, kind: &str) -> Result<i64, Error> {
-    Ok(on_db!(conn, db => sqlx::query_scalar(WAITING).bind(kind).fetch_one(db).await)?)
+/// Renews a claim: what is not done of what was claimed until `until_ms` is claimed until `next_ms`.
+pub async fn renew(conn: &mut Conn<'_>, kind: &str, until_ms: Millis, next_ms: Millis) -> Result<u64, Error> {
+    Ok(on_db!(conn, db => sqlx::query(RENEW)
+        .bind(kind).bind(until_ms).bind(next_ms).execute(db).await.map(|done| done.rows_affected()))?)
 }
 
 /// Forgets what was done with before a time.

@@ -80,7 +80,6 @@ statements! {
     UPDATE = "UPDATE rotations SET step = $4, condition = $5, since_ms = $6, deadline_ms = $7, extended = $8,
         moments = $9, note = $10, ended_ms = $11, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3";
-    GET = concat!("SELECT ", columns!(), " FROM rotations WHERE federation_id = $1 AND id = $2");
     BY_ID = concat!("SELECT ", columns!(), " FROM rotations WHERE id = $1");
     OPEN_AFTER = concat!("SELECT r.federation_id, r.id, r.old_key_id, r.new_key_id, r.step, r.condition, r.cause,
         r.begun_by, r.begun_ms, r.since_ms, r.deadline_ms, r.extended, r.moments, r.note, r.ended_ms, r.version, ",
@@ -98,13 +97,13 @@ statements! {
     OF_NEW_KEY = concat!("SELECT ", columns!(), " FROM rotations
         WHERE federation_id = $1 AND new_key_id = $2 ORDER BY id DESC LIMIT 1");
     OF_FEDERATION = concat!("SELECT ", columns!(), " FROM rotations WHERE federation_id = $1 ORDER BY id DESC LIMIT $2");
-    ENDED = concat!("SELECT ", columns!(), " FROM rotations WHERE condition = 'ended' AND ended_ms >= $1
-        ORDER BY ended_ms DESC, id LIMIT $2");
+    ENDED = concat!("SELECT ", columns!(), " FROM rotations WHERE ended_ms >= $1 AND ended_ms <= $2
+        AND (ended_ms < $2 OR (ended_ms = $2 AND id < $3)) ORDER BY ended_ms DESC, id DESC LIMIT $4");
     LAST_BEGUN = "SELECT MAX(begun_ms) FROM rotations WHERE federation_id = $1 AND cause <> 'compromise'";
     COUNT_OPEN = "SELECT step, condition, COUNT(*) FROM rotations WHERE condition IN ('open', 'stalled', 'held')
         GROUP BY step, condition";
     OPEN_BY_VENDOR = "SELECT f.vendor, COUNT(*) FROM rotations r JOIN federations f ON f.id = r.federation_id
-        WHERE r.condition IN ('open', 'stalled', 'held') AND r.cause IN ('policy', 'expiry') GROUP BY f.vendor";
+        WHERE r.condition = 'open' AND r.cause IN ('policy', 'expiry') GROUP BY f.vendor";
 }
 
 #[derive(FromRow)]
@@ -211,17 +210,6 @@ pub async fn update(conn: &mut Conn<'_>, rotation: &Rotation) -> Result<(), Erro
         .bind(rotation.ended_ms)
         .execute(db).await.map(|done| done.rows_affected()))?;
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
-}
-
-/// A rotation of a federation.
-pub async fn get(
-    conn: &mut Conn<'_>,
-    federation_id: &FederationId,
-    id: &RotationId,
-) -> Result<Option<Rotation>, Error> {
-    let row: Option<Row> = on_db!(conn, db => sqlx::query_as(GET)
-        .bind(federation_id.as_str()).bind(id.as_str()).fetch_optional(db).await)?;
-    row.map(Rotation::try_from).transpose()
 }
 
 /// The rotation with an id, whatever its federation.
@@ -378,10 +366,17 @@ pub async fn of_new_key(
     row.map(Rotation::try_from).transpose()
 }
 
-/// Rotations that have ended since a moment, the last first.
-pub async fn ended_since(conn: &mut Conn<'_>, since_ms: i64, limit: i64) -> Result<Vec<Rotation>, Error> {
-    let rows: Vec<Row> =
-        on_db!(conn, db => sqlx::query_as(ENDED).bind(since_ms).bind(limit).fetch_all(db).await)?;
+/// Rotations that have ended since a moment, the last first; those that come after `last` in that order, when
+/// there is one.
+pub async fn ended_since(
+    conn: &mut Conn<'_>,
+    since_ms: i64,
+    last: Option<(i64, &RotationId)>,
+    limit: i64,
+) -> Result<Vec<Rotation>, Error> {
+    let (before_ms, id) = last.map_or((i64::MAX, ""), |(at_ms, id)| (at_ms, id.as_str()));
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(ENDED)
+        .bind(since_ms).bind(before_ms).bind(id).bind(limit).fetch_all(db).await)?;
     all(rows)
 }
 
@@ -401,7 +396,8 @@ pub async fn count_open(conn: &mut Conn<'_>) -> Result<Vec<(Stage, i64)>, Error>
     rows.into_iter().map(stage).collect()
 }
 
-/// How many rotations that began by themselves are open for each vendor, by its word.
+/// How many rotations that began by themselves are under way for each vendor, by its word: what has stalled or
+/// is held takes no place from others.
 pub async fn open_by_vendor(conn: &mut Conn<'_>) -> Result<Vec<(String, i64)>, Error> {
     Ok(on_db!(conn, db => sqlx::query_as(OPEN_BY_VENDOR).fetch_all(db).await)?)
 }

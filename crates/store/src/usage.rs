@@ -44,8 +44,11 @@ statements! {
     OF_FEDERATION = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
         WHERE federation_id = $1 AND CAST($2 AS TEXT) IS NULL AND last_request_id < $3
         ORDER BY last_request_id DESC LIMIT $4";
-    ACTIVE = "SELECT first_ms, last_ms FROM usage_batches WHERE federation_id = $1 AND key_id = $2
-        ORDER BY last_request_id DESC LIMIT $3";
+    // One row for so long a stretch, however many requests: a burst must not hide what was before it. A text
+    // within a record has its quotes escaped, so the word with quotes around it is the decision.
+    ACTIVE = "SELECT MIN(first_ms) AS first_ms, MAX(last_ms) AS last_ms FROM usage_batches
+        WHERE federation_id = $1 AND key_id = $2 AND last_request_id >= $3 AND records LIKE '%,\"allowed\",%'
+        GROUP BY last_ms / $4 ORDER BY 1";
     BY_HOUR = "SELECT federation_id, hour, decision, count FROM usage_hours WHERE hour >= $1";
     // A batch is written within a moment: its requests count to the hour of the last of them.
     HOURS_OF_KEY = "SELECT last_ms / 3600000 AS hour, CAST(SUM(count) AS BIGINT) AS count FROM usage_batches
@@ -393,16 +396,21 @@ async fn newest(
     }
 }
 
-/// When a key was last presented: the first and the last moment of each of its last batches.
+/// When a key was let in since a moment: the first and the last request of each stretch of `stretch_ms`.
 pub async fn active(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     key_id: &KeyId,
-    batches: i64,
-) -> Result<Vec<Millis>, Error> {
-    let rows: Vec<(i64, i64)> = on_db!(conn, db => sqlx::query_as(ACTIVE)
-        .bind(federation_id.as_str()).bind(key_id.as_str()).bind(batches).fetch_all(db).await)?;
-    Ok(rows.into_iter().flat_map(|(first, last)| [first, last]).collect())
+    since_ms: Millis,
+    stretch_ms: Millis,
+) -> Result<Vec<(Millis, Millis)>, Error> {
+    let first = RequestId::new(since_ms, IdChance::default());
+    Ok(on_db!(conn, db => sqlx::query_as(ACTIVE)
+        .bind(federation_id.as_str())
+        .bind(key_id.as_str())
+        .bind(first.as_str())
+        .bind(stretch_ms)
+        .fetch_all(db).await)?)
 }
 
 /// Requests of one hour, federation and decision.

@@ -40,6 +40,7 @@ test('a policy makes a key due, its consumer takes the new one, and the old one 
     await page.getByRole('spinbutton', { name: /^Before the end, days/ }).fill('1');
     await page.getByRole('spinbutton', { name: /^Cycles of silence/ }).fill('1');
     await page.getByRole('spinbutton', { name: /^Silence at least, minutes/ }).fill('2');
+    await page.getByRole('spinbutton', { name: /^Cycle of the provider, minutes/ }).fill('1');
     await page.getByRole('spinbutton', { name: /^Spread over, minutes/ }).fill('0');
     await page.getByRole('button', { name: "Preview on today's keys" }).click();
     const preview = page.getByRole('region', { name: 'Preview', exact: true });

@@ -24,7 +24,7 @@ pub async fn operate(config: Config, ask: Ask, json: bool) -> Result<(), Exit> {
     };
     let (said, is_served) = match by_socket {
         Some(said) => (said, true),
-        None => (by_itself(config, &person, &ask).await?, false),
+        None => (Box::pin(by_itself(config, &person, &ask)).await?, false),
     };
     let answer = said.map_err(|refused| Exit::failed(format!("{}.", refused.message)))?;
     if let Some(aside) = say::aside(&answer).filter(|_| !json) {
@@ -59,7 +59,7 @@ async fn by_itself(config: Config, person: &Person, ask: &Ask) -> Result<Result<
         )));
     }
     let keyward = serve::open_as_configured(&config).await?;
-    let said = carry_out(&person.cx(&keyward), ask.clone()).await;
+    let said = Box::pin(carry_out(&person.cx(&keyward), ask.clone())).await;
     keyward.close().await;
     Ok(said)
 }

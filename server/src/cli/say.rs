@@ -121,7 +121,7 @@ fn of_rotation(rotation: &RotationLine) -> Vec<(&'static str, String)> {
 fn of_begun(begun: &Begun, is_served: bool) -> String {
     // A secret stands alone on standard output, so that it can be piped on.
     if let Some(secret) = &begun.secret {
-        return format!("{secret}\n");
+        return format!("{}\n", secret.expose());
     }
     let KeyLine { name, last_four, .. } = &begun.successor;
     let mut text = format!(

@@ -6,7 +6,6 @@ use domain::{
 };
 use ops::{keys::KeyView, rotations::RotationView};
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,10 +144,7 @@ impl RotationLine {
 
 /// A moment, as RFC 3339 writes it, to the second.
 pub fn at(ms: Millis) -> String {
-    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))
-        .ok()
-        .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{ms} ms"))
+    ops::rfc3339(ms)
 }
 
 fn ends(view: &KeyView) -> Option<String> {

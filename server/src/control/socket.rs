@@ -31,7 +31,7 @@ use crate::edge::accept::Stop;
 const LINE: u64 = 4 * 1024 * 1024;
 
 /// How long a question may take on its way, and an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How many are served at once.
 const AT_ONCE: usize = 8;
@@ -78,7 +78,7 @@ impl Socket {
                 Ok((stream, _)) => {
                     let keyward = Arc::clone(&keyward);
                     tokio::spawn(async move {
-                        if let Err(error) = answer(&keyward, stream).await {
+                        if let Err(error) = Box::pin(answer(&keyward, stream)).await {
                             tracing::debug!(%error, "the command line went away");
                         }
                         drop(place);
@@ -111,7 +111,7 @@ async fn answer(keyward: &Arc<Keyward>, mut stream: UnixStream) -> io::Result<()
     let question: Question = read(&mut stream).await?;
     // Root may say for whom it stands, as `sudo` does.
     let person = Person::of_uid(question.uid.filter(|_| uid == 0).unwrap_or(uid));
-    let said = carry_out(&person.cx(keyward), question.ask).await;
+    let said = Box::pin(carry_out(&person.cx(keyward), question.ask)).await;
     write(&mut stream, &said).await
 }
 

@@ -11,6 +11,7 @@ mod line;
 mod okta;
 pub mod sealing;
 pub mod sigv4;
+mod told;
 mod vault;
 mod webhook;
 
@@ -43,8 +44,19 @@ pub struct DeliverHttp {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     patience: Duration,
-    lines: Mutex<BTreeMap<TargetId, (i64, Arc<Line>)>>,
+    lines: Mutex<BTreeMap<TargetId, Kept>>,
 }
+
+/// The line of a target as it was at a version.
+struct Kept {
+    version: i64,
+    used_us: i64,
+    line: Arc<Line>,
+}
+
+/// For how long a line is kept that nobody uses: from one step of a delivery to the next, not for a target that was
+/// removed.
+const KEPT_US: i64 = 600_000_000;
 
 /// What a connector has at hand for one step.
 struct Way<'w> {
@@ -69,13 +81,17 @@ impl DeliverHttp {
 
     fn line(&self, job: &DeliveryJob) -> Result<Arc<Line>, StepFault> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, line)) = lines.get(&job.target_id).filter(|(version, _)| *version == job.version) {
-            return Ok(Arc::clone(line));
+        let now_us = self.clock.monotonic_us();
+        lines.retain(|_, kept| now_us - kept.used_us < KEPT_US);
+        if let Some(kept) = lines.get_mut(&job.target_id).filter(|kept| kept.version == job.version) {
+            kept.used_us = now_us;
+            return Ok(Arc::clone(&kept.line));
         }
         let line = Line::new(&job.settings.trust, &self.egress, &self.clock, self.patience)
             .map_err(|sentence| fault(FailureKind::Refused, sentence))?;
         let line = Arc::new(line);
-        lines.insert(job.target_id.clone(), (job.version, Arc::clone(&line)));
+        let kept = Kept { version: job.version, used_us: now_us, line: Arc::clone(&line) };
+        lines.insert(job.target_id.clone(), kept);
         Ok(line)
     }
 
@@ -184,5 +200,56 @@ impl Way<'_> {
         let secrets = [Some(&self.job.credential), self.job.parcel.secret.as_ref()];
         let repeats = secrets.into_iter().flatten().any(|secret| text.contains(secret.expose()));
         if is_plain && !repeats { text.to_owned() } else { "a word that is not repeated here".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Secret, deliveries::Connector, federations::Slug};
+    use ops::{
+        ports::Parcel,
+        testing::{TestClock, TestEntropy},
+    };
+
+    use super::*;
+
+    fn job(place: u8) -> DeliveryJob {
+        let settings = Settings::read(Connector::Webhook, |field| {
+            if field == "url" { "https://hooks.example.com".to_owned() } else { String::new() }
+        });
+        DeliveryJob {
+            target_id: TargetId::new(1, [place; 10]),
+            version: 1,
+            settings: settings.unwrap(),
+            credential: Secret::new(String::new()),
+            parcel: Parcel {
+                federation: Slug::parse("own").unwrap(),
+                base_url: String::new(),
+                delivery_id: None,
+                rotation_id: None,
+                key_id: None,
+                last_four: String::new(),
+                made_ms: 1,
+                secret: None,
+            },
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_uses_are_forgotten() {
+        let clock = Arc::new(TestClock::default());
+        let egress = Egress::new(Vec::new(), Vec::new());
+        let out =
+            DeliverHttp::new(egress, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(TestEntropy::default()));
+        let first = out.line(&job(1)).ok().unwrap();
+        for place in 2..50 {
+            assert!(out.line(&job(place)).is_ok());
+        }
+        clock.advance(KEPT_US / 2_000);
+        assert!(Arc::ptr_eq(&out.line(&job(1)).ok().unwrap(), &first), "one that is used is kept");
+        clock.advance(KEPT_US / 2_000);
+        assert!(out.line(&job(60)).is_ok());
+        let kept: Vec<TargetId> = out.lines.lock().unwrap().keys().cloned().collect();
+        assert_eq!(kept, [job(1).target_id, job(60).target_id]);
     }
 }

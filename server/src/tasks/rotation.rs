@@ -46,11 +46,10 @@ pub async fn run(keyward: Arc<Keyward>, mut stop: Stop) {
 
 async fn figures(keyward: &Keyward) -> Result<(), ops::Error> {
     let open = scheduler::open_by_stage(keyward).await?;
-    let conditions: [(&str, fn(Step) -> Stage); 3] =
-        [("open", Stage::Open), ("stalled", Stage::Stalled), ("held", Stage::Held)];
     for step in Step::ALL {
-        for (condition, stage) in conditions {
-            let count = open.iter().find(|(found, _)| *found == stage(step)).map_or(0, |(_, count)| *count);
+        for stage in [Stage::Open(step), Stage::Stalled(step), Stage::Held(step)] {
+            let (_, condition) = stage.words();
+            let count = open.iter().find(|(found, _)| *found == stage).map_or(0, |(_, count)| *count);
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             metrics::gauge!(OPEN, "step" => step.as_str(), "condition" => condition).set(f64::from(count));
         }

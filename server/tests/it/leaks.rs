@@ -518,7 +518,7 @@ async fn a_delivery_leaves_neither_its_key_nor_its_credential_anywhere() {
                 };
                 ops::deliveries::set(&admin, &slug(federation), new).await.unwrap();
             }
-            for view in ops::keys::list(&admin, &Default::default()).await.unwrap() {
+            for view in ops::keys::list(&admin, &ops::keys::KeyFilter::default()).await.unwrap() {
                 let rotate = ops::keys::Rotate { deliver: true, ..Default::default() };
                 ops::keys::rotate(&admin, &view.key.id, rotate).await.unwrap();
             }

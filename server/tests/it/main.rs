@@ -32,8 +32,8 @@ mod rotation_pages;
 mod typed_text;
 
 mod delivery;
-mod telling;
 mod gateway;
+mod telling;
 
 mod command_line;
 mod crash;

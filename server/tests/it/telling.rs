@@ -320,6 +320,25 @@ async fn a_leak_report_needs_no_cookie_and_labels_each_token() {
 }
 
 #[tokio::test]
+async fn a_token_that_cannot_be_looked_into_does_not_keep_the_others_of_its_report_open() {
+    for house in houses().await {
+        house.federation("okta").await;
+        let (broken, first) = house.key("okta", "broken", Scope::full_directory()).await;
+        let (id, second) = house.key("okta", "lost", Scope::full_directory()).await;
+        let sql = format!("UPDATE provisioning_keys SET scope = 'garbled' WHERE id = '{broken}'");
+        store::testing::run_sql(&house.database.target, sql).await;
+        let body = json!([{ "token": first, "type": "" }, { "token": second, "type": "" }]).to_string();
+        assert_eq!(report(&house, &body, &[]).await.0, 503, "the scanner is to come back");
+        let sql = format!("DELETE FROM provisioning_keys WHERE id = '{broken}'");
+        store::testing::run_sql(&house.database.target, sql).await;
+        let view = ops::keys::open(&house.admin(), &id).await.unwrap();
+        assert_eq!(view.state, domain::keys::KeyState::Held);
+        assert_eq!(report(&house, &body, &[]).await.0, 200);
+        house.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_leak_report_that_cannot_be_one_is_refused_and_too_many_wait() {
     let house = house().await;
     let before = house.log().await.len();

@@ -158,7 +158,8 @@ async fn the_cast_has_a_story_for_every_page() {
     let keys = ops::keys::list(&admin, &ops::keys::KeyFilter::default()).await.unwrap();
     assert_eq!(keys.iter().filter(|view| view.ends_soon).count(), 2);
     let board = ops::rotations::board(&admin, &BoardFilter::default()).await.unwrap();
-    let shelf = |keys: &[DueKey]| -> Vec<String> { keys.iter().map(|due| due.federation.slug.to_string()).collect() };
+    let shelf =
+        |keys: &[DueKey]| -> Vec<String> { keys.iter().map(|due| due.federation.slug.to_string()).collect() };
     assert_eq!(board.open.len(), 2);
     assert_eq!(shelf(&board.overdue), ["rippling-pilot"]);
     assert_eq!(shelf(&board.this_week), ["keycloak-eu"]);

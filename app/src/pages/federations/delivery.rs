@@ -134,7 +134,7 @@ fn card(
     let pinned = if target.settings.trust.public_key.is_empty() {
         "Any certificate that is trusted"
     } else {
-        "One public key only"
+        "Approved public keys only"
     };
     view! {
         <li class="card">
@@ -225,6 +225,7 @@ fn steps(report: &Report, name: &str) -> AnyView {
         view! {
             <p class="muted small">
                 "Public key of its certificate: " <code class="wrap">{public_key}</code>
+                " Edit the target to approve no other."
             </p>
         }
     });

@@ -86,7 +86,7 @@ fn content(
                 )}
             {connector.fields().iter().map(|one| control(form, one, settings)).collect_view()}
             {credential(form, connector, target.is_some())}
-            {trust(form, settings)}
+            {trust(form, target)}
             <div class="needs">
                 <strong>"What it needs"</strong>
                 <p>{connector.privilege()}</p>
@@ -131,18 +131,37 @@ fn credential(form: &Form, connector: Connector, is_there: bool) -> AnyView {
     form.input(if is_there { described.optional() } else { described }, "password")
 }
 
-fn trust(form: &Form, settings: Option<&Settings>) -> AnyView {
+fn trust(form: &Form, target: Option<&Target>) -> AnyView {
+    let settings = target.map(|target| &target.settings);
     let text = |name: &str| settings.map(|settings| settings.text(name)).unwrap_or_default();
-    let is_open = ["trusted_ca", "public_key"].iter().any(|name| !form.value(name, &text(name)).is_empty());
+    // What the last test or delivery showed, to be approved as it is read here.
+    let shown =
+        target.and_then(|target| target.last_result.as_ref()).and_then(|report| report.public_key.clone());
+    let shown = shown.filter(|shown| *shown != text("public_key"));
+    let is_open = shown.is_some()
+        || ["trusted_ca", "public_key"].iter().any(|name| !form.value(name, &text(name)).is_empty());
+    let offer = shown.map(|shown| {
+        let checked = form.is_ticked("pin_shown", &shown, false);
+        view! {
+            <label class="opt">
+                <input type="checkbox" name="pin_shown" value=shown.clone() checked=checked />
+                <span>
+                    <strong>"Approve what the last test showed, and no other"</strong>
+                    <code class="wrap hint">{shown}</code>
+                </span>
+            </label>
+        }
+    });
     view! {
         <details class="more" open=is_open>
             <summary>"Certificate"</summary>
+            {offer}
             {form
                 .input(
                     field("public_key", "Public key of the certificate")
                         .default(text("public_key"))
                         .hint(
-                            "SHA-256, as a test shows it. With one, nothing is sent to a target whose certificate has another key. For services whose certificate keeps its key, not for the large clouds.",
+                            "Each host and the SHA-256 of its key, as a test shows them; for one host the key alone will do. Nothing is sent to a host whose certificate has another key. For services whose certificate keeps its key, not for the large clouds.",
                         )
                         .optional(),
                     "text",

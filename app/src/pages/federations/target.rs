@@ -276,39 +276,41 @@ fn open_calls(view: &UpstreamView, now: Millis) -> Option<AnyView> {
     )
 }
 
+/// The checks of a probe that failed, or those that came out otherwise.
+fn checks(kept: &Kept, wants_failed: bool, label: &'static str) -> Option<AnyView> {
+    let wanted = kept.findings.iter().filter(|[verdict, ..]| (verdict == "failed") == wants_failed);
+    let rows: Vec<_> = wanted
+        .map(|[_, title, detail]| {
+            view! {
+                <tr>
+                    <th scope="row">{title.clone()}</th>
+                    <td data-l="What came">{words::sentence(detail)}</td>
+                </tr>
+            }
+        })
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let table = view! {
+        <div class="tw" tabindex="0" role="region" aria-label=label>
+            <table class="t told">
+                <thead>
+                    <tr>
+                        <th scope="col">"What should be so"</th>
+                        <th scope="col">"What came"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    };
+    Some(table.into_any())
+}
+
 /// What the last probe found, and what it proposes.
 fn report(path: &str, target: &TargetView, upstream: &UpstreamView, kept: &Kept, now: Millis) -> AnyView {
     let [passed, tolerated, skipped, failed] = kept.counts;
-    let table = |wanted_failed: bool, label: &'static str| {
-        let rows: Vec<_> = kept
-            .findings
-            .iter()
-            .filter(|[verdict, ..]| (verdict == "failed") == wanted_failed)
-            .map(|[_, title, detail]| {
-                view! {
-                    <tr>
-                        <th scope="row">{title.clone()}</th>
-                        <td data-l="What came">{words::sentence(detail)}</td>
-                    </tr>
-                }
-            })
-            .collect();
-        (!rows.is_empty()).then(|| {
-            view! {
-                <div class="tw" tabindex="0" role="region" aria-label=label>
-                    <table class="t told">
-                        <thead>
-                            <tr>
-                                <th scope="col">"What should be so"</th>
-                                <th scope="col">"What came"</th>
-                            </tr>
-                        </thead>
-                        <tbody>{rows}</tbody>
-                    </table>
-                </div>
-            }
-        })
-    };
     let proposed: Vec<_> = Quirks::ALL
         .iter()
         .filter(|quirk| (quirk.is_on)(&kept.quirks) && !(quirk.is_on)(&upstream.upstream.quirks))
@@ -355,14 +357,14 @@ fn report(path: &str, target: &TargetView, upstream: &UpstreamView, kept: &Kept,
             <p class="muted pad">
                 "These will go wrong when the provider sends them. Ask whoever runs the service, or do without what needs them."
             </p>
-            {table(true, "Table of checks that failed")}
+            {checks(kept, true, "Table of checks that failed")}
         }
     });
     let others = (tolerated > 0).then(|| {
         view! {
             <details class="more pad">
                 <summary>{format!("{tolerated} otherwise than the standard, and harmless")}</summary>
-                {table(false, "Table of checks that were tolerated")}
+                {checks(kept, false, "Table of checks that were tolerated")}
             </details>
         }
     });

@@ -12,7 +12,9 @@ use domain::keys::Proof;
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
-pub use self::{client::ChangeClient, detail::Key, hold::HoldKey, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey};
+pub use self::{
+    client::ChangeClient, detail::Key, hold::HoldKey, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey,
+};
 use crate::{
     api,
     ssr::{issuing_blocked, now_ms, query},

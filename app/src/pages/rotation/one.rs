@@ -40,7 +40,7 @@ pub fn Rotation() -> impl IntoView {
         let (said, next) = (evidence(view, now), next(view, now));
         let rhythm = format!(
             "{} is expected every {}: {}.",
-            words::provider(federation.vendor),
+            words::capital(words::provider(federation.vendor)),
             span(view.cadence.gap_ms),
             view.cadence.basis_sentence()
         );

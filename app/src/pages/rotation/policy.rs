@@ -5,8 +5,8 @@ use domain::{
     admins::Right,
     federations::{Federation, RotationPolicy},
     rotations::policy::{
-        JITTER_MINUTES, LEAST_SILENCE_MINUTES, MAX_OPEN, OnDeadline, ROTATE_BEFORE_DAYS, RotationDefaults,
-        RotationRules, SILENCE_CYCLES, Window,
+        CYCLE_MINUTES, JITTER_MINUTES, LEAST_SILENCE_MINUTES, MAX_OPEN, OnDeadline, ROTATE_BEFORE_DAYS,
+        RotationDefaults, RotationRules, SILENCE_CYCLES, Window,
     },
 };
 use leptos::prelude::*;
@@ -199,6 +199,15 @@ fn rules(form: &Form, rules: &RotationRules, defaults: &RotationDefaults) -> Any
                             .optional(),
                         *LEAST_SILENCE_MINUTES.start(),
                         *LEAST_SILENCE_MINUTES.end(),
+                    )}
+                {form
+                    .number(
+                        field("cycle_minutes", "Cycle of the provider, minutes")
+                            .default(optional(rules.cycle_minutes))
+                            .hint("Where you know it. Else the vendor's counts until it was learned.")
+                            .optional(),
+                        *CYCLE_MINUTES.start(),
+                        *CYCLE_MINUTES.end(),
                     )}
             </div>
             {form

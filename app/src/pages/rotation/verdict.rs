@@ -30,6 +30,7 @@ pub fn headline(view: &RotationView) -> (Shape, &'static str) {
         Verdict::BothInUse => (Shape::Look, "Not safe to finish yet."),
         Verdict::Draining { .. } => (Shape::Good, "Safe to finish."),
         Verdict::TwoHolders { .. } => (Shape::Broken, "Two holders of one key."),
+        Verdict::WaitsForTarget => (Shape::Look, "Waits for its target."),
         Verdict::NotWatched => (Shape::Held, "Paused."),
         Verdict::TimeInDoubt => (Shape::Look, "The time is in doubt."),
         Verdict::Held => (Shape::Held, "Held."),
@@ -43,7 +44,7 @@ pub fn headline(view: &RotationView) -> (Shape, &'static str) {
 pub fn evidence(view: &RotationView, now: Millis) -> String {
     let said = view.verdict.sentence();
     match view.verdict {
-        Verdict::BothInUse | Verdict::TwoHolders { .. } => {
+        Verdict::BothInUse | Verdict::TwoHolders { .. } | Verdict::WaitsForTarget => {
             format!("{said} {}", last_use(&view.old, "The old key", now))
         }
         Verdict::Draining { since_ms, needed_ms } => format!(
@@ -93,6 +94,7 @@ pub fn next(view: &RotationView, now: Millis) -> Option<String> {
         Verdict::WaitsForDelivery | Verdict::WaitsForUse { .. } => {
             format!("Without proof the overlap is extended {when}, and the owners are told")
         }
+        Verdict::WaitsForTarget => format!("The overlap is extended {when}, and the owners are told"),
         Verdict::NotWatched
         | Verdict::TimeInDoubt
         | Verdict::Held

@@ -1,7 +1,7 @@
 //! Reading the fields of a target as a form brings them, each with its own check.
 
 use super::{
-    Connection, Connector, Settings, Trust,
+    Connection, Connector, Pins, Settings, Trust,
     receiver::ReceiverKey,
     settings::{
         AwsCurrent, AwsSecretsManager, EntraGraph, Kubernetes, OktaConnection, Vault, VaultSignIn, Webhook,
@@ -51,8 +51,13 @@ impl Settings {
                 app_id: form.segment("app_id"),
             }),
         };
-        let trust = form.trust();
-        if form.faults.is_empty() { Ok(Self { connection, trust }) } else { Err(form.faults) }
+        let (trust, pins) = form.trust();
+        let (settings, mut faults) = (Self { connection, trust }, form.faults);
+        if faults.is_empty() {
+            let urls: Vec<String> = settings.urls().into_iter().map(|(_, url)| url).collect();
+            faults.extend(pins.fault(&urls).map(|message| Invalid::new("public_key", message)));
+        }
+        if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 }
 
@@ -219,7 +224,7 @@ impl Form<'_> {
         }
     }
 
-    fn trust(&mut self) -> Trust {
+    fn trust(&mut self) -> (Trust, Pins) {
         let trusted_ca = self.raw("trusted_ca");
         if !trusted_ca.is_empty()
             && (!trusted_ca.contains("BEGIN CERTIFICATE")
@@ -228,18 +233,14 @@ impl Form<'_> {
         {
             self.fault("trusted_ca", "certificates in PEM, and nothing else, are expected");
         }
-        let public_key: String =
-            self.raw("public_key").chars().filter(|c| *c != ':' && !c.is_whitespace()).collect();
-        let public_key = public_key.to_ascii_lowercase();
-        if !public_key.is_empty()
-            && (public_key.len() != 64 || !public_key.chars().all(|c| c.is_ascii_hexdigit()))
-        {
+        let pins = Pins::parse(&self.raw("public_key")).unwrap_or_else(|| {
             self.fault(
                 "public_key",
-                "64 hexadecimal digits are expected, as a test of the target shows them",
+                "each host and 64 hexadecimal digits are expected, as a test of the target shows them",
             );
-        }
-        Trust { trusted_ca, public_key }
+            Pins::default()
+        });
+        (Trust { trusted_ca, public_key: pins.to_string() }, pins)
     }
 }
 
@@ -340,7 +341,11 @@ mod tests {
                 "public_key",
                 "AB:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab:ab",
             );
-            assert_ne!(pinned.unwrap().digest(), before.digest());
+            match (connector, pinned) {
+                // It calls two hosts.
+                (Connector::EntraGraph, Err(faults)) => assert_eq!(faults[0].field, "public_key"),
+                (_, pinned) => assert_ne!(pinned.unwrap().digest(), before.digest()),
+            }
         }
     }
 

@@ -129,7 +129,10 @@ pub struct Report {
     pub written: bool,
     /// Whether the consumer was told to look: once for each secret that went out.
     pub kicked: bool,
-    /// The public key of the certificate that the target showed, as SHA-256 in hexadecimal.
+    /// Where the secret lies in a stage, so that the proof of use has something to do there: the place as it
+    /// was when the secret went out, whatever becomes of the target.
+    pub staged_at: Option<String>,
+    /// The public keys of the certificates that the target showed, as [`super::Pins`] writes them.
     pub public_key: Option<String>,
 }
 
@@ -142,6 +145,7 @@ impl Report {
             begun: self.begun,
             written: self.written,
             kicked: self.kicked,
+            staged_at: self.staged_at.clone(),
             public_key: self.public_key.clone(),
             steps: Vec::new(),
             failure: None,
@@ -153,6 +157,11 @@ impl Report {
         let sentence: String =
             sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SENTENCE_LIMIT).collect();
         self.steps.push(StepReport { step, outcome, sentence: crate::keys::masked(&sentence), at_ms });
+    }
+
+    /// Whether the target may have the secret.
+    pub const fn may_have_left(&self) -> bool {
+        self.written || self.begun.is_some()
     }
 
     /// Whether every step was done.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Connector;
+use super::{Connector, Pins};
 use crate::{Invalid, hex};
 
 /// The longest credential, in bytes.
@@ -158,8 +158,15 @@ pub struct OktaConnection {
 pub struct Trust {
     /// Certificates in PEM that are trusted beside those of the operating system; empty for none.
     pub trusted_ca: String,
-    /// SHA-256 of the public key that the target's certificate must have, in hexadecimal; empty for any.
+    /// The public keys that the target's certificates must have, as [`Pins`] writes them; empty for any.
     pub public_key: String,
+}
+
+impl Trust {
+    /// The public keys that were approved. A text that says nothing clear admits none.
+    pub fn pins(&self) -> Option<Pins> {
+        Pins::parse(&self.public_key)
+    }
 }
 
 /// What is not secret of a target.

@@ -10,7 +10,7 @@ use super::{
     policy::{Effective, OnDeadline},
 };
 use crate::{
-    Millis,
+    DAY_MS, Millis,
     keys::{KeyState, Life},
 };
 
@@ -25,6 +25,8 @@ pub struct Evidence<'a> {
     pub cadence: Cadence,
     /// Whether the federation answers requests: silence of one that does not says nothing.
     pub is_live: bool,
+    /// Whether a target still has to make the successor the current one: its consumers read the old key.
+    pub promotion_due: bool,
     /// Whether the time is trusted: else nothing retires by itself.
     pub trusts_time: bool,
 }
@@ -65,12 +67,69 @@ pub fn observe(
     {
         return Some(event);
     }
-    if now_ms >= rotation.deadline_ms {
-        let may_retire = policy.on_deadline == OnDeadline::Retire && new.opens();
+    let outlives = step.is_proven()
+        && evidence.new.retires_ms.is_none()
+        && ends_within(evidence.new, last_part(evidence.new), now_ms);
+    if now_ms >= rotation.deadline_ms || outlives {
+        let may_retire = now_ms >= rotation.deadline_ms
+            && policy.on_deadline == OnDeadline::Retire
+            && new.opens()
+            && !evidence.promotion_due
+            && evidence.is_live
+            && (step.is_proven() || is_abandoned(rotation, evidence, policy, old, now_ms));
         // While the time is not trusted, what only time says is not heard.
         return evidence.trusts_time.then_some(Event::Deadline { may_retire });
     }
     None
+}
+
+/// Whether nobody has used the old key through a whole overlap, and for as long as silence must last: then
+/// it is not the only key in use, even without proof of its successor.
+fn is_abandoned(
+    rotation: &Rotation,
+    evidence: &Evidence<'_>,
+    policy: &Effective,
+    old: KeyState,
+    now_ms: Millis,
+) -> bool {
+    let Moments { watched_from_ms, overlap_ms, .. } = rotation.moments;
+    let others = [watched_from_ms, evidence.old.last_used_ms];
+    let since_ms = others.into_iter().flatten().fold(rotation.begun_ms, Millis::max);
+    let least_ms = needed(&rotation.moments, evidence.cadence, policy);
+    // What is held off is not silent.
+    old != KeyState::Held && now_ms - since_ms >= least_ms.max(overlap_ms.unwrap_or(policy.overlap_ms))
+}
+
+/// The last part of a life, in which an open rotation keeps its successor from ending.
+fn last_part(life: &Life) -> Millis {
+    ((life.expires_ms - life.issued_ms) / 10).min(DAY_MS)
+}
+
+/// Whether a key that nobody has ended comes to the end of its own time within `within_ms`, or has come to it.
+fn ends_within(life: &Life, within_ms: Millis, now_ms: Millis) -> bool {
+    match life.state(now_ms) {
+        KeyState::Unused | KeyState::InUse | KeyState::Retiring | KeyState::Held | KeyState::Expired => {
+            life.expires_ms - now_ms <= within_ms
+        }
+        KeyState::Retired | KeyState::Revoked => false,
+    }
+}
+
+/// What `retires_ms` of the successor is to be after an event: while its rotation is open, one that works
+/// does not end by time, and neither does it in the moment in which the rotation ends well. Then it is a key
+/// whose time is over and that needs a successor of its own.
+pub fn successor_retires_ms(rotation: &Rotation, new: &Life, now_ms: Millis) -> Option<Millis> {
+    match rotation.stage {
+        Stage::Open(step) | Stage::Stalled(step) | Stage::Held(step) => {
+            let reaches_ms = rotation.deadline_ms - now_ms + last_part(new);
+            let is_kept = step.is_proven() && ends_within(new, reaches_ms, now_ms);
+            if is_kept { Some(rotation.deadline_ms) } else { new.retires_ms }
+        }
+        Stage::Retired | Stage::Revoked => {
+            new.retires_ms.filter(|_| ends_within(new, last_part(new), now_ms))
+        }
+        Stage::RolledBack => new.retires_ms,
+    }
 }
 
 fn silence(
@@ -82,10 +141,13 @@ fn silence(
 ) -> Option<Event> {
     match old {
         KeyState::Expired | KeyState::Retired | KeyState::Revoked => return Some(Event::Drained),
-        // Whoever holds the old key beside its consumer is not waited for.
-        KeyState::Held if rotation.moments.compromised_ms.is_some() => return Some(Event::Drained),
-        // Its requests are held off: that it is silent says nothing.
-        KeyState::Held => return None,
+        // Whoever starts now reads the old key there, however silent it has been.
+        KeyState::Unused | KeyState::InUse | KeyState::Retiring | KeyState::Held
+            if evidence.promotion_due =>
+        {
+            return None;
+        }
+        KeyState::Held => return held(rotation, evidence, policy, now_ms),
         KeyState::Unused | KeyState::InUse | KeyState::Retiring => {}
     }
     let since_ms = quiet_since(rotation, evidence).filter(|_| evidence.trusts_time)?;
@@ -95,6 +157,20 @@ fn silence(
     }
     let is_open = rotation.stage.step() == Some(Step::InUse);
     (is_open && silent_ms >= evidence.cadence.gap_ms).then_some(Event::Silent)
+}
+
+/// A held old key: its requests are held off, and that it is silent says nothing. Only one in wrong hands is
+/// retired: at once when its consumer took the successor up because of that; when the consumer was on its way
+/// before, what has not moved yet has as long as the silence that is needed.
+fn held(rotation: &Rotation, evidence: &Evidence<'_>, policy: &Effective, now_ms: Millis) -> Option<Event> {
+    let Moments { compromised_ms, used_ms, .. } = rotation.moments;
+    let compromised_ms = compromised_ms?;
+    if used_ms.is_none_or(|used_ms| compromised_ms < used_ms) {
+        return Some(Event::Drained);
+    }
+    let since_ms = quiet_since(rotation, evidence).filter(|_| evidence.trusts_time)?;
+    let is_over = now_ms - since_ms >= needed(&rotation.moments, evidence.cadence, policy);
+    is_over.then_some(Event::Drained)
 }
 
 /// Why an event may not happen although its stage allows it: it would leave the federation without a key
@@ -126,17 +202,19 @@ pub const fn forbids(event: Event, old: KeyState, new: KeyState) -> Option<&'sta
 /// Since when the old key has been silent under observation; `None` when nothing can be said: the
 /// successor has not worked yet, or requests are held off.
 pub fn quiet_since(rotation: &Rotation, evidence: &Evidence<'_>) -> Option<Millis> {
-    let Moments { used_ms, watched_from_ms, .. } = rotation.moments;
+    let Moments { used_ms, watched_from_ms, compromised_ms, .. } = rotation.moments;
     let used_ms = used_ms.or(evidence.new.first_work_ms).filter(|_| evidence.is_live)?;
-    let others = [watched_from_ms, evidence.old.last_used_ms];
+    let others = [watched_from_ms, evidence.old.last_used_ms, compromised_ms];
     Some(others.into_iter().flatten().fold(used_ms, Millis::max))
 }
 
 /// For how long the old key must be silent: as many cycles as the policy wants, and as many times the
-/// longest silence that it has come back from.
+/// longest silence that it has come back from. Not beyond the moment at which the successor is to be rotated
+/// itself, unless that is less than one such silence.
 pub fn needed(moments: &Moments, cadence: Cadence, policy: &Effective) -> Millis {
     let gap_ms = cadence.gap_ms.max(moments.longest_return_ms.unwrap_or(0));
-    gap_ms.saturating_mul(policy.silence_cycles).max(policy.least_silence_ms)
+    let most_ms = (policy.max_age_ms - policy.rotate_before_ms).max(gap_ms.saturating_add(gap_ms / 10));
+    gap_ms.saturating_mul(policy.silence_cycles).min(most_ms).max(policy.least_silence_ms)
 }
 
 /// How a rotation stands, for people.
@@ -164,6 +242,8 @@ pub enum Verdict {
         /// How often it came back.
         returns: i64,
     },
+    /// The successor works, and its target has not made it the current one yet.
+    WaitsForTarget,
     /// Requests of the federation are held off, so silence says nothing.
     NotWatched,
     /// The time has jumped: nothing retires by itself until somebody agrees.
@@ -197,6 +277,9 @@ impl Verdict {
             }
             Self::TwoHolders { .. } => {
                 "The new key works, and the old one came back after a silence: a copy of the consumer has not moved, or somebody else has the key."
+            }
+            Self::WaitsForTarget => {
+                "The new key works. Its target still gives out the old one, which is not retired before that has changed."
             }
             Self::NotWatched => {
                 "The federation is paused. Silence of the old key says nothing until it is resumed."
@@ -234,6 +317,7 @@ pub fn assess(
         Step::Issued => (Verdict::WaitsForDelivery, deadline),
         Step::Delivered => (Verdict::WaitsForUse { is_tested: false }, deadline),
         Step::Tested => (Verdict::WaitsForUse { is_tested: true }, deadline),
+        Step::InUse | Step::Draining if evidence.promotion_due => (Verdict::WaitsForTarget, deadline),
         Step::InUse | Step::Draining => {
             let Some(since_ms) = quiet_since(rotation, evidence) else { return (Verdict::NotWatched, None) };
             let needed_ms = needed(&rotation.moments, evidence.cadence, policy);

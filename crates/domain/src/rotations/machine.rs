@@ -140,17 +140,25 @@ fn going(stage: Stage, step: Step, event: Event) -> Result<Next, InvalidTransiti
             Stage::Open(step),
             [Effect::OpenCase, Effect::HoldKey { half: Half::Old }, Effect::Deliver],
         )),
-        (Event::Compromised { half: Half::Old }, Step::InUse | Step::Draining) => {
+        // Whatever of the consumer still works with the old key is told to come back, and has time to move.
+        (Event::Compromised { half: Half::Old }, Step::InUse) => {
+            Ok(to(Stage::Open(step), [Effect::OpenCase, Effect::HoldKey { half: Half::Old }]))
+        }
+        (Event::Compromised { half: Half::Old }, Step::Draining) => {
             let case = [Effect::OpenCase, Effect::Revoke { half: Half::Old }];
             Ok(to(Stage::Revoked, case.into_iter().chain(settled())))
         }
-        // The consumer is with the old key: another successor takes the place of this one.
-        (Event::Compromised { half: Half::New }, Step::Issued | Step::Delivered | Step::Tested) => {
+        // The consumer is with the old key, or not silent there yet: another successor takes the place of this
+        // one.
+        (
+            Event::Compromised { half: Half::New },
+            Step::Issued | Step::Delivered | Step::Tested | Step::InUse,
+        ) => {
             let case = [Effect::OpenCase].into_iter().chain(WITHDRAWN);
             Ok(to(Stage::RolledBack, case.chain([Effect::Begin { half: Half::Old }])))
         }
         // The consumer is with the new key: it gets a successor of its own, and the old key makes room.
-        (Event::Compromised { half: Half::New }, Step::InUse | Step::Draining) => {
+        (Event::Compromised { half: Half::New }, Step::Draining) => {
             let hold = Effect::HoldKey { half: Half::New };
             let first = [Effect::OpenCase, Effect::Promote, Effect::RetireOld, hold];
             Ok(to(Stage::Retired, first.into_iter().chain(settled()).chain([Effect::Begin { half: Half::New }])))

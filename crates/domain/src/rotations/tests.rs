@@ -5,11 +5,9 @@ use std::fmt::Write as _;
 use super::{
     Cause, Effect, Event, Half, Moments, Rotation, Rule, Stage, Step,
     cadence::{Basis, Cadence},
-    evidence::{Evidence, Verdict, assess, forbids, needed, observe, quiet_since},
+    evidence::{Evidence, Verdict, assess, forbids, needed, observe, quiet_since, successor_retires_ms},
     machine::{Next, apply},
-    policy::{
-        Effective, OnDeadline, RotationDefaults, RotationRules, Window, due, opens, parse_windows, spread,
-    },
+    policy::{Effective, OnDeadline, RotationDefaults, RotationRules, Window, due, opens, parse_windows},
 };
 use crate::{
     DAY_MS, FederationId, HOUR_MS, KeyId, Millis, RotationId,
@@ -261,6 +259,8 @@ impl World {
                 | Effect::OpenCase => {}
             }
         }
+        self.keys[self.new].retires_ms =
+            successor_retires_ms(&self.rotation, &self.keys[self.new], self.now_ms);
         if let Some(of) = begins {
             self.begin(of);
         }
@@ -275,10 +275,19 @@ impl World {
                 new: &self.keys[self.new],
                 cadence: CADENCE,
                 is_live: true,
+                promotion_due: false,
                 trusts_time: true,
             };
             let Some(event) = observe(&self.rotation, &evidence, &self.policy, self.now_ms) else { return };
             let before = self.accepted();
+            let old = self.keys[self.old];
+            let is_proven = self.rotation.stage.step().is_some_and(Step::is_proven);
+            assert!(
+                event != Event::Deadline { may_retire: true }
+                    || is_proven
+                    || old.last_used_ms.is_none_or(|at_ms| self.now_ms - at_ms >= 72 * HOUR_MS),
+                "a deadline without proof kills the only key in use"
+            );
             assert!(
                 self.happen(event),
                 "{event:?} was seen at {:?} and changes nothing",
@@ -352,7 +361,7 @@ fn no_sequence_of_events_leaves_a_federation_without_a_key_or_with_three() {
 
 fn seen(world: &World, is_live: bool, trusts_time: bool) -> Option<Event> {
     let (old, new) = (&world.keys[world.old], &world.keys[world.new]);
-    let evidence = Evidence { old, new, cadence: CADENCE, is_live, trusts_time };
+    let evidence = Evidence { old, new, cadence: CADENCE, is_live, promotion_due: false, trusts_time };
     observe(&world.rotation, &evidence, &world.policy, world.now_ms)
 }
 
@@ -400,6 +409,31 @@ fn the_old_key_retires_after_the_silence_that_is_needed_and_not_before() {
 }
 
 #[test]
+fn nothing_retires_while_the_target_gives_out_the_old_key() {
+    let mut world = proven();
+    world.policy.on_deadline = OnDeadline::Retire;
+    let evidence = |world: &World, promotion_due| {
+        let (old, new) = (world.keys[0], world.keys[1]);
+        let evidence = Evidence {
+            old: &old,
+            new: &new,
+            cadence: CADENCE,
+            is_live: true,
+            promotion_due,
+            trusts_time: true,
+        };
+        let event = observe(&world.rotation, &evidence, &world.policy, world.now_ms);
+        (event, assess(&world.rotation, &evidence, &world.policy, world.now_ms).0)
+    };
+    world.now_ms += 30 * HOUR_MS;
+    assert!(world.now_ms < world.rotation.deadline_ms);
+    assert_eq!(evidence(&world, false).0, Some(Event::Drained));
+    assert_eq!(evidence(&world, true), (None, Verdict::WaitsForTarget));
+    world.now_ms = world.rotation.deadline_ms;
+    assert_eq!(evidence(&world, true).0, Some(Event::Deadline { may_retire: false }));
+}
+
+#[test]
 fn an_old_key_that_comes_back_is_waited_for_longer_than_it_was_silent() {
     let mut world = proven();
     for _ in 0..3 {
@@ -422,7 +456,8 @@ fn silence_counts_from_when_somebody_watched() {
     world.now_ms += 3 * HOUR_MS;
     world.rotation.moments.watched_from_ms = Some(world.now_ms);
     let (old, new) = (&world.keys[0], &world.keys[1]);
-    let evidence = Evidence { old, new, cadence: CADENCE, is_live: true, trusts_time: true };
+    let evidence =
+        Evidence { old, new, cadence: CADENCE, is_live: true, promotion_due: false, trusts_time: true };
     assert_eq!(quiet_since(&world.rotation, &evidence), Some(world.now_ms));
     assert_eq!(seen(&world, true, true), None);
     let (verdict, next_ms) = assess(&world.rotation, &evidence, &world.policy, world.now_ms);
@@ -451,14 +486,154 @@ fn a_deadline_without_proof_extends_and_only_the_policy_retires() {
     assert_eq!(world.rotation.stage, Stage::Retired);
 }
 
+/// What is seen of a rotation whose consumer has a rhythm of its own.
+fn next(world: &World, cadence: Cadence) -> Option<Event> {
+    let (old, new) = (&world.keys[world.old], &world.keys[world.new]);
+    let evidence = Evidence { old, new, cadence, is_live: true, promotion_due: false, trusts_time: true };
+    observe(&world.rotation, &evidence, &world.policy, world.now_ms)
+}
+
+#[test]
+fn a_deadline_without_proof_never_ends_the_key_that_is_in_use() {
+    let mut world = World::new(&mut Dice(1));
+    world.policy = policy();
+    world.policy.on_deadline = OnDeadline::Retire;
+    world.keys[0] = Life { first_used_ms: Some(1), ..Life::new(0, world.now_ms + 90 * DAY_MS) };
+    world.keys[0].retires_ms = Some(world.rotation.deadline_ms);
+    world.happen(Event::Delivered);
+    for _ in 0..10 {
+        world.now_ms += 71 * HOUR_MS;
+        world.present(world.old, true);
+        world.now_ms += 2 * HOUR_MS;
+        world.settle();
+        assert_eq!(world.rotation.stage, Stage::Stalled(Step::Delivered));
+    }
+    // Silent for a whole overlap, and still within the rhythm of a consumer that comes once a week.
+    world.now_ms = world.rotation.deadline_ms.max(world.now_ms + 73 * HOUR_MS);
+    let weekly = Cadence { gap_ms: 7 * DAY_MS, basis: Basis::Learned { cycles: 4 } };
+    assert_eq!(next(&world, weekly), Some(Event::Deadline { may_retire: false }));
+    assert_eq!(seen(&world, false, true), Some(Event::Deadline { may_retire: false }), "it is paused");
+    world.keys[0].held_ms = Some(world.now_ms);
+    assert_eq!(seen(&world, true, true), Some(Event::Deadline { may_retire: false }), "it is held off");
+    world.keys[0].held_ms = None;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Retired, "nobody uses either");
+}
+
+#[test]
+fn a_successor_that_works_does_not_end_by_time_while_its_rotation_is_open() {
+    let monthly = Cadence { gap_ms: 31 * DAY_MS, basis: Basis::Learned { cycles: 3 } };
+    let mut world = proven();
+    let (begun_ms, mut hours) = (world.now_ms, 0);
+    // The old key comes back every three weeks, for half a year.
+    while world.now_ms < begun_ms + 180 * DAY_MS {
+        world.now_ms += HOUR_MS;
+        hours += 1;
+        if hours % (21 * 24) == 0 {
+            world.present(world.old, true);
+        }
+        while let Some(event) = next(&world, monthly) {
+            assert!(world.happen(event), "{event:?} at {:?}", world.rotation.stage);
+        }
+        assert!(world.keys[world.new].state(world.now_ms).opens(), "day {}", hours / 24);
+        assert!(!world.rotation.stage.has_ended(), "{:?}", world.rotation.stage);
+    }
+    // When it ends, it leaves a key that works, whose time is over: a successor is due at once.
+    while !world.rotation.stage.has_ended() {
+        world.now_ms += DAY_MS;
+        while let Some(event) = next(&world, monthly) {
+            assert!(world.happen(event));
+        }
+    }
+    assert_eq!(world.rotation.stage, Stage::Retired);
+    assert_eq!(world.keys[world.new].state(world.now_ms), KeyState::Retiring);
+    assert_eq!(
+        due(&key(world.keys[world.new]), &world.policy, world.now_ms).map(|due| due.at_ms),
+        Some(world.now_ms)
+    );
+}
+
+#[test]
+fn a_successor_whose_time_is_not_over_keeps_it_when_the_rotation_ends() {
+    let mut world = proven();
+    let expires_ms = world.keys[1].expires_ms;
+    world.now_ms = expires_ms - DAY_MS;
+    world.present(world.old, true);
+    world.settle();
+    assert_eq!(world.keys[1].state(world.now_ms), KeyState::Retiring, "its last day");
+    let mut world = proven();
+    world.now_ms += 2 * HOUR_MS;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Retired);
+    assert_eq!((world.keys[1].retires_ms, world.keys[1].expires_ms), (None, expires_ms));
+}
+
+#[test]
+fn the_silence_that_is_needed_ends_before_the_successor_is_due_itself() {
+    let monthly = Cadence { gap_ms: 31 * DAY_MS, basis: Basis::Learned { cycles: 3 } };
+    assert_eq!(needed(&Moments::default(), monthly, &policy()), (90 - 14) * DAY_MS);
+    let mut short = policy();
+    short.max_age_ms = 30 * DAY_MS;
+    let needed = needed(&Moments::default(), monthly, &short);
+    assert!(needed > 31 * DAY_MS, "never less than one cycle: {needed}");
+}
+
 #[test]
 fn a_held_key_is_not_silent_and_a_compromised_one_is_not_waited_for() {
     let mut world = proven();
     world.keys[0].held_ms = Some(world.now_ms);
     world.now_ms += 30 * HOUR_MS;
     assert_eq!(seen(&world, true, true), None);
-    world.rotation.moments.compromised_ms = Some(world.now_ms);
+    // Its consumer took the successor up because of the compromise.
+    world.rotation.moments.compromised_ms = world.rotation.moments.used_ms.map(|used_ms| used_ms - 1);
     assert_eq!(seen(&world, true, true), Some(Event::Drained));
+    // It was on its way before: what has not moved yet has the time to do so.
+    world.rotation.moments.compromised_ms = Some(world.now_ms);
+    assert_eq!(seen(&world, true, true), None);
+    world.now_ms += 120 * MINUTE_MS - 1;
+    assert_eq!(seen(&world, true, true), None);
+    world.now_ms += 1;
+    assert_eq!(seen(&world, true, false), None, "by a time that nobody trusts");
+    assert_eq!(seen(&world, true, true), Some(Event::Drained));
+}
+
+#[test]
+fn an_old_key_in_use_that_is_in_wrong_hands_is_held_and_only_a_silent_one_is_revoked() {
+    let mut world = proven();
+    let compromised = Event::Compromised { half: Half::Old };
+    assert!(world.happen(compromised));
+    assert_eq!(world.rotation.stage, Stage::Open(Step::InUse));
+    assert_eq!(world.keys[0].state(world.now_ms), KeyState::Held);
+    world.now_ms += 100 * MINUTE_MS;
+    world.settle();
+    assert_eq!(world.keys[0].state(world.now_ms), KeyState::Held, "a part of the consumer may still have it");
+    world.now_ms += 20 * MINUTE_MS;
+    world.settle();
+    assert_eq!((world.rotation.stage, world.accepted()), (Stage::Retired, 1));
+
+    let mut world = proven();
+    world.now_ms += 40 * MINUTE_MS;
+    world.settle();
+    assert_eq!(world.rotation.stage, Stage::Open(Step::Draining));
+    assert!(world.happen(compromised));
+    assert_eq!(world.keys[0].state(world.now_ms), KeyState::Revoked);
+}
+
+#[test]
+fn a_successor_in_wrong_hands_never_ends_an_old_key_that_is_not_silent() {
+    let mut world = proven();
+    assert!(world.happen(Event::Compromised { half: Half::New }));
+    let states: Vec<KeyState> = world.keys.iter().map(|life| life.state(world.now_ms)).collect();
+    assert_eq!(states, [KeyState::Retiring, KeyState::Revoked, KeyState::Unused]);
+    assert_eq!((world.old, world.new), (0, 2), "the old key gets another successor");
+
+    let mut world = proven();
+    world.now_ms += 40 * MINUTE_MS;
+    world.settle();
+    assert!(world.happen(Event::Compromised { half: Half::New }));
+    let states: Vec<KeyState> = world.keys.iter().map(|life| life.state(world.now_ms)).collect();
+    assert_eq!(states, [KeyState::Retired, KeyState::Held, KeyState::Unused]);
+    assert_eq!((world.old, world.new), (1, 2));
 }
 
 #[test]
@@ -552,48 +727,8 @@ fn a_key_is_due_before_its_end_in_a_window_and_never_after_it() {
     assert_eq!(at(&policy, wanted), Some(wanted));
     let unused = Life { first_used_ms: None, ..life };
     assert_eq!(due(&key(unused), &policy, wanted), None, "nobody needs a successor of it");
+    // A held key comes to its end as well, and beyond it.
     let held = Life { held_ms: Some(1), ..life };
-    assert_eq!(due(&key(held), &policy, wanted), None);
-}
-
-#[test]
-fn five_hundred_keys_that_are_due_in_one_minute_spread_over_the_hour() {
-    let mut minutes = [0_u32; 60];
-    for number in 0..500_u16 {
-        let [high, low] = number.to_be_bytes();
-        let id = KeyId::new(MONDAY_MS, [high, low, 7, 7, 7, 7, 7, 7, 7, 7]);
-        let at = spread(&id, HOUR_MS);
-        assert_eq!(at, spread(&id, HOUR_MS), "the same each time");
-        minutes[usize::try_from(at / MINUTE_MS).unwrap()] += 1;
-    }
-    let (least, most) = (minutes.iter().min().unwrap(), minutes.iter().max().unwrap());
-    assert!(*least >= 1 && *most <= 25, "{minutes:?}");
-    assert_eq!(spread(&KeyId::new(1, [1; 10]), 0), 0);
-}
-
-#[test]
-fn rules_fall_back_to_the_installation_and_name_what_cannot_be() {
-    let slug = |text| crate::federations::Slug::parse(text).unwrap();
-    let rules = RotationRules { silence_cycles: Some(5), ..RotationRules::default() };
-    let defaults = RotationDefaults { automatic: true, jitter_minutes: 7, ..RotationDefaults::default() };
-    let effective = rules.effective(RotationPolicy::default(), &defaults);
-    assert_eq!((effective.automatic, effective.silence_cycles), (true, 5));
-    assert_eq!(effective.jitter_ms, 7 * MINUTE_MS);
-    let wrong = RotationRules {
-        rotate_before_days: Some(0),
-        silence_cycles: Some(21),
-        least_silence_minutes: Some(0),
-        jitter_minutes: Some(-1),
-        pair: Some(slug("okta")),
-        ..RotationRules::default()
-    };
-    let fields: Vec<String> = wrong.check(&slug("okta")).unwrap_err().into_iter().map(|f| f.field).collect();
-    assert_eq!(
-        fields,
-        ["rotate_before_days", "silence_cycles", "least_silence_minutes", "jitter_minutes", "pair"]
-    );
-    let stored = serde_json::to_string(&rules).unwrap();
-    assert_eq!(stored, "{\"silence_cycles\":5}", "what is not said is not stored");
-    assert_eq!(serde_json::from_str::<RotationRules>("{}").unwrap(), RotationRules::default());
-    assert!(RotationDefaults { max_open_per_vendor: 0, ..RotationDefaults::default() }.check().is_err());
+    let due_of = |now_ms| due(&key(held), &policy, now_ms).map(|due| due.at_ms);
+    assert_eq!((due_of(wanted), due_of(wanted + 2 * DAY_MS)), (Some(wanted), Some(wanted)));
 }

@@ -92,16 +92,19 @@ pub async fn issue(cx: &Cx<Admin>, new: NewCanary) -> Result<Issued, Error> {
     Ok(Issued { key, federation, base_url, secret })
 }
 
-/// Raises that a canary was used, in the unit that records its refusal.
+/// Raises that a canary was used, in the unit that records its refusal; whether that was recorded within this
+/// minute already.
 pub(crate) async fn used(
     conn: &mut Conn<'_>,
     keyward: &Arc<Keyward>,
     key_id: &KeyId,
     request: &RequestInfo,
     now_ms: Millis,
-) -> Result<(), Error> {
-    let Some(stored) = store::keys::by_id(conn, key_id).await? else { return Ok(()) };
+) -> Result<bool, Error> {
+    let Some(stored) = store::keys::by_id(conn, key_id).await? else { return Ok(false) };
     let key: Key = stored.key;
+    let (federation_id, rule) = (Some(&key.federation_id), Rule::CanaryUsed);
+    let is_recorded = findings::is_recorded(conn, federation_id, rule, key.id.as_str(), now_ms).await?;
     let source =
         request.source.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
     let place = key.justification.as_deref().unwrap_or("a place that was not named");
@@ -111,8 +114,8 @@ pub(crate) async fn used(
     let case = cases::open_in(conn, &new, now_ms).await?;
     let finding = NewFinding::new(
         keyward,
-        Some(&key.federation_id),
-        Rule::CanaryUsed,
+        federation_id,
+        rule,
         key.id.as_str(),
         format!("{} lies in {place}, and nobody presents it.", key.name),
         format!("{source} presented it."),
@@ -121,7 +124,7 @@ pub(crate) async fn used(
     .in_case(&case.id)
     .from_network(request.source.map(|address| address.to_string()), request.user_agent.clone());
     findings::raise(conn, &finding, now_ms).await?;
-    Ok(())
+    Ok(is_recorded)
 }
 
 /// Raises that a key was used that has ended, in the unit that records its refusal.

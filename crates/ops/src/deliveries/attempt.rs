@@ -16,7 +16,6 @@ use store::{
     deliveries::{StoredDelivery, StoredTarget},
     keys::StoredKey,
 };
-use tokio::task::JoinSet;
 
 use super::{credential_of, outcome, pin, secret_of};
 use crate::{
@@ -30,9 +29,6 @@ pub const CLAIM_MS: Millis = 300_000;
 
 /// The most deliveries that one look finds.
 const LOOK: i64 = 64;
-
-/// The most deliveries that [`run`] brings at once.
-const AT_ONCE: usize = 8;
 
 /// Everything that an attempt is about.
 pub(super) struct Attempt {
@@ -57,30 +53,18 @@ pub async fn due(keyward: &Arc<Keyward>) -> Result<Vec<(FederationId, DeliveryId
     Ok(store::deliveries::due(&mut reader.conn(), keyward.clock.now_ms(), LOOK).await?)
 }
 
-/// Brings everything that is due, a few at once; how many deliveries were attempted. Any number of nodes may
-/// call it: each delivery is claimed by one.
+/// Brings everything that is due, one after the other; how many deliveries were attempted. A server brings a few at
+/// once, as its task says.
 ///
 /// # Errors
-/// The first failure of the database; the other deliveries were attempted all the same.
+/// The first failure of the database.
+#[cfg(feature = "testing")]
 pub async fn run(keyward: &Arc<Keyward>) -> Result<usize, Error> {
-    let mut waiting = due(keyward).await?.into_iter();
-    let mut under_way = JoinSet::new();
-    let (mut attempted, mut failed) = (0, None);
-    loop {
-        while under_way.len() < AT_ONCE
-            && let Some((federation_id, id)) = waiting.next()
-        {
-            let keyward = Arc::clone(keyward);
-            under_way.spawn(async move { bring(&keyward, &federation_id, &id).await });
-        }
-        match under_way.join_next().await {
-            None => break,
-            Some(Ok(Ok(was_ours))) => attempted += usize::from(was_ours),
-            Some(Ok(Err(error))) => failed = Some(error),
-            Some(Err(error)) => failed = Some(Error::Internal(format!("a delivery ended early: {error}"))),
-        }
+    let mut attempted = 0;
+    for (federation_id, id) in due(keyward).await? {
+        attempted += usize::from(bring(keyward, &federation_id, &id).await?);
     }
-    failed.map_or(Ok(attempted), Err)
+    Ok(attempted)
 }
 
 /// Attempts one delivery; false when it was not due any more, or somebody else has it.
@@ -111,7 +95,7 @@ pub async fn bring(
     if !attempt.claim(step).await? {
         return Ok(false);
     }
-    let result = match attempt.job() {
+    let result = match attempt.job(step) {
         Err(fault) => {
             // Nothing was asked of anybody.
             attempt.report.begun = attempt.before.begun;
@@ -129,6 +113,14 @@ pub async fn bring(
         Ok(()) => outcome::done(attempt, step).await,
         Err(fault) => outcome::failed(attempt, step, &fault).await,
     }
+}
+
+/// Why a secret that lies in a stage is not made the current one by Keyward any more.
+fn unmoved(what: &str, place: &str) -> String {
+    format!(
+        "the target was {what} before {place} made the new key the current one, and consumers that read the current \
+         one there get the old key: move it there, and finish the rotation"
+    )
 }
 
 impl Attempt {
@@ -193,6 +185,12 @@ impl Attempt {
             delivery.state = DeliveryState::UnderWay;
             // Whatever happens from here on, the next one looks first.
             self.report.begun = self.report.begun.or(Some(DeliveryStep::Write));
+            let target = self.target.as_ref().map(|stored| &stored.target.settings);
+            if !self.before.may_have_left()
+                && let Some(settings) = target
+            {
+                self.report.staged_at = settings.waits_for_proof().then(|| settings.place());
+            }
         } else {
             // How it got there stays to be read beside what is still to be done.
             let steps = self.before.steps.iter().filter(|done| done.step != step);
@@ -226,14 +224,24 @@ impl Attempt {
         }
     }
 
-    /// The way to the target and what goes there, when it is the one that was approved.
-    fn job(&self) -> Result<(Arc<dyn Deliver>, DeliveryJob), StepFault> {
+    /// The way to the target and what goes there, when it is the one that was approved, and for the last step
+    /// the one that has the secret.
+    fn job(&self, step: DeliveryStep) -> Result<(Arc<dyn Deliver>, DeliveryJob), StepFault> {
         let fault =
             |kind, sentence: &str| StepFault { kind, sentence: sentence.to_owned(), retry_after_s: None };
         let keyward = &self.cx.keyward;
+        let staged_at =
+            self.stored.delivery.report.staged_at.as_ref().filter(|_| step == DeliveryStep::Promote);
         let Some(stored) = &self.target else {
-            return Err(fault(FailureKind::Unsupported, "the target was removed"));
+            let sentence = match staged_at {
+                Some(place) => &unmoved("removed", place),
+                None => "the target was removed",
+            };
+            return Err(fault(FailureKind::Unsupported, sentence));
         };
+        if let Some(place) = staged_at.filter(|place| **place != stored.target.settings.place()) {
+            return Err(fault(FailureKind::Unsupported, &unmoved("changed", place)));
+        }
         if pin(keyward, &stored.target) != stored.target.pinned {
             let sentence = "the target is not the one that was approved: it was changed without an approval, and \
                             nothing was sent. Open it, check it, and save it to approve it";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::{
     audit::{Action, AuditEvent},
-    deliveries::{DeliveryState, DeliveryStep, FailureKind, again_ms},
+    deliveries::{Delivery, DeliveryState, DeliveryStep, FailureKind, again_ms},
     findings::Severity,
 };
 use serde_json::json;
@@ -109,6 +109,12 @@ pub(super) async fn failed(
         .commit(async move |conn: &mut Conn<'_>| {
             let mut stored = stored.clone();
             let sentence = report.sentence();
+            if !is_bringing && kind == FailureKind::Unsupported && has_ended(conn, &stored.delivery).await? {
+                // A person has finished the rotation: there is nothing left to wait for.
+                end(&mut stored, DeliveryState::Failed, now_ms);
+                store::deliveries::write(conn, &stored).await?;
+                return Ok(Change::new((), event.clone()));
+            }
             raise(conn, &keyward, &stored.delivery, (&name, sentence, severity), now_ms).await?;
             if let Some(secret) = &secret {
                 let delivery = stored.delivery.clone();
@@ -148,6 +154,11 @@ pub(super) async fn failed(
         })
         .await;
     written(result)
+}
+
+async fn has_ended(conn: &mut Conn<'_>, delivery: &Delivery) -> Result<bool, Error> {
+    let rotation = store::rotations::by_id(conn, &delivery.rotation_id).await?;
+    Ok(rotation.is_none_or(|rotation| rotation.stage.has_ended()))
 }
 
 /// The key has ended before it was brought: nobody needs its secret.

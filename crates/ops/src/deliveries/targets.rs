@@ -37,7 +37,8 @@ pub struct NewTarget {
     pub connector: String,
     /// The name that people read.
     pub name: String,
-    /// The fields of the connector, and `trusted_ca` and `public_key`.
+    /// The fields of the connector, and `trusted_ca`, `public_key` and `pin_shown`: the public keys that a test
+    /// showed, when whoever approves takes them for those of the target.
     pub fields: BTreeMap<String, String>,
     /// The credential; empty to keep the one that is there.
     pub credential: Secret,
@@ -122,6 +123,15 @@ fn chosen(targets: Vec<StoredTarget>, id: &TargetId) -> Result<StoredTarget, Err
     targets.into_iter().find(|stored| stored.target.id == *id).ok_or(Error::NotFound("delivery target"))
 }
 
+/// Whether whatever `after` trusts with a credential was trusted with it `before`: the same place, and at most
+/// fewer certificates.
+fn is_within(before: &Settings, after: &Settings) -> bool {
+    let (trusts, keeps) = (&before.trust, &after.trust);
+    before.connection == after.connection
+        && trusts.trusted_ca == keeps.trusted_ca
+        && (trusts.public_key.is_empty() || trusts.public_key == keeps.public_key)
+}
+
 fn checked(
     cx: &Cx<Admin>,
     new: &NewTarget,
@@ -142,14 +152,18 @@ fn checked(
         faults.push(Invalid::new("connector", "choose how the key is brought"));
         return Err(Error::Invalid(faults));
     };
-    let text = |field: &str| new.fields.get(field).cloned().unwrap_or_default();
+    let text = |field: &str| {
+        let given = |field: &str| new.fields.get(field).cloned().unwrap_or_default();
+        let shown = Some(given("pin_shown")).filter(|shown| field == "public_key" && !shown.is_empty());
+        shown.unwrap_or_else(|| given(field))
+    };
     let settings = Settings::read(connector, text).map_err(|more| faults.extend(more)).ok();
     let credential = new.credential.expose().trim();
     if let Some(settings) = &settings {
         if let Some(Err(more)) = cx.keyward.deliveries.port.get().map(|port| port.admits(settings)) {
             faults.extend(more);
         }
-        let is_same_place = before.is_some_and(|before| before.target.settings == *settings);
+        let is_same_place = before.is_some_and(|before| is_within(&before.target.settings, settings));
         if !credential.is_empty() {
             faults.extend(settings.check_credential(credential).err());
         } else if !is_same_place {

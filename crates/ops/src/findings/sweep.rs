@@ -2,7 +2,10 @@
 //! opens. Looked at by a timer; what it finds depends on the time and the rows alone, so that it may run
 //! as often as it likes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use domain::{
     DAY_MS, FederationId, Millis,
@@ -23,7 +26,7 @@ enum Step {
     Settle { federation_id: FederationId, rule: Rule, subject: String, reason: &'static str },
 }
 
-/// Looks at every key and hand-off; how many findings were raised or settled.
+/// Looks at every key, and once an hour at every hand-off; how many findings were raised or settled.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -36,7 +39,11 @@ pub async fn sweep(keyward: &Arc<Keyward>) -> Result<usize, Error> {
         carry_out(&cx, step, now_ms).await?;
         done += 1;
     }
-    Ok(done + crate::hand_offs::sweep(&cx, now_ms).await?)
+    if keyward.notify.swept.is_due(now_ms) {
+        done += crate::hand_offs::sweep(&cx, now_ms).await?;
+        keyward.notify.swept.was_done(now_ms);
+    }
+    Ok(done)
 }
 
 struct Seen {
@@ -44,7 +51,8 @@ struct Seen {
     keys: Vec<Key>,
     /// Rungs of open findings, by key.
     rungs: BTreeMap<String, Option<i64>>,
-    open: Vec<(Rule, FederationId, String)>,
+    /// What is open, by rule and key.
+    open: BTreeSet<(Rule, String)>,
 }
 
 impl Seen {
@@ -53,15 +61,13 @@ impl Seen {
         let federations = store::federations::list(&mut reader.conn()).await?;
         let keys = store::keys::list(&mut reader.conn()).await?;
         let mut rungs = BTreeMap::new();
-        let mut open = Vec::new();
+        let mut open = BTreeSet::new();
         for rule in [Rule::EndsSoon, Rule::Expired, Rule::OverAge] {
             for finding in store::findings::live_of_rule(&mut reader.conn(), rule).await? {
                 if rule == Rule::EndsSoon {
                     rungs.insert(finding.subject.clone(), finding.detail.rung);
                 }
-                if let Some(federation_id) = finding.federation_id {
-                    open.push((rule, federation_id, finding.subject));
-                }
+                open.insert((rule, finding.subject));
             }
         }
         let federations = federations.into_iter().map(|federation| (federation.id.clone(), federation));
@@ -74,8 +80,7 @@ impl Seen {
             let Some(federation) = self.federations.get(&key.federation_id) else { continue };
             let wanted = wanted(key, federation, now_ms);
             for rule in [Rule::EndsSoon, Rule::Expired, Rule::OverAge] {
-                let is_open =
-                    self.open.iter().any(|(of, _, subject)| *of == rule && *subject == key.id.as_str());
+                let is_open = self.open.contains(&(rule, key.id.to_string()));
                 let step = match (wanted == Some(rule), is_open) {
                     (true, false) => Some(raised(keyward, key, federation, rule, now_ms)),
                     // Nearer than what was told the last time.
@@ -120,7 +125,9 @@ fn wanted(key: &Key, federation: &Federation, now_ms: Millis) -> Option<Rule> {
                 None
             }
         }
-        KeyState::Retiring | KeyState::Retired | KeyState::Revoked => None,
+        // Its rotation was rolled back after its own time: it goes on, and nothing else ends it.
+        KeyState::Retiring => Some(Rule::OverAge),
+        KeyState::Retired | KeyState::Revoked => None,
     }
 }
 
@@ -138,6 +145,11 @@ fn raised(keyward: &Keyward, key: &Key, federation: &Federation, rule: Rule, now
     } else if rule == Rule::Expired {
         let came = format!("{name} has ended, was in use, and nothing replaces it.");
         ("A key that is in use has a successor before its end.".to_owned(), came)
+    } else if key.life.retires_ms.is_some() {
+        let came = format!(
+            "{name} is accepted beyond its own end because its rotation was rolled back, and nothing replaces it."
+        );
+        ("A key ends when its time is over, or has a successor.".to_owned(), came)
     } else {
         (
             format!("A key of {} lives {} days at most.", federation.name, federation.policy.max_age_days),

@@ -104,7 +104,7 @@ pub async fn list(
         cx.admit(Verb::Read, resource_kind(of.kind))?;
         list::search(cx, asked, &[of.kind], query).await
     };
-    cx.listed(asked, action, found.await, |page| seen(query, page.total_results)).await
+    cx.listed(asked, action, found.await, |page| seen(query, page.resources.len())).await
 }
 
 /// A page of everything that the key may read: the users, then the groups (RFC 7644 3.4.2.1). An
@@ -131,7 +131,7 @@ pub async fn everything(
             Some(_) | None => list::search(cx, asked, &kinds, query).await,
         }
     };
-    cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.total_results)).await
+    cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.resources.len())).await
 }
 
 /// Replaces a resource. `if_match` goes to the upstream as it came.

@@ -13,7 +13,7 @@ use domain::{
     },
 };
 use scim::ResourceType;
-use serde_json::{Value, json};
+use serde_json::json;
 use store::{Change, Conn, upstreams::StoredUpstream};
 
 pub use super::connection::{UNTRUSTED, test};

@@ -78,7 +78,7 @@ where
         cx.admit(Verb::Read, resource_kind(kind))?;
         page(cx, kind, query, &make).await
     };
-    cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.total)).await
+    cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.found.len())).await
 }
 
 async fn page<T, F>(
@@ -116,14 +116,13 @@ where
     };
     let question = Question::of(kind, &plan.terms, order, is_descending, &wanted);
     let fresh = cx.keyward.store.fresh().await?;
-    let remembered = question.as_ref().and_then(|question| question.remembered(cx, kind, &fresh, &wanted));
-    let part = match remembered {
-        Some(part) => part,
-        None => {
-            let shelf = Shelf { count: known_count(cx, &fresh, kind), ..shelf };
-            let read = Read { shelf, terms: &plan.terms, order, is_descending, fresh };
-            Box::pin(read.part(question.as_ref(), &wanted, make)).await?
-        }
+    let remembered = question.as_ref().and_then(|question| question.remembered(cx, kind, fresh, &wanted));
+    let part = if let Some(part) = remembered {
+        part
+    } else {
+        let shelf = Shelf { count: known_count(cx, fresh, kind), ..shelf };
+        let read = Read { shelf, terms: &plan.terms, order, is_descending, fresh };
+        Box::pin(read.part(question.as_ref(), &wanted, make)).await?
     };
     if kind == ResourceType::Group
         && part.found.len() > 1
@@ -236,7 +235,7 @@ impl<'t> Question<'t> {
         &self,
         cx: &Cx<ScimClient>,
         kind: ResourceType,
-        fresh: &Fresh<'_>,
+        fresh: Fresh<'_>,
         wanted: &Wanted,
     ) -> Option<Part<T>> {
         let federation_id = Some(cx.federation_id());
@@ -354,7 +353,6 @@ impl Read<'_> {
             let mut relations = Relations::of_selection(&query.selection);
             relations.attach(cx, &mut conn, kind, &mut missing).await?;
         }
-        drop(conn);
         drop(seen);
         drop(reader);
         let mut made = missing.into_iter().map(|found| ready::kept(cx, moment, found, make));
@@ -364,7 +362,7 @@ impl Read<'_> {
 }
 
 /// The number of all of a type, when it is known.
-pub(super) fn known_count(cx: &Cx<ScimClient>, fresh: &Fresh<'_>, kind: ResourceType) -> Option<u64> {
+pub(super) fn known_count(cx: &Cx<ScimClient>, fresh: Fresh<'_>, kind: ResourceType) -> Option<u64> {
     fresh.find::<u64>(kinds_of(kind), Some(cx.federation_id()), COUNT).map(|count| *count)
 }
 

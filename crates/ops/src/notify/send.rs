@@ -12,10 +12,11 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 use store::{Change, Conn, outbox::OutboxRow};
 
-use super::{Item, MESSAGE, Message, To, compose, link_place};
+use super::{Item, Lease, MESSAGE, Message, To, compose, link_place};
 use crate::{
     Error, Keyward, channels,
     findings::{self, NewFinding},
+    hand_offs,
     ports::{Mail, Notify, NotifyFault, WebhookCall},
     unit::detail,
     vault::Sealed,
@@ -24,7 +25,8 @@ use crate::{
 /// How many messages are taken in one turn.
 const BATCH: i64 = 500;
 
-/// How long a turn may take before others may send the same again.
+/// How long a claim holds before others may send the same again. It is renewed with the lease, before each
+/// handful of recipients: none of these takes as long as that.
 const TURN_MS: Millis = 120_000;
 
 /// How many recipients are told at once.
@@ -37,12 +39,12 @@ struct Parcel {
     items: Vec<Item>,
 }
 
-/// Sends what is due; how many recipients were told.
-pub(super) async fn run(keyward: &Arc<Keyward>, now_ms: Millis) -> Result<usize, Error> {
+/// Sends what is due; how many recipients were told. It stops when another node has taken the lease.
+pub(super) async fn run(keyward: &Arc<Keyward>, lease: &Lease, now_ms: Millis) -> Result<usize, Error> {
     let Some(port) = keyward.notify.port() else { return Ok(0) };
-    let claim = async move |conn: &mut Conn<'_>| {
-        store::outbox::claim(conn, MESSAGE, now_ms, now_ms + TURN_MS, BATCH).await
-    };
+    let mut until_ms = now_ms + TURN_MS;
+    let claim =
+        async move |conn: &mut Conn<'_>| store::outbox::claim(conn, MESSAGE, now_ms, until_ms, BATCH).await;
     let rows = keyward.store.committer().upkeep(claim).await?;
     let mut parcels: BTreeMap<To, Parcel> = BTreeMap::new();
     let mut garbled = Vec::new();
@@ -69,25 +71,43 @@ pub(super) async fn run(keyward: &Arc<Keyward>, now_ms: Millis) -> Result<usize,
         };
         keyward.store.committer().upkeep(forget).await?;
     }
-    let sent = stream::iter(parcels.into_values().map(|parcel| deliver(keyward, port, parcel, now_ms)))
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
     let mut told = 0;
-    for result in sent {
-        told += usize::from(result?);
+    let mut waiting: Vec<Parcel> = parcels.into_values().collect();
+    while !waiting.is_empty() {
+        let rest = waiting.split_off(waiting.len().min(AT_ONCE));
+        let handful = std::mem::replace(&mut waiting, rest);
+        let Some(renewed_ms) = renewed(keyward, lease, until_ms).await? else { return Ok(told) };
+        until_ms = renewed_ms;
+        let sent = stream::iter(handful.into_iter().map(|parcel| deliver(keyward, port, parcel)))
+            .buffer_unordered(AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        for result in sent {
+            told += usize::from(result?);
+        }
     }
     Ok(told)
 }
 
-async fn deliver(
-    keyward: &Arc<Keyward>,
-    port: &Arc<dyn Notify>,
-    parcel: Parcel,
-    now_ms: Millis,
-) -> Result<bool, Error> {
-    let outcome = attempt(keyward, port.as_ref(), &parcel, now_ms).await?;
-    settle(keyward, parcel, outcome, now_ms).await
+/// Renews the lease and what is claimed until a time; the new time, or `None` when another node works.
+async fn renewed(keyward: &Keyward, lease: &Lease, until_ms: Millis) -> Result<Option<Millis>, Error> {
+    let now_ms = keyward.clock.now_ms();
+    let next_ms = now_ms + TURN_MS;
+    let (node, fence) = (lease.node.clone(), lease.fence);
+    let renew = async move |conn: &mut Conn<'_>| {
+        let lease = Lease { node: node.clone(), fence };
+        if !lease.renew(conn, now_ms).await? {
+            return Ok(None);
+        }
+        store::outbox::renew(conn, MESSAGE, until_ms, next_ms).await?;
+        Ok(Some(next_ms))
+    };
+    Ok(keyward.store.committer().upkeep(renew).await?)
+}
+
+async fn deliver(keyward: &Arc<Keyward>, port: &Arc<dyn Notify>, parcel: Parcel) -> Result<bool, Error> {
+    let outcome = attempt(keyward, port.as_ref(), &parcel, keyward.clock.now_ms()).await?;
+    settle(keyward, parcel, outcome, keyward.clock.now_ms()).await
 }
 
 /// What became of a parcel: `None` when its channel is gone.
@@ -141,7 +161,7 @@ fn page(keyward: &Keyward, item: &Item) -> Secret {
     let sealed = Sealed { text: text.clone(), data_key: data_key.clone() };
     let token = keyward.vault.open(link_place(&item.id), &sealed).ok();
     match token.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()) {
-        Some(token) => crate::hand_offs::link(keyward, &Secret::new(token)),
+        Some(token) => hand_offs::link(keyward, &Secret::new(token)),
         None => Secret::new(format!(
             "{} (the link cannot be read; ask for a new one)",
             keyward.settings.public_url
@@ -156,7 +176,7 @@ async fn settle(
     outcome: Outcome,
     now_ms: Millis,
 ) -> Result<bool, Error> {
-    let Parcel { to, rows, .. } = parcel;
+    let Parcel { to, rows, items } = parcel;
     let fault = match outcome {
         Some(Ok(())) => None,
         Some(Err(fault)) => Some(fault),
@@ -167,13 +187,18 @@ async fn settle(
     if arrived {
         keyward.notify.tell(&to, now_ms);
     }
+    for (item, row) in items.iter().zip(&rows) {
+        if item.sealed.is_some() && fault.as_ref().is_some_and(|fault| is_last(row, fault)) {
+            hand_offs::not_mailed(keyward, row, now_ms).await?;
+        }
+    }
     let (own, own_fault, own_to) = (Arc::clone(keyward), fault.clone(), to.clone());
     let write = async move |conn: &mut Conn<'_>| {
         for row in &rows {
             match &own_fault {
                 None => store::outbox::done(conn, row, now_ms).await?,
-                Some(NotifyFault { text, is_final }) => {
-                    match wait_after(row.attempts).filter(|_| !is_final) {
+                Some(fault @ NotifyFault { text, .. }) => {
+                    match wait_after(row.attempts).filter(|_| !is_last(row, fault)) {
                         Some(wait_ms) => {
                             let due_ms = own.clock.now_ms() + wait_ms;
                             store::outbox::failed(conn, row, due_ms, text).await?;
@@ -200,6 +225,11 @@ async fn settle(
         Some(_) => {}
     }
     Ok(arrived)
+}
+
+/// Whether a message that failed is not tried again.
+fn is_last(row: &OutboxRow, fault: &NotifyFault) -> bool {
+    fault.is_final || wait_after(row.attempts).is_none()
 }
 
 /// What a finding about a recipient is about: a channel by its id, a person by the address.

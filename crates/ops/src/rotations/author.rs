@@ -39,6 +39,11 @@ impl Author {
         Self { actor, source, request_id: request.id.to_string() }
     }
 
+    /// Whether it is a part of Keyward itself.
+    pub(crate) fn is_system(&self) -> bool {
+        self.actor.kind == ActorKind::System
+    }
+
     /// The name that people read.
     pub(crate) fn name(&self) -> &str {
         &self.actor.name

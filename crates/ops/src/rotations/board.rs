@@ -11,7 +11,7 @@ use domain::{
     keys::{Key, KeyState, Proof},
     rotations::{
         Cause, Rotation, Stage,
-        cadence::{self, Cadence},
+        cadence::Cadence,
         evidence::{self, Evidence, Verdict},
         policy::{Due, Effective, OnDeadline, PolicyException, RotationDefaults, due},
     },
@@ -21,7 +21,7 @@ use store::Conn;
 use super::{
     clock::{self, ClockView},
     effects::Pair,
-    is_living, may_act,
+    may_act,
 };
 use crate::{Cx, Error, federations::visible};
 
@@ -32,7 +32,10 @@ const MOST: usize = 500;
 const ENDED_MS: Millis = 7 * DAY_MS;
 
 /// The most ended ones on the board.
-const MOST_ENDED: i64 = 100;
+const MOST_ENDED: usize = 100;
+
+/// How many ended ones are read at once.
+const PAGE: i64 = 200;
 
 /// What to show; every field narrows.
 #[derive(Debug, Clone, Default)]
@@ -262,11 +265,9 @@ pub async fn board(cx: &Cx<Admin>, filter: &BoardFilter) -> Result<Board, Error>
         }
     }
     let mut ended = Vec::new();
-    for rotation in store::rotations::ended_since(conn, around.now_ms - ENDED_MS, MOST_ENDED).await? {
-        if federations.contains_key(&rotation.federation_id) {
-            let pair = Pair::of(conn, rotation).await?;
-            ended.push(view(cx, conn, pair, &around).await?);
-        }
+    for rotation in ended_lately(conn, &federations, around.now_ms).await? {
+        let pair = Pair::of(conn, rotation).await?;
+        ended.push(view(cx, conn, pair, &around).await?);
     }
     let successors: Vec<KeyId> = open.iter().map(|view| view.new.id.clone()).collect();
     let mut keys = due_keys(cx, conn, &federations, &around, &successors).await?;
@@ -297,6 +298,25 @@ pub async fn board(cx: &Cx<Admin>, filter: &BoardFilter) -> Result<Board, Error>
         shelf.push(due);
     }
     Ok(board)
+}
+
+/// The last rotations of these federations that have ended: whatever others there are takes no place from them.
+async fn ended_lately(
+    conn: &mut Conn<'_>,
+    federations: &BTreeMap<FederationId, Federation>,
+    now_ms: Millis,
+) -> Result<Vec<Rotation>, Error> {
+    let mut ended: Vec<Rotation> = Vec::new();
+    let mut before: Option<(Millis, RotationId)> = None;
+    while ended.len() < MOST_ENDED {
+        let last = before.as_ref().map(|(at_ms, id)| (*at_ms, id));
+        let page = store::rotations::ended_since(conn, now_ms - ENDED_MS, last, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        before = Some((last.ended_ms.unwrap_or_default(), last.id.clone()));
+        ended.extend(page.into_iter().filter(|rotation| federations.contains_key(&rotation.federation_id)));
+    }
+    ended.truncate(MOST_ENDED);
+    Ok(ended)
 }
 
 /// What needs a person comes first.
@@ -379,12 +399,9 @@ async fn view(
     around: &Around,
 ) -> Result<RotationView, Error> {
     let now_ms = around.now_ms;
-    let vendor = pair.federation.vendor;
-    let is_proven = pair.rotation.stage.step().is_some_and(domain::rotations::Step::is_proven);
-    // Before the first work of the successor nothing depends on it.
-    let cadence =
-        if is_proven { super::cadence_of(conn, vendor, &pair).await? } else { cadence::known(vendor) };
+    let cadence = super::cadence_if_proven(conn, &pair, now_ms).await?;
     let deliveries = brought(conn, &pair.rotation).await?;
+    let promotion_due = crate::deliveries::promotion_is_due(conn, &pair.rotation).await?;
     let Pair { rotation, federation, old, new } = pair;
     let effective = federation.rotation.effective(federation.policy, &around.defaults);
     let evidence = Evidence {
@@ -392,6 +409,7 @@ async fn view(
         new: &new.life,
         cadence,
         is_live: federation.status == FederationStatus::Live,
+        promotion_due,
         trusts_time: around.clock.jump.is_none(),
     };
     let (verdict, next_ms) = evidence::assess(&rotation, &evidence, &effective, now_ms);
@@ -447,7 +465,7 @@ async fn due_keys(
         if federation.status == FederationStatus::Archived
             || key.successor_id.is_some()
             || key.canary
-            || !(is_living(state) || is_recent)
+            || !(state.is_accepted() || is_recent)
         {
             continue;
         }
@@ -494,7 +512,7 @@ fn planned(open: &[RotationView], keys: &[DueKey], around: &Around) -> Vec<Plann
     let moving = open.iter().filter_map(|view| {
         let what = match view.verdict {
             Verdict::Draining { .. } | Verdict::BothInUse | Verdict::TwoHolders { .. } => What::Retire,
-            Verdict::WaitsForDelivery => What::Extend,
+            Verdict::WaitsForDelivery | Verdict::WaitsForTarget => What::Extend,
             Verdict::WaitsForUse { .. } => match view.effective.on_deadline {
                 OnDeadline::Extend => What::Extend,
                 OnDeadline::Retire => What::RetireAnyway,

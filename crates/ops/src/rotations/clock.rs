@@ -4,7 +4,7 @@
 //! says is not acted on after such a jump, until the database says the same time, or an admin does.
 
 use domain::{
-    DAY_MS, Millis,
+    DAY_MS, FederationId, Millis, RotationId,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
     findings::Rule,
@@ -27,6 +27,9 @@ const JUMP_MS: Millis = DAY_MS;
 
 /// How far apart two sources may be that say the same time.
 const APART_MS: Millis = 10 * 60_000;
+
+/// How many rotations are read at once.
+const PAGE: i64 = 1_000;
 
 /// The subject of the finding.
 const SUBJECT: &str = "clock";
@@ -118,6 +121,27 @@ pub(crate) async fn tell(
     Ok(())
 }
 
+/// What is silent now has been silent under nobody's eyes, or for a time that nobody knows: it counts from now.
+/// How many rotations wait anew.
+pub(crate) async fn watch_anew(conn: &mut Conn<'_>, now_ms: Millis) -> Result<usize, Error> {
+    let (mut after, mut rotations): (Option<(FederationId, RotationId)>, usize) = (None, 0);
+    loop {
+        let page = store::rotations::open_after(conn, after.as_ref().map(|(of, id)| (of, id)), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(rotations) };
+        after = Some((last.rotation.federation_id.clone(), last.rotation.id.clone()));
+        for mut live in page {
+            live.rotation.moments.watched_from_ms = Some(now_ms);
+            store::rotations::update(conn, &live.rotation).await?;
+            rotations += 1;
+        }
+    }
+}
+
+/// Whether the time is in doubt, for a node that does not look itself.
+pub(crate) async fn is_in_doubt(conn: &mut Conn<'_>) -> Result<bool, Error> {
+    Ok(store::policies::setting::<ClockState>(conn, SETTING).await?.0.jump.is_some())
+}
+
 /// What the setting says.
 pub(crate) async fn view(cx: &Cx<Admin>, conn: &mut Conn<'_>) -> Result<ClockView, Error> {
     let (state, _) = store::policies::setting::<ClockState>(conn, SETTING).await?;
@@ -148,7 +172,9 @@ pub async fn agree(cx: &Cx<Admin>) -> Result<(), Error> {
             state.last_round_ms = now_ms;
             store::policies::set(conn, SETTING, version, &state, now_ms).await?;
             tell(conn, &own, &state, now_ms).await?;
-            Ok(Change::new((), AuditEvent { detail: detail(&json!({ "jump": jump })), ..event.clone() }))
+            let rotations = watch_anew(conn, now_ms).await?;
+            let told = detail(&json!({ "jump": jump, "rotations": rotations }));
+            Ok(Change::new((), AuditEvent { detail: told, ..event.clone() }))
         })
         .await
 }

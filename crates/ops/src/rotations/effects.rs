@@ -84,6 +84,9 @@ pub(crate) async fn apply(
         return Err(Error::Conflict(reason.to_owned()));
     }
     pair.rotation.moments.note(event, pair.old.life.last_used_ms, now_ms);
+    if event == Event::RollBack && !author.is_system() {
+        pair.rotation.moments.rolled_back_ms = Some(now_ms);
+    }
     pair.rotation.stage = next.stage;
     if next.stage.step() != before.step() {
         pair.rotation.since_ms = now_ms;
@@ -102,8 +105,9 @@ pub(crate) async fn apply(
     // The row first: a new rotation of the same key may begin among the effects.
     let begins: Vec<Half> = next.effects.iter().copied().filter_map(begun).collect();
     for effect in next.effects.iter().filter(|effect| begun(**effect).is_none()) {
-        carry_out(conn, keyward, pair, *effect, author, note, now_ms).await?;
+        carry_out(conn, keyward, pair, *effect, happening, now_ms).await?;
     }
+    keep_successor(conn, pair, now_ms).await?;
     store::rotations::update(conn, &pair.rotation).await?;
     pair.rotation.version += 1;
     marks(conn, pair, event, now_ms).await?;
@@ -180,10 +184,10 @@ async fn carry_out(
     keyward: &Keyward,
     pair: &mut Pair,
     effect: Effect,
-    author: &Author,
-    note: &str,
+    happening: &Happening<'_>,
     now_ms: Millis,
 ) -> Result<(), Error> {
+    let Happening { author, event, note } = *happening;
     match effect {
         Effect::Deliver => deliveries::hurry(conn, &pair.rotation, now_ms).await,
         Effect::Promote => deliveries::promote(conn, &pair.rotation, now_ms).await,
@@ -236,7 +240,8 @@ async fn carry_out(
             Ok(())
         }
         Effect::OpenCase => {
-            let key = if pair.rotation.moments.compromised_ms.is_some() { &pair.old } else { &pair.new };
+            // Of the key that the event is about, whatever else was reported of the rotation before.
+            let key = of_event(pair, event);
             let case = cases::NewCase::new(keyward, key, CaseKind::Compromise, author.name());
             cases::open_in(conn, &case, now_ms).await?;
             Ok(())
@@ -250,9 +255,20 @@ async fn extend(conn: &mut Conn<'_>, pair: &mut Pair, now_ms: Millis) -> Result<
     pair.rotation.deadline_ms = deadline_ms;
     pair.rotation.extended += 1;
     if pair.old.life.retires_ms.is_some() && pair.old.life.state(now_ms).is_accepted() {
-        store::keys::extend(conn, &pair.old, deadline_ms).await?;
+        store::keys::extend(conn, &pair.old, Some(deadline_ms)).await?;
         pair.old.life.retires_ms = Some(deadline_ms);
         pair.old.version += 1;
+    }
+    Ok(())
+}
+
+/// A successor that works does not end by time while its rotation is open.
+async fn keep_successor(conn: &mut Conn<'_>, pair: &mut Pair, now_ms: Millis) -> Result<(), Error> {
+    let retires_ms = evidence::successor_retires_ms(&pair.rotation, &pair.new.life, now_ms);
+    if retires_ms != pair.new.life.retires_ms {
+        store::keys::extend(conn, &pair.new, retires_ms).await?;
+        pair.new.life.retires_ms = retires_ms;
+        pair.new.version += 1;
     }
     Ok(())
 }

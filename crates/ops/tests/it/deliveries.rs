@@ -22,36 +22,36 @@ use crate::{
 };
 
 /// A federation, its key, and targets in memory.
-struct Scene {
-    federation: Federation,
-    key: KeyId,
-    memory: Arc<Memory>,
+pub struct Scene {
+    pub federation: Federation,
+    pub key: KeyId,
+    pub memory: Arc<Memory>,
 }
 
-async fn scene(house: &House, slug: &str) -> Scene {
+pub async fn scene(house: &House, slug: &str) -> Scene {
     let federation = house.federation(slug).await;
     let (key, _) = house.key(&federation, "first").await;
     Scene { federation, key, memory: connect(house) }
 }
 
 impl Scene {
-    fn slug(&self) -> &Slug {
+    pub fn slug(&self) -> &Slug {
         &self.federation.slug
     }
 
-    async fn rotate(&self, house: &House) -> KeyId {
+    pub async fn rotate(&self, house: &House) -> KeyId {
         let rotate = Rotate { deliver: true, ..Rotate::default() };
         let issued = ops::keys::rotate(&house.admin(), &self.key, rotate).await.unwrap();
         assert!(issued.secret.is_none(), "what is brought is not shown");
         issued.key.id
     }
 
-    async fn deliveries(&self, house: &House) -> Vec<Delivery> {
+    pub async fn deliveries(&self, house: &House) -> Vec<Delivery> {
         let page = deliveries::view(&house.admin(), self.slug()).await.unwrap();
         page.deliveries.into_iter().map(|row| row.delivery).collect()
     }
 
-    async fn states(&self, house: &House) -> Vec<&'static str> {
+    pub async fn states(&self, house: &House) -> Vec<&'static str> {
         let mut states: Vec<_> =
             self.deliveries(house).await.iter().map(|delivery| delivery.state.as_str()).collect();
         // What was made in the same millisecond has no order.
@@ -59,13 +59,13 @@ impl Scene {
         states
     }
 
-    async fn stage(&self, house: &House) -> Stage {
+    pub async fn stage(&self, house: &House) -> Stage {
         rotations::of_key(&house.admin(), &self.key).await.unwrap().unwrap().rotation.stage
     }
 }
 
 /// Runs until nothing is due; the time does not pass.
-async fn run(house: &House) {
+pub async fn run(house: &House) {
     while deliveries::run(&house.keyward).await.unwrap() > 0 {}
 }
 
@@ -260,6 +260,24 @@ async fn the_next_target_has_its_turn_and_then_a_person() {
 }
 
 #[tokio::test]
+async fn a_target_that_is_not_trusted_is_tried_again_only_when_it_is_the_last() {
+    for house in houses().await {
+        let scene = scene(&house, "own").await;
+        add(&house, scene.slug(), Connector::Vault, "one").await;
+        add(&house, scene.slug(), Connector::Vault, "two").await;
+        scene.rotate(&house).await;
+        scene.memory.next(DeliveryStep::Validate, Mishap::Not(FailureKind::Distrusted));
+        run(&house).await;
+        assert_eq!(scene.states(&house).await, ["delivered", "failed"]);
+        house.clock.advance(DAY_MS);
+        run(&house).await;
+        let places: Vec<String> = scene.memory.held.lock().unwrap().keys().cloned().collect();
+        assert_eq!(places, ["scim_token in secret/two at https://vault.example.com"], "one of them has it");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_target_a_person_brings_the_key() {
     for house in houses().await {
         let scene = scene(&house, "own").await;
@@ -294,7 +312,7 @@ async fn what_is_kept_in_stages_moves_on_proof_of_use_and_what_waits_is_over() {
 }
 
 /// Does real work with a key, and lets the scheduler see it.
-async fn work(house: &House, slug: &str, key: &str) {
+pub async fn work(house: &House, slug: &str, key: &str) {
     let cx = house.present(slug, Some(key)).await.unwrap();
     let user = crate::support::resource(
         scim::ResourceType::User,

@@ -65,6 +65,19 @@ async fn what_is_not_a_key_of_ours_looks_the_same_from_outside() {
 }
 
 #[tokio::test]
+async fn a_held_key_is_told_to_come_back_beyond_its_time() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (id, secret) = house.key(&federation, "a").await;
+        keys::hold(&house.admin(), &id, "it may have leaked").await.unwrap();
+        house.clock.advance(91 * DAY_MS);
+        let held = house.present("okta", Some(secret.expose())).await.err().unwrap();
+        assert!(matches!(held, Error::Held { .. }), "{held:?}");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_key_on_another_base_is_not_found() {
     for house in houses().await {
         let own = house.federation("own").await;

@@ -12,11 +12,13 @@
 mod signer;
 mod support;
 mod telling;
+mod telling_faults;
 mod telling_steps;
 
 mod installation;
 
 mod deliveries;
+mod deliveries_staged;
 mod federations;
 mod keys;
 mod oauth;
@@ -32,10 +34,11 @@ mod gate;
 mod listing;
 mod members;
 mod policies;
+mod ready_lists;
 mod rotation_faults;
 mod rotation_steps;
+mod rotation_turns;
 mod rotations;
-mod ready_lists;
 
 mod laws;
 mod overview;

@@ -357,7 +357,7 @@ async fn groups_nest_and_may_hold_each_other() {
         let before = client.get(c).await.version;
         groups::delete(&client.cx().await, &asked("DELETE", "Groups"), a, None).await.unwrap();
         let left = client.get(c).await;
-        assert_eq!((ids(&left), left.version), (set(&[person.clone()]), before + 1));
+        assert_eq!((ids(&left), left.version), (set(std::slice::from_ref(&person)), before + 1));
         assert_eq!(client.groups_of(&person).await, ["b indirect", "c direct", "d direct"]);
         // So does one that was in itself.
         groups::delete(&client.cx().await, &asked("DELETE", "Groups"), b, None).await.unwrap();
@@ -372,7 +372,7 @@ async fn a_user_in_a_large_circle_has_each_group_of_it_once() {
         let client = Client::new(&house).await;
         let person = client.user("mia").await;
         // Each group is made with the one before it as its member, and the first one takes the last.
-        let first = client.group("g000", &[person.clone()]).await.unwrap().id.to_string();
+        let first = client.group("g000", std::slice::from_ref(&person)).await.unwrap().id.to_string();
         let mut last = first.clone();
         for number in 1..100 {
             last = client.group(&format!("g{number:03}"), &[last]).await.unwrap().id.to_string();

@@ -49,13 +49,7 @@ async fn the_most_urgent_comes_first_and_goes_away_by_itself() {
         let seen = open(&cx).await.unwrap();
         assert_eq!(
             words(&seen.needs),
-            [
-                "ended gone",
-                "ends soon",
-                "paused paused",
-                "no key empty",
-                "never used fresh",
-            ]
+            ["ended gone", "ends soon", "paused paused", "no key empty", "never used fresh",]
         );
         assert_eq!((seen.federations, seen.accepted_keys, seen.inside_policy), (3, 4, 4));
         assert_eq!(seen.ending[0].key.name, "old");

@@ -75,12 +75,17 @@ pub async fn prepared(house: &House) -> Prepared {
     work(house, &overdue, &secret).await;
     let rules = RotationRules {
         automatic: Some(true),
-        rotate_before_days: Some(90),
+        rotate_before_days: Some(45),
         jitter_minutes: Some(0),
         ..RotationRules::default()
     };
     let edit = EditPolicy { version: overdue.version, policy: RotationPolicy::default(), rules };
     policies::edit(&admin, &overdue.slug, edit).await.unwrap();
+    let near = format!(
+        "UPDATE provisioning_keys SET expires_ms = {} WHERE id = '{due}'",
+        testing::START_MS + 30 * DAY_MS
+    );
+    store::testing::run_sql(&house.database.target, near).await;
     let turns = [proven, to_hold, is_held, back, moves];
     Prepared { federation, due, free, held, turns, moving, exception }
 }
@@ -100,6 +105,9 @@ pub async fn steps(house: &House, prepared: &Prepared) -> Vec<(Action, Result<()
     let slug = &federation.slug;
     let mut done =
         vec![(Action::RotationBegun, round(house, |round| (round.begun, round.moved) == (1, 0)).await)];
+    // Nobody makes a round for a while.
+    house.clock.advance(31_000);
+    done.push((Action::RotationUnwatched, round(house, |_| true).await));
     work(house, federation, moving).await;
     done.push((Action::RotationMoved, round(house, |round| (round.begun, round.moved) == (0, 1)).await));
     let edit = EditPolicy {

@@ -31,7 +31,9 @@ use crate::{
 
 pub const MINUTE_MS: Millis = 60_000;
 
+/// A round of a process that has made rounds all the time.
 pub async fn round(house: &House) -> scheduler::Round {
+    scheduler::watched_until_now(&house.keyward);
     scheduler::round(&house.keyward, "node").await.unwrap().expect("this node has the lease")
 }
 
@@ -93,7 +95,8 @@ async fn a_rotation_goes_from_delivered_to_retired_on_what_is_seen() {
     for house in houses().await {
         let federation = house.federation("okta").await;
         let (old, old_secret) = house.key(&federation, "okta-1").await;
-        for _ in 0..4 {
+        // For three days: an hour is faster than what is known of its vendor.
+        for _ in 0..72 {
             work(&house, &federation, &old_secret).await.unwrap();
             house.clock.advance(HOUR_MS);
         }
@@ -160,6 +163,90 @@ async fn an_overlap_without_proof_is_extended_and_told_and_the_old_key_outlives_
         assert_eq!(state(&house, &old).await, KeyState::Retiring, "98 days old");
         let found = raised(&house, Rule::NoProof).await;
         assert_eq!((found.len(), found[0].count), (1, 6));
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_successor_in_use_outlives_its_own_time_while_the_old_key_is_still_used() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (old, old_secret) = house.key(&federation, "okta-1").await;
+        let (new, secret) = rotated(&house, &old).await;
+        for day in 0..100 {
+            work(&house, &federation, &secret).await.unwrap_or_else(|error| panic!("day {day}: {error}"));
+            work(&house, &federation, &old_secret).await.unwrap();
+            round(&house).await;
+            house.clock.advance(DAY_MS);
+        }
+        assert_eq!(state(&house, &new).await, KeyState::Retiring, "100 days old");
+        // There is a way out, and it leaves a key that works and can be rotated.
+        rotations::finish(&house.admin(), &seen(&house, &old).await.rotation.id, "moved").await.unwrap();
+        work(&house, &federation, &secret).await.unwrap();
+        rotated(&house, &new).await;
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_of_a_large_directory_is_a_connection_test() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (id, secret) = house.key(&federation, "okta-1").await;
+        let cx = house.client(&federation, &secret).await;
+        for name in ["a", "b", "c", "d"] {
+            let user =
+                crate::support::resource(scim::ResourceType::User, serde_json::json!({ "userName": name }));
+            users::create(&cx, &asked("POST", "Users"), user).await.unwrap();
+        }
+        let mut is_work = Vec::new();
+        for count in [0, 1, 2, 3, 100] {
+            house.clock.advance(1_000);
+            let cx = house.client(&federation, &secret).await;
+            listed(&cx, scim::ResourceType::User, None, count).await.unwrap();
+            is_work.push(ops::usage::of_key(&house.admin(), &id, 1).await.unwrap()[0].is_work);
+        }
+        assert_eq!(is_work, [false, false, false, true, true]);
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_never_goes_back() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (id, secret) = house.key(&federation, "okta-1").await;
+        work(&house, &federation, &secret).await.unwrap();
+        let last_ms = ops::Clock::now_ms(&*house.clock);
+        house.clock.advance(-5_000);
+        work(&house, &federation, &secret).await.unwrap();
+        test(&house, &federation, &secret).await;
+        let life = keys::open(&house.admin(), &id).await.unwrap().key.life;
+        assert_eq!((life.last_used_ms, life.last_work_ms), (Some(last_ms), Some(last_ms)));
+        assert_eq!(life.tested_ms, Some(last_ms - 5_000));
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_burst_hides_no_rhythm() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (old, secret) = house.key(&federation, "okta-1").await;
+        for _ in 0..4 {
+            work(&house, &federation, &secret).await.unwrap();
+            house.clock.advance(2 * DAY_MS);
+        }
+        // More requests than were ever looked at, one after the other.
+        for _ in 0..520 {
+            work(&house, &federation, &secret).await.unwrap();
+            house.clock.advance(25_000);
+        }
+        let (_, new_secret) = rotated(&house, &old).await;
+        work(&house, &federation, &new_secret).await.unwrap();
+        round(&house).await;
+        let cadence = seen(&house, &old).await.cadence;
+        assert_eq!(cadence.gap_ms, 2 * DAY_MS, "{cadence:?}");
         house.close().await;
     }
 }

@@ -81,8 +81,7 @@ pub async fn steps(house: &House, gate: &Prepared) -> Vec<(domain::audit::Action
     use domain::audit::Action;
     let cx = house.admin();
     let report = Compromise { stop: Stop::Hold, reason: "seen".to_owned(), leaked_ms: None };
-    let version = gate.finding.version;
-    let closed = findings::close(&cx, Some(&gate.slug), &gate.finding.id, version, "known").await;
+    let closed = findings::close(&cx, Some(&gate.slug), &gate.finding.id, "known").await;
     let noted = cases::note(&cx, &gate.case.id, "looked into").await;
     let case = cases::open(&cx, &gate.case.id).await.unwrap().case;
     let ended = cases::close(&cx, &case.id, case.version, "Somebody read the wiki.").await;

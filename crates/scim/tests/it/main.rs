@@ -33,6 +33,8 @@ mod patch;
 #[cfg(test)]
 mod patch_providers;
 #[cfg(test)]
+mod patch_selected;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod probe;

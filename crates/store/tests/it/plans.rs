@@ -247,3 +247,41 @@ async fn no_statement_of_the_directory_walks_a_federation() {
     }
     assert!(looked_at >= 15, "only {looked_at} statements");
 }
+
+#[tokio::test]
+async fn a_rotation_is_found_by_its_id_and_the_last_that_ended_by_their_time() {
+    let database = testing::sqlite();
+    store::migrate(&database.target).await.unwrap();
+    let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
+    for (name, index) in [
+        ("BY_ID", "INDEX rotations_id (id=?)"),
+        ("ENDED", "INDEX rotations_ended (ended_ms>? AND ended_ms<?)"),
+    ] {
+        let mut all = store::all_statements().into_iter();
+        let (_, _, sql) = all.find(|(module, of, _)| (*module, *of) == ("rotations", name)).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains(index) && !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_is_looked_for_by_its_time_across_federations() {
+    let database = testing::sqlite();
+    store::migrate(&database.target).await.unwrap();
+    let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
+    let (_, _, sql) = store::all_statements()
+        .into_iter()
+        .find(|(module, name, _)| (*module, *name) == ("deliveries", "DUE"))
+        .unwrap();
+    let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("INDEX deliveries_due (due_ms<?)"), "{plan}");
+    assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+}

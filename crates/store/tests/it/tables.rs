@@ -25,6 +25,10 @@ async fn one_holder_at_a_time_and_a_higher_fence_for_each_new_one() {
             leases::check(conn, "l", 2).await?;
             leases::release(conn, "l", "b", 2).await?;
             assert_eq!(leases::take(conn, "l", "a", 161, 261).await?, Some(3), "given back");
+            // A clock that ran ahead by a year locks nobody out; one that differs by a little is none.
+            assert_eq!(leases::take(conn, "l", "a", 31_536_000_000, 31_536_000_100).await?, Some(3));
+            assert_eq!(leases::take(conn, "l", "b", 200, 300).await?, Some(4), "it ran ahead");
+            assert_eq!(leases::take(conn, "l", "a", 10, 110).await?, None, "a little behind");
             Ok(())
         };
         store.committer().upkeep(story).await.unwrap();
@@ -44,8 +48,8 @@ async fn the_outbox_gives_each_row_to_one_until_it_is_done() {
                 payload: "sealed".to_owned(),
                 attempts: 0,
             };
-            outbox::insert(conn, &row("a"), 10).await?;
-            outbox::insert(conn, &row("b"), 20).await?;
+            assert!(outbox::insert_once(conn, &row("a"), 10).await?);
+            assert!(outbox::insert_once(conn, &row("b"), 20).await?);
             assert_eq!(outbox::claim(conn, "webhook", 5, 100, 10).await?, [], "nothing is due yet");
             let claimed = outbox::claim(conn, "webhook", 15, 100, 10).await?;
             assert_eq!(claimed, [OutboxRow { attempts: 1, ..row("a") }]);
@@ -60,9 +64,10 @@ async fn the_outbox_gives_each_row_to_one_until_it_is_done() {
             let late = outbox::claim(conn, "webhook", 1_000, 2_000, 10).await?;
             assert_eq!(late, [OutboxRow { attempts: 2, ..row("b") }], "what is done is not sent again");
             assert!(!outbox::insert_once(conn, &row("a"), 40).await?, "an id is sent once");
-            assert_eq!(outbox::waiting(conn, "webhook").await?, 1);
+            assert_eq!(outbox::renew(conn, "webhook", 2_000, 3_000).await?, 1, "b, and not what is done");
+            assert_eq!(outbox::claim(conn, "webhook", 2_500, 4_000, 10).await?, [], "still claimed");
             outbox::give_up(conn, &row("b"), 41, "refused for good").await?;
-            assert_eq!(outbox::waiting(conn, "webhook").await?, 0);
+            assert_eq!(outbox::claim(conn, "webhook", 9_000, 9_999, 10).await?, [], "nothing waits");
             assert_eq!(outbox::forget(conn, "webhook", 41).await?, 1, "b was given up at that moment");
             Ok(())
         };

@@ -193,8 +193,9 @@ async fn older(engine: Engine) -> (Migrator, std::path::PathBuf) {
 async fn records_of_the_older_schema_move() {
     for database in testing::databases().await {
         let (migrator, folder) = older(database.engine).await;
-        let records: Vec<UsageRecord> =
-            (0..900).map(|number| UsageRecord { tolerated: Vec::new(), is_work: false, ..record(number) }).collect();
+        let records: Vec<UsageRecord> = (0..900)
+            .map(|number| UsageRecord { tolerated: Vec::new(), is_work: false, ..record(number) })
+            .collect();
         let insert =
             "INSERT INTO usage_records (federation_id, request_id, at_ms, key_id, method, resource_type,
             resource_id, status, decision, reason, duration_us, source, user_agent)

@@ -15,6 +15,10 @@ const OF_HOST: [&str; 5] =
     ["mail.user", "mail.password", "mail.password_file", "mail.from", "mail.trusted_ca_file"];
 
 /// The mail server: `Some(None)` when there is none, `None` when a setting of it cannot be used.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one is whether the settings can be used, the inner one whether there are any"
+)]
 pub(super) fn mail(reader: &mut Reader) -> Option<Option<MailSettings>> {
     let port = reader.number("mail.port", 1, 65_535);
     let words = [("starttls", MailTls::StartTls), ("tls", MailTls::Implicit), ("none", MailTls::None)];
@@ -118,6 +122,10 @@ fn file(reader: &mut Reader, key: &'static str) -> Option<String> {
 }
 
 /// The key of whoever reports leaks: `Some(None)` when reports need no signature.
+#[expect(
+    clippy::option_option,
+    reason = "the outer one is whether the settings can be used, the inner one whether there are any"
+)]
 pub(super) fn reporter_key(reader: &mut Reader) -> Option<Option<ReporterKey>> {
     let key = "leaks.public_key_file";
     if !reader.is_set(key) {

@@ -34,13 +34,12 @@ pub fn routes() -> Router<Pages> {
 
 async fn close_finding(State(pages): State<Pages>, posted: Posted) -> Response {
     let (slug, id) = (posted.values.text("federation"), posted.values.text("finding"));
-    let version = posted.values.text("version").parse::<i64>();
     let slug = if slug.is_empty() { Ok(None) } else { Slug::parse(&slug).map(Some) };
-    let made = match (slug, FindingId::parse(&id), version) {
-        (Ok(slug), Some(id), Ok(version)) => {
-            findings::close(&posted.cx, slug.as_ref(), &id, version, &posted.values.text("reason")).await
+    let made = match (slug, FindingId::parse(&id)) {
+        (Ok(slug), Some(id)) => {
+            findings::close(&posted.cx, slug.as_ref(), &id, &posted.values.text("reason")).await
         }
-        (Err(_), _, _) | (_, None, _) | (_, _, Err(_)) => Err(Error::NotFound("finding")),
+        (Err(_), _) | (_, None) => Err(Error::NotFound("finding")),
     };
     settle(&pages, posted, made, Some("/findings".to_owned()), |_| "/findings".to_owned()).await
 }

@@ -13,12 +13,14 @@ use http::Method;
 use ops::ports::{StepDone, StepFault};
 use serde_json::{Map, Value, json};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{
     Way, done, fault,
     line::{Answer, headers},
     seen,
     sigv4::{Signed, Signer, date},
+    told::Told,
 };
 
 const PENDING: &str = "AWSPENDING";
@@ -49,8 +51,8 @@ async fn ask(
     way: &Way<'_>,
     aws: &AwsSecretsManager,
     operation: &'static str,
-    body: &Value,
-) -> Result<Result<Value, Refusal>, StepFault> {
+    body: Value,
+) -> Result<Result<Told, Refusal>, StepFault> {
     let base = aws.url();
     let url = Url::parse(&base)
         .map_err(|_| fault(FailureKind::Refused, "its address is not one that can be called"))?;
@@ -58,7 +60,7 @@ async fn ask(
         (host, Some(port)) => format!("{host}:{port}"),
         (host, None) => host.to_owned(),
     };
-    let (body, at) = (body.to_string(), date(way.clock.now_ms()));
+    let (body, at) = (Told::new(body).bytes(), date(way.clock.now_ms()));
     let target = format!("secretsmanager.{operation}");
     let signed = [
         ("content-type", "application/x-amz-json-1.1"),
@@ -72,8 +74,7 @@ async fn ask(
         region: aws.region(),
         service: "secretsmanager",
     };
-    let request =
-        Signed { method: "POST", path: url.path(), query: "", headers: &signed, body: body.as_bytes() };
+    let request = Signed { method: "POST", path: url.path(), query: "", headers: &signed, body: &body };
     let authorization = signer.authorization(&request, &at);
     let headers = headers(&[
         ("content-type", "application/x-amz-json-1.1"),
@@ -81,7 +82,7 @@ async fn ask(
         ("x-amz-target", &target),
         ("authorization", &authorization),
     ])?;
-    let answer = way.line.send(Method::POST, &base, headers, body.into_bytes()).await?;
+    let answer = way.line.send(Method::POST, &base, headers, body).await?;
     if answer.status == 200 {
         return answer.json(operation).map(Ok);
     }
@@ -103,8 +104,8 @@ async fn must(
     way: &Way<'_>,
     aws: &AwsSecretsManager,
     operation: &'static str,
-    body: &Value,
-) -> Result<Value, StepFault> {
+    body: Value,
+) -> Result<Told, StepFault> {
     ask(way, aws, operation, body).await?.map_err(|refusal| refusal.fault)
 }
 
@@ -119,8 +120,8 @@ fn own_version(way: &Way<'_>) -> Result<String, StepFault> {
     version(way).ok_or_else(|| fault(FailureKind::Refused, "a test writes nothing"))
 }
 
-async fn described(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<Value, StepFault> {
-    let described = must(way, aws, "DescribeSecret", &json!({ "SecretId": aws.arn })).await?;
+async fn described(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<Told, StepFault> {
+    let described = must(way, aws, "DescribeSecret", json!({ "SecretId": aws.arn })).await?;
     if described.get("ARN").and_then(Value::as_str) != Some(aws.arn.as_str()) {
         let sentence = "the secret that answers has another ARN than the one that was approved";
         return Err(fault(FailureKind::Distrusted, sentence));
@@ -149,30 +150,36 @@ async fn validate(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<StepDone, St
 }
 
 /// The text of the secret: the key, or the JSON that is there with the key in its field.
-async fn text(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<String, StepFault> {
+async fn text(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<Zeroizing<String>, StepFault> {
     let secret = way.secret()?;
     if aws.field.is_empty() {
-        return Ok(secret.to_owned());
+        return Ok(Zeroizing::new(secret.to_owned()));
     }
-    let mut fields = match value(way, aws, &json!({ "SecretId": aws.arn, "VersionStage": CURRENT })).await? {
+    let fields = match value(way, aws, json!({ "SecretId": aws.arn, "VersionStage": CURRENT })).await? {
         None => Map::new(),
         Some(text) => serde_json::from_str(&text).map_err(|_| {
             fault(FailureKind::Refused, "the secret is no JSON object, and a field of it is to be set")
         })?,
     };
-    fields.insert(aws.field.clone(), json!(secret));
-    Ok(Value::Object(fields).to_string())
+    let mut fields = Told::new(Value::Object(fields));
+    fields.set(&aws.field, secret);
+    let text = std::str::from_utf8(&fields.bytes()).map(|text| Zeroizing::new(text.to_owned()));
+    text.map_err(|_| fault(FailureKind::Refused, "the secret is no text"))
 }
 
 /// The text of a version; none when there is no such version.
-async fn value(way: &Way<'_>, aws: &AwsSecretsManager, body: &Value) -> Result<Option<String>, StepFault> {
+async fn value(
+    way: &Way<'_>,
+    aws: &AwsSecretsManager,
+    body: Value,
+) -> Result<Option<Zeroizing<String>>, StepFault> {
     match ask(way, aws, "GetSecretValue", body).await? {
         Ok(found) => {
             let text = found.get("SecretString").and_then(Value::as_str);
             let text = text.ok_or_else(|| {
                 fault(FailureKind::Unclear, "GetSecretValue is answered without a SecretString")
             });
-            text.map(|text| Some(text.to_owned()))
+            text.map(|text| Some(Zeroizing::new(text.to_owned())))
         }
         Err(refusal) if refusal.code == "ResourceNotFoundException" => Ok(None),
         Err(refusal) => Err(refusal.fault),
@@ -181,7 +188,7 @@ async fn value(way: &Way<'_>, aws: &AwsSecretsManager, body: &Value) -> Result<O
 
 async fn write(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<StepDone, StepFault> {
     let version = own_version(way)?;
-    let text = zeroize::Zeroizing::new(text(way, aws).await.map_err(Answer::weather)?);
+    let text = text(way, aws).await.map_err(Answer::weather)?;
     let stage = match aws.current {
         AwsCurrent::OnProof => PENDING,
         AwsCurrent::AtOnce => CURRENT,
@@ -189,7 +196,7 @@ async fn write(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<StepDone, StepF
     let body = json!({
         "SecretId": aws.arn, "ClientRequestToken": version, "SecretString": *text, "VersionStages": [stage],
     });
-    match ask(way, aws, "PutSecretValue", &body).await? {
+    match ask(way, aws, "PutSecretValue", body).await? {
         Ok(_) => Ok(done(format!("written as {stage}"))),
         // The version is there with another text: another field was changed since. The read-back decides.
         Err(refusal) if refusal.code == "ResourceExistsException" => {
@@ -200,23 +207,24 @@ async fn write(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<StepDone, StepF
 }
 
 /// The key in the text of a version.
-fn key_in(aws: &AwsSecretsManager, text: String) -> Option<String> {
+fn key_in(aws: &AwsSecretsManager, text: Zeroizing<String>) -> Option<Zeroizing<String>> {
     if aws.field.is_empty() {
         return Some(text);
     }
-    let fields: Value = serde_json::from_str(&text).ok()?;
-    fields.get(&aws.field).and_then(Value::as_str).map(str::to_owned)
+    let fields = Told::new(serde_json::from_str(&text).ok()?);
+    fields.get(&aws.field).and_then(Value::as_str).map(|found| Zeroizing::new(found.to_owned()))
 }
 
 async fn read_back(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<StepDone, StepFault> {
     let Some(version) = version(way) else {
-        let current = value(way, aws, &json!({ "SecretId": aws.arn, "VersionStage": CURRENT })).await?;
+        let current = value(way, aws, json!({ "SecretId": aws.arn, "VersionStage": CURRENT })).await?;
         let found = current.and_then(|text| key_in(aws, text));
-        return Ok(way.compared(found.as_deref(), CURRENT));
+        return Ok(way.compared(found.as_ref().map(|found| found.as_str()), CURRENT));
     };
     let described = described(way, aws).await?;
-    let found = value(way, aws, &json!({ "SecretId": aws.arn, "VersionId": version })).await?;
-    let compared = way.compared(found.and_then(|text| key_in(aws, text)).as_deref(), "the new version");
+    let found = value(way, aws, json!({ "SecretId": aws.arn, "VersionId": version })).await?;
+    let found = found.and_then(|text| key_in(aws, text));
+    let compared = way.compared(found.as_ref().map(|found| found.as_str()), "the new version");
     let is_staged = [PENDING, CURRENT].iter().any(|stage| holders(&described, stage).contains(&version));
     if compared.holds == Holds::Yes && !is_staged {
         return Ok(seen(Holds::No, "the version is there and in no stage: another one was written since"));
@@ -233,11 +241,11 @@ async fn promote(way: &Way<'_>, aws: &AwsSecretsManager) -> Result<StepDone, Ste
         if let Some(old) = current.first() {
             body["RemoveFromVersionId"] = json!(old);
         }
-        must(way, aws, "UpdateSecretVersionStage", &body).await?;
+        must(way, aws, "UpdateSecretVersionStage", body).await?;
     }
     if holders(&before, PENDING).contains(&version) {
         let body = json!({ "SecretId": aws.arn, "VersionStage": PENDING, "RemoveFromVersionId": version });
-        must(way, aws, "UpdateSecretVersionStage", &body).await?;
+        must(way, aws, "UpdateSecretVersionStage", body).await?;
     }
     let after = described(way, aws).await.map_err(Answer::weather)?;
     if holders(&after, CURRENT) == [version] {

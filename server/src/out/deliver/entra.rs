@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     Way, done, fault,
     line::{Answer, headers},
+    told::Told,
 };
 
 pub(super) async fn step(
@@ -39,7 +40,7 @@ async fn token(way: &Way<'_>, entra: &EntraGraph) -> Result<Zeroizing<String>, S
     ]);
     let form = form.map_err(|_| fault(FailureKind::Refused, "the credential cannot stand in a form"))?;
     let headers = headers(&[("content-type", "application/x-www-form-urlencoded")])?;
-    let answer = way.line.send(Method::POST, &url, headers, form.into_bytes()).await;
+    let answer = way.line.send(Method::POST, &url, headers, Zeroizing::new(form.into_bytes())).await;
     let answer = answer.map_err(Answer::weather)?;
     if answer.status != 200 {
         let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -62,7 +63,7 @@ async fn ask(
     way: &Way<'_>,
     entra: &EntraGraph,
     (method, path, what): (Method, &str, &str),
-    body: Option<&Value>,
+    body: Option<&Told>,
 ) -> Result<Answer, StepFault> {
     let token = token(way, entra).await?;
     let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
@@ -74,7 +75,7 @@ async fn ask(
         "{}/v1.0/servicePrincipals/{}/synchronization/{path}",
         entra.graph_url, entra.service_principal_id
     );
-    let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let body = body.map(Told::bytes).unwrap_or_default();
     let answer = way.line.send(method, &url, headers(&pairs)?, body).await?;
     if (200..300).contains(&answer.status) {
         return Ok(answer);
@@ -105,11 +106,11 @@ async fn job(way: &Way<'_>, entra: &EntraGraph) -> Result<Job, StepFault> {
     Ok(Job { code: way.word(code), reason: reason.map(|reason| way.word(reason)) })
 }
 
-fn credentials(way: &Way<'_>) -> Result<Value, StepFault> {
-    Ok(json!([
+fn credentials(way: &Way<'_>) -> Result<Told, StepFault> {
+    Ok(Told::new(json!([
         { "key": "BaseAddress", "value": way.job.parcel.base_url },
         { "key": "SecretToken", "value": way.secret()? },
-    ]))
+    ])))
 }
 
 /// Whether the job is there, and whether Entra gets in with the new key; a test has none.
@@ -119,13 +120,13 @@ async fn validate(way: &Way<'_>, entra: &EntraGraph) -> Result<StepDone, StepFau
         return Ok(done(format!("signed in; the job is {}", job.code)));
     }
     let path = format!("jobs/{}/validateCredentials", entra.job_id);
-    let body = json!({ "useSavedCredentials": false, "credentials": credentials(way)? });
+    let body = Told::new(json!({ "useSavedCredentials": false, "credentials": *credentials(way)? }));
     ask(way, entra, (Method::POST, &path, "Entra's test of the new key"), Some(&body)).await?;
     Ok(done(format!("Entra gets in with the new key; the job is {}", job.code)))
 }
 
 async fn write(way: &Way<'_>, entra: &EntraGraph) -> Result<StepDone, StepFault> {
-    let body = json!({ "value": credentials(way)? });
+    let body = Told::new(json!({ "value": *credentials(way)? }));
     ask(way, entra, (Method::PUT, "secrets", "giving Entra the new key"), Some(&body)).await?;
     Ok(done("Entra took the base URL and the new key"))
 }

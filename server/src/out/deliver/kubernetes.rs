@@ -6,10 +6,12 @@ use domain::deliveries::{DeliveryStep, FailureKind, settings::Kubernetes};
 use http::Method;
 use ops::ports::{StepDone, StepFault};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{
     Way, done, fault, is_same,
     line::{Answer, headers},
+    told::Told,
 };
 
 pub(super) async fn step(
@@ -27,23 +29,23 @@ pub(super) async fn step(
 
 struct Found {
     resource_version: String,
-    value: Option<String>,
+    value: Option<Zeroizing<String>>,
 }
 
 async fn call(
     way: &Way<'_>,
     kubernetes: &Kubernetes,
     (method, query, what): (Method, &str, &str),
-    body: Option<Value>,
-) -> Result<Value, StepFault> {
+    body: Option<Told>,
+) -> Result<Told, StepFault> {
     let Kubernetes { server, namespace, name, .. } = kubernetes;
     let url = format!("{server}/api/v1/namespaces/{namespace}/secrets/{name}{query}");
-    let bearer = zeroize::Zeroizing::new(format!("Bearer {}", way.job.credential.expose()));
+    let bearer = Zeroizing::new(format!("Bearer {}", way.job.credential.expose()));
     let mut pairs = vec![("accept", "application/json"), ("authorization", bearer.as_str())];
     if body.is_some() {
         pairs.push(("content-type", "application/merge-patch+json"));
     }
-    let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let body = body.map(|body| body.bytes()).unwrap_or_default();
     let answer = way.line.send(method, &url, headers(&pairs)?, body).await?;
     answer.good(what)?.json(what)
 }
@@ -62,19 +64,21 @@ fn read(kubernetes: &Kubernetes, told: &Value) -> Result<Found, StepFault> {
     let value = told.get("data").and_then(|data| data.get(&kubernetes.key)).and_then(Value::as_str);
     let value = value
         .map(|value| BASE64_STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok()))
-        .map(Option::unwrap_or_default);
+        .map(|value| Zeroizing::new(value.unwrap_or_default()));
     Ok(Found { resource_version: resource_version.to_owned(), value })
 }
 
 async fn found(way: &Way<'_>, kubernetes: &Kubernetes) -> Result<Found, StepFault> {
     let told = call(way, kubernetes, (Method::GET, "", "reading the Secret"), None).await;
-    read(kubernetes, &told.map_err(Answer::weather)?).map_err(Answer::weather)
+    let told = told.map_err(Answer::weather)?;
+    read(kubernetes, &told).map_err(Answer::weather)
 }
 
 /// Reads it, and lets the server decide a patch that changes nothing and is not kept.
 async fn validate(way: &Way<'_>, kubernetes: &Kubernetes) -> Result<StepDone, StepFault> {
     let found = found(way, kubernetes).await?;
     let same = json!({ "metadata": { "resourceVersion": found.resource_version } });
+    let same = Told::new(same);
     let dry = "?dryRun=All&fieldManager=keyward";
     call(way, kubernetes, (Method::PATCH, dry, "a trial of changing the Secret"), Some(same)).await?;
     let entry = if found.value.is_some() { "has" } else { "does not have" };
@@ -84,12 +88,13 @@ async fn validate(way: &Way<'_>, kubernetes: &Kubernetes) -> Result<StepDone, St
 async fn write(way: &Way<'_>, kubernetes: &Kubernetes) -> Result<StepDone, StepFault> {
     let secret = way.secret()?;
     let found = found(way, kubernetes).await?;
-    if found.value.as_deref().is_some_and(|value| is_same(value, secret)) {
+    if found.value.as_ref().is_some_and(|value| is_same(value, secret)) {
         return Ok(done("the Secret has it already"));
     }
-    let mut data = serde_json::Map::new();
-    data.insert(kubernetes.key.clone(), json!(BASE64_STANDARD.encode(secret)));
-    let patch = json!({ "metadata": { "resourceVersion": found.resource_version }, "data": data });
+    let mut data = Told::new(json!({}));
+    data.set(&kubernetes.key, &Zeroizing::new(BASE64_STANDARD.encode(secret)));
+    let patch = json!({ "metadata": { "resourceVersion": found.resource_version }, "data": *data });
+    let patch = Told::new(patch);
     let query = "?fieldManager=keyward";
     let told = call(way, kubernetes, (Method::PATCH, query, "changing the Secret"), Some(patch)).await?;
     let written = read(kubernetes, &told)?;
@@ -98,5 +103,5 @@ async fn write(way: &Way<'_>, kubernetes: &Kubernetes) -> Result<StepDone, StepF
 
 async fn read_back(way: &Way<'_>, kubernetes: &Kubernetes) -> Result<StepDone, StepFault> {
     let found = found(way, kubernetes).await?;
-    Ok(way.compared(found.value.as_deref(), &format!("entry {}", kubernetes.key)))
+    Ok(way.compared(found.value.as_ref().map(|value| value.as_str()), &format!("entry {}", kubernetes.key)))
 }

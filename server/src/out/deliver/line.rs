@@ -1,12 +1,14 @@
 //! One target's connections: the guard, the certificate that was approved, and the limits.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use axum::body::Bytes;
 use domain::{
-    deliveries::{FailureKind, Trust},
+    deliveries::{FailureKind, Pins, Trust},
     hex,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -21,8 +23,9 @@ use rustls_platform_verifier::Verifier;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::fault;
+use super::{fault, told::Told};
 use crate::out::{
     egress::{Barred, Egress, GuardedResolver},
     upstream::seconds,
@@ -36,6 +39,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The most bytes of an answer that are read: a Secret of Kubernetes has a megabyte at most.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
+/// The bytes of an answer of unknown length for which there is room at first.
+const ROOM: usize = 16 * 1024;
+
 /// The connections to one target.
 pub(super) struct Line {
     client: reqwest::Client,
@@ -47,8 +53,8 @@ pub(super) struct Line {
 /// What the target showed of itself.
 #[derive(Debug, Default)]
 struct Shown {
-    /// SHA-256 of the public key of its certificate, in hexadecimal.
-    public_key: Option<String>,
+    /// The public key of the certificate of each host.
+    public_keys: BTreeMap<String, String>,
     /// Why its certificate was not taken.
     refusal: Option<String>,
 }
@@ -56,7 +62,7 @@ struct Shown {
 /// What a target answered.
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Zeroizing<Vec<u8>>,
     pub(super) retry_after_s: Option<u32>,
 }
 
@@ -70,7 +76,7 @@ struct NotApproved;
 #[derive(Debug)]
 struct Approved {
     verifier: Verifier,
-    public_key: String,
+    pins: Pins,
     shown: Arc<Mutex<Shown>>,
 }
 
@@ -85,22 +91,25 @@ impl ServerCertVerifier for Approved {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let public_key =
             hex(&Sha256::digest(ParsedCertificate::try_from(end_entity)?.subject_public_key_info().as_ref()));
+        let host = server_name.to_str();
         let verified =
             self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         let verified = match verified {
-            Ok(_) if !self.public_key.is_empty() && self.public_key != public_key => Err(
-                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(NotApproved)))),
-            ),
+            Ok(_) if !self.pins.admits(&host, &public_key) => Err(rustls::Error::InvalidCertificate(
+                CertificateError::Other(OtherError(Arc::new(NotApproved))),
+            )),
             verified => verified,
         };
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.refusal = verified.as_ref().err().map(|error| match error {
-            rustls::Error::InvalidCertificate(CertificateError::Other(_)) if !self.public_key.is_empty() => {
-                format!("{NotApproved}: it is {public_key}")
+        shown.refusal = verified.as_ref().err().map(|error| {
+            let is_other = matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(_)));
+            if is_other && !self.pins.is_empty() {
+                format!("{NotApproved}: that of {host} is {public_key}")
+            } else {
+                format!("its certificate is not trusted: {error}")
             }
-            error => format!("its certificate is not trusted: {error}"),
         });
-        shown.public_key = Some(public_key);
+        shown.public_keys.insert(host.into_owned(), public_key);
         verified
     }
 
@@ -134,7 +143,8 @@ fn tls(trust: &Trust, shown: &Arc<Mutex<Shown>>) -> Result<ClientConfig, String>
     let extra = extra.map_err(|error| unusable(&error))?;
     let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider));
     let verifier = verifier.map_err(|error| unusable(&error))?;
-    let approved = Approved { verifier, public_key: trust.public_key.clone(), shown: Arc::clone(shown) };
+    let pins = trust.pins().ok_or_else(|| "what was approved of its certificate is not clear".to_owned())?;
+    let approved = Approved { verifier, pins, shown: Arc::clone(shown) };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?
@@ -168,9 +178,14 @@ impl Line {
         Ok(Self { client, egress: Arc::clone(egress), clock: Arc::clone(clock), shown })
     }
 
-    /// SHA-256 of the public key that the target showed last.
+    /// The public keys that the hosts of the target showed last, as they can be approved.
     pub(super) fn public_key(&self) -> Option<String> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).public_key.clone()
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pins = Pins::default();
+        for (host, public_key) in &shown.public_keys {
+            pins.insert(host, public_key);
+        }
+        (!pins.is_empty()).then(|| pins.to_string())
     }
 
     /// Makes one exchange. A redirect is an answer like any other, and no good one.
@@ -179,7 +194,7 @@ impl Line {
         method: Method,
         url: &str,
         headers: HeaderMap,
-        body: Vec<u8>,
+        body: Zeroizing<Vec<u8>>,
     ) -> Result<Answer, StepFault> {
         let url = Url::parse(url)
             .map_err(|_| fault(FailureKind::Refused, "its address is not one that can be called"))?;
@@ -190,7 +205,8 @@ impl Line {
             .client
             .request(method, url)
             .headers(headers)
-            .body(body)
+            // Wiped when the client lets go of it.
+            .body(Bytes::from_owner(body))
             .send()
             .await
             .map_err(|error| self.fault(&error))?;
@@ -206,8 +222,10 @@ impl Line {
     }
 
     /// Reads a body to its end or to the limit, whatever its length was said to be.
-    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, StepFault> {
-        let mut body = Vec::new();
+    async fn read(&self, mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, StepFault> {
+        // Grown as seldom as can be: what is grown leaves a copy behind.
+        let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = Zeroizing::new(Vec::with_capacity(length.unwrap_or(ROOM).min(BODY_LIMIT)));
         loop {
             match response.chunk().await {
                 Ok(None) => return Ok(body),
@@ -282,8 +300,8 @@ impl Answer {
     }
 
     /// The body as JSON.
-    pub(super) fn json(&self, what: &str) -> Result<Value, StepFault> {
-        serde_json::from_slice(&self.body).map_err(|_| {
+    pub(super) fn json(&self, what: &str) -> Result<Told, StepFault> {
+        serde_json::from_slice::<Value>(&self.body).map(Told::new).map_err(|_| {
             fault(FailureKind::Unclear, format!("{what} is answered with {} and no JSON", self.status))
         })
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Way, done, fault,
     line::{Answer, headers},
+    told::Told,
 };
 
 pub(super) async fn step(
@@ -29,7 +30,7 @@ async fn ask(
     way: &Way<'_>,
     okta: &OktaConnection,
     (method, query, what): (Method, &str, &str),
-    body: Option<Value>,
+    body: Option<Told>,
 ) -> Result<String, StepFault> {
     let url = format!("{}/api/v1/apps/{}/connections/default{query}", okta.org_url, okta.app_id);
     let token = zeroize::Zeroizing::new(format!("SSWS {}", way.job.credential.expose()));
@@ -37,7 +38,7 @@ async fn ask(
     if body.is_some() {
         pairs.push(("content-type", "application/json"));
     }
-    let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let body = body.map(|body| body.bytes()).unwrap_or_default();
     let answer = way.line.send(method, &url, headers(&pairs)?, body).await?;
     if !(200..300).contains(&answer.status) {
         let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -62,14 +63,16 @@ async fn validate(way: &Way<'_>, okta: &OktaConnection) -> Result<StepDone, Step
 }
 
 async fn write(way: &Way<'_>, okta: &OktaConnection) -> Result<StepDone, StepFault> {
-    let body = json!({ "profile": { "authScheme": "TOKEN", "token": way.secret()? } });
+    let body = Told::new(json!({ "profile": { "authScheme": "TOKEN", "token": way.secret()? } }));
     let what = "giving Okta the new key";
     match ask(way, okta, (Method::POST, "?activate=TRUE", what), Some(body)).await?.as_str() {
         "ENABLED" => Ok(done("Okta took the new key, tried it, and enabled the connection")),
-        "UNKNOWN" => Err(unsupported()),
-        status => {
-            Err(fault(FailureKind::Refused, format!("Okta took the key, and the connection is {status}")))
-        }
+        // The key has gone out: Okta may keep it, whatever it says of the connection. It is looked at next.
+        "UNKNOWN" => Err(fault(FailureKind::Unclear, "Okta was given the key and answers UNKNOWN")),
+        status => Err(fault(
+            FailureKind::Unclear,
+            format!("Okta was given the key, and the connection is {status}"),
+        )),
     }
 }
 

@@ -52,8 +52,9 @@ impl Signer<'_> {
         let day = date.get(..8).unwrap_or_default();
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let names = request.headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-        let headers: String =
+        let headers: Vec<_> =
             request.headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+        let headers = headers.concat();
         let canonical = format!(
             "{}\n{}\n{}\n{headers}\n{names}\n{}",
             request.method,

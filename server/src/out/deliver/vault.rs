@@ -7,12 +7,13 @@ use domain::deliveries::{
 };
 use http::{HeaderMap, Method};
 use ops::ports::{StepDone, StepFault};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
     Way, done, fault, is_same,
     line::{Answer, headers},
+    told::Told,
 };
 
 pub(super) async fn step(way: &Way<'_>, vault: &Vault, step: DeliveryStep) -> Result<StepDone, StepFault> {
@@ -39,8 +40,8 @@ async fn token(way: &Way<'_>, vault: &Vault) -> Result<Zeroizing<String>, StepFa
         VaultSignIn::Token => Ok(Zeroizing::new(credential.to_owned())),
         VaultSignIn::Approle => {
             let url = url(vault, &format!("auth/{}/login", vault.approle_mount));
-            let body = json!({ "role_id": vault.role_id, "secret_id": credential }).to_string();
-            let answer = way.line.send(Method::POST, &url, with(vault, None)?, body.into_bytes()).await;
+            let body = Told::new(json!({ "role_id": vault.role_id, "secret_id": credential })).bytes();
+            let answer = way.line.send(Method::POST, &url, with(vault, None)?, body).await;
             let answer = answer.map_err(Answer::weather)?;
             if answer.status == 400 {
                 // Vault says 400 of a secret id that it does not know.
@@ -68,37 +69,39 @@ fn with(vault: &Vault, token: Option<&str>) -> Result<HeaderMap, StepFault> {
 /// What is there now.
 struct Found {
     version: i64,
-    fields: Map<String, Value>,
+    fields: Told,
 }
 
 async fn found(way: &Way<'_>, vault: &Vault, token: &str) -> Result<Found, StepFault> {
     let headers = with(vault, Some(token))?;
-    let answer = way.line.send(Method::GET, &url(vault, &data_path(vault)), headers, Vec::new()).await;
+    let answer =
+        way.line.send(Method::GET, &url(vault, &data_path(vault)), headers, Zeroizing::default()).await;
     let answer = answer.map_err(Answer::weather)?;
     // A secret that never was has no body; one whose last version was deleted has its metadata.
     let is_missing = answer.status == 404;
     let answer =
         if is_missing { answer } else { answer.good("reading the secret").map_err(Answer::weather)? };
-    let told: Value = if is_missing {
-        serde_json::from_slice(&answer.body).unwrap_or_default()
+    let told = if is_missing {
+        Told::new(serde_json::from_slice(&answer.body).unwrap_or_default())
     } else {
         answer.json("reading the secret").map_err(Answer::weather)?
     };
     let version = told.pointer("/data/metadata/version").and_then(Value::as_i64);
     if is_missing {
-        return Ok(Found { version: version.unwrap_or_default(), fields: Map::new() });
+        return Ok(Found { version: version.unwrap_or_default(), fields: Told::new(json!({})) });
     }
     let Some(version) = version else {
         let sentence = "the secret has no version: the mount is not an engine KV version 2";
         return Err(fault(FailureKind::Refused, sentence));
     };
     let fields = told.pointer("/data/data").and_then(Value::as_object).cloned().unwrap_or_default();
+    let fields = Told::new(Value::Object(fields));
     Ok(Found { version, fields })
 }
 
 async fn validate(way: &Way<'_>, vault: &Vault) -> Result<StepDone, StepFault> {
     let token = token(way, vault).await?;
-    let body = json!({ "paths": [data_path(vault)] }).to_string().into_bytes();
+    let body = Told::new(json!({ "paths": [data_path(vault)] })).bytes();
     let headers = with(vault, Some(&token))?;
     let answer = way.line.send(Method::POST, &url(vault, "sys/capabilities-self"), headers, body).await?;
     // Who may not ask what it may do is found out by doing it.
@@ -131,8 +134,8 @@ async fn write(way: &Way<'_>, vault: &Vault) -> Result<StepDone, StepFault> {
     if fields.get(&vault.field).and_then(Value::as_str).is_some_and(|found| is_same(found, secret)) {
         return Ok(done(format!("version {version} has it already")));
     }
-    fields.insert(vault.field.clone(), json!(secret));
-    let body = json!({ "options": { "cas": version }, "data": fields }).to_string().into_bytes();
+    fields.set(&vault.field, secret);
+    let body = Told::new(json!({ "options": { "cas": version }, "data": *fields })).bytes();
     let headers = with(vault, Some(&token))?;
     let answer = way.line.send(Method::POST, &url(vault, &data_path(vault)), headers, body).await?;
     if answer.status == 400 && String::from_utf8_lossy(&answer.body).contains("check-and-set") {

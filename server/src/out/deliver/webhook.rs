@@ -7,9 +7,9 @@ use domain::deliveries::{DeliveryStep, FailureKind, Holds, receiver::ReceiverKey
 use http::{HeaderMap, Method};
 use ops::ports::{StepDone, StepFault};
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use zeroize::Zeroizing;
 
-use super::{Way, done, fault, is_same, line::Answer, line::headers, sealing, seen};
+use super::{Way, done, fault, is_same, line::Answer, line::headers, sealing, seen, told::Told};
 use crate::out::standard_webhooks;
 
 pub(super) async fn step(
@@ -27,7 +27,7 @@ pub(super) async fn step(
 
 /// Whether anybody is there, and who, before anything is sent.
 async fn validate(way: &Way<'_>, webhook: &Webhook) -> Result<StepDone, StepFault> {
-    let answer = way.line.send(Method::HEAD, &webhook.url, HeaderMap::new(), Vec::new()).await?;
+    let answer = way.line.send(Method::HEAD, &webhook.url, HeaderMap::new(), Zeroizing::default()).await?;
     let sealed = if webhook.receiver_key.is_empty() {
         "the key travels under TLS alone"
     } else {
@@ -48,31 +48,30 @@ fn signed(way: &Way<'_>, body: &[u8], content_type: Option<&str>) -> Result<Head
 }
 
 /// What a receiver reads.
-fn message(way: &Way<'_>) -> Result<Value, StepFault> {
+fn message(way: &Way<'_>) -> Result<Told, StepFault> {
     let parcel = &way.job.parcel;
-    let made = OffsetDateTime::from_unix_timestamp(parcel.made_ms / 1_000).ok();
-    let made = made.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
-    Ok(json!({
+    let made = ops::rfc3339(parcel.made_ms);
+    Ok(Told::new(json!({
         "type": "key.rotated",
         "timestamp": made,
         "data": {
             "federation": parcel.federation, "base_url": parcel.base_url, "key_id": parcel.key_id,
             "rotation_id": parcel.rotation_id, "last_four": parcel.last_four, "secret": way.secret()?,
         },
-    }))
+    })))
 }
 
 async fn write(way: &Way<'_>, webhook: &Webhook) -> Result<StepDone, StepFault> {
-    let plain = zeroize::Zeroizing::new(message(way)?.to_string());
+    let plain = message(way)?.bytes();
     let (body, content_type) = if webhook.receiver_key.is_empty() {
-        (plain.as_bytes().to_vec(), "application/json")
+        (plain, "application/json")
     } else {
         let (receiver, kid) = ReceiverKey::parse(&webhook.receiver_key).map_err(|expected| {
             fault(FailureKind::Refused, format!("the key of the receiver: {expected}"))
         })?;
-        let sealed = sealing::seal(way.entropy, &receiver, kid.as_deref(), plain.as_bytes())
+        let sealed = sealing::seal(way.entropy, &receiver, kid.as_deref(), &plain)
             .map_err(|error| fault(FailureKind::Refused, error))?;
-        (sealed.into_bytes(), "application/jose")
+        (Zeroizing::new(sealed.into_bytes()), "application/jose")
     };
     let headers = signed(way, &body, Some(content_type))?;
     let answer = way.line.send(Method::POST, &webhook.url, headers, body).await?;
@@ -85,7 +84,7 @@ async fn read_back(way: &Way<'_>, webhook: &Webhook) -> Result<StepDone, StepFau
         return Ok(seen(Holds::CannotTell, "the receiver has no read-back address: its 2xx is the proof"));
     }
     let headers = signed(way, b"", None)?;
-    let answer = way.line.send(Method::GET, &webhook.read_back_url, headers, Vec::new()).await?;
+    let answer = way.line.send(Method::GET, &webhook.read_back_url, headers, Zeroizing::default()).await?;
     let body = answer.good("the read-back")?.json("the read-back")?;
     let Some(found) = body.get("last_four").and_then(Value::as_str) else {
         return Err(fault(FailureKind::Unclear, "the read-back says nothing of last_four"));

@@ -38,7 +38,7 @@ impl Authority {
 
     fn acceptor(&self, key: &KeyPair) -> TlsAcceptor {
         server::out::http::install_crypto();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         let certificate = params.signed_by(key, &self.issuer).unwrap();
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder()
@@ -72,7 +72,11 @@ async fn receiver(acceptor: TlsAcceptor) -> Receiver {
                 if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
                     counted.fetch_add(1, Ordering::SeqCst);
                 }
-                let answer = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+                // What Entra says of a token and of a job, and what any receiver may say.
+                let body = r#"{"access_token":"t","id":"job","status":{"code":"Active"}}"#;
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             });
@@ -111,6 +115,53 @@ async fn a_certificate_with_another_public_key_gets_nothing() {
         assert!(fault.sentence.starts_with("nothing was sent"), "{}", fault.sentence);
     }
     assert_eq!(receiver.requests.load(Ordering::SeqCst), before, "not a byte of a request arrived");
+}
+
+/// Entra's job at one receiver, its sign-in at the other.
+fn entra(
+    job_at: &Receiver,
+    login_at: &Receiver,
+    authority: &str,
+    keys: &str,
+    version: i64,
+) -> ops::ports::DeliveryJob {
+    let login = login_at.base.replace("127.0.0.1", "localhost");
+    let fields = [
+        ("tenant_id", "tenant"),
+        ("client_id", "client"),
+        ("service_principal_id", "principal"),
+        ("job_id", "job"),
+        ("graph_url", job_at.base.as_str()),
+        ("login_url", login.as_str()),
+        ("trusted_ca", authority),
+        ("public_key", keys),
+    ];
+    let mut job = super::tested(job(settings(Connector::EntraGraph, &fields)));
+    job.version = version;
+    job
+}
+
+#[tokio::test]
+async fn each_of_two_hosts_has_the_public_key_that_was_approved_for_it() {
+    let (authority, keys) = (Authority::new(), [KeyPair::generate().unwrap(), KeyPair::generate().unwrap()]);
+    let (graph, login) =
+        (receiver(authority.acceptor(&keys[0])).await, receiver(authority.acceptor(&keys[1])).await);
+    let way = way();
+    let tested = take(&way, &entra(&graph, &login, &authority.pem, "", 1), DeliveryStep::Validate).await;
+    let shown = tested.unwrap().public_key.unwrap();
+    let (of_graph, of_login) = shown.split_once(", ").unwrap();
+    let (of_graph, of_login) = (&of_graph["127.0.0.1 ".len()..], &of_login["localhost ".len()..]);
+    assert_ne!(of_graph, of_login);
+    let approved = entra(&graph, &login, &authority.pem, &shown, 2);
+    take(&way, &approved, DeliveryStep::Validate).await.unwrap();
+    let before = login.requests.load(Ordering::SeqCst);
+    // The key of the one is not that of the other.
+    let swapped = format!("127.0.0.1 {of_login}, localhost {of_graph}");
+    let swapped = entra(&graph, &login, &authority.pem, &swapped, 3);
+    let fault = take(&way, &swapped, DeliveryStep::Validate).await.unwrap_err();
+    assert_eq!(fault.kind, FailureKind::Distrusted, "{}", fault.sentence);
+    assert!(fault.sentence.contains(&format!("that of localhost is {of_login}")), "{}", fault.sentence);
+    assert_eq!(login.requests.load(Ordering::SeqCst), before, "not a byte of a request arrived");
 }
 
 #[tokio::test]

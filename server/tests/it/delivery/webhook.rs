@@ -48,7 +48,7 @@ impl Receiver {
         if !self.ids.lock().unwrap().contains(&id) {
             self.ids.lock().unwrap().push(id);
             self.taken.lock().unwrap().push(asked.body.clone());
-            *self.last_four.lock().unwrap() = "cret".to_owned();
+            "cret".clone_into(&mut self.last_four.lock().unwrap());
         }
         say(204, "")
     }

@@ -71,7 +71,7 @@ async fn beside_a_hanging_one(
     let call = move |number: usize| {
         tokio::spawn(async move {
             // Half of them change something, and leave an intent behind.
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 gate.get("/Users").await
             } else {
                 gate.post("/Users", &user(&format!("u{round}-{number}"))).await

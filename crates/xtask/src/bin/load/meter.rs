@@ -49,7 +49,7 @@ pub struct Run {
 }
 
 /// How long after a run a server may go on with what nobody waits for any more.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Asks all of them at the same time, each over its share of the connections; what they did together. With wrk, whose
 /// script goes to `scratch`, where that is installed, else with connections of our own.

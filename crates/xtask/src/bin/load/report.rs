@@ -199,7 +199,7 @@ mod tests {
     fn row(bound: Bound, low: f64, high: f64) -> Row {
         Row {
             name: "x".into(),
-            value: Spread { median: (low + high) / 2.0, low, high },
+            value: Spread { median: f64::midpoint(low, high), low, high },
             bound: Some(bound),
             runs: None,
         }
