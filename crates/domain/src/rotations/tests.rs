@@ -1,13 +1,15 @@
-//! The machine, as a table and against a model that carries its effects out.
+//! The machine against a model that carries its effects out; as a table in `table`, and what is due when in
+//! `turn`.
 
-use std::fmt::Write as _;
+mod table;
+mod turn;
 
 use super::{
-    Cause, Effect, Event, Half, Moments, Rotation, Rule, Stage, Step,
+    Cause, Effect, Event, Half, Moments, Rotation, Stage, Step,
     cadence::{Basis, Cadence},
     evidence::{Evidence, Verdict, assess, forbids, needed, observe, quiet_since, successor_retires_ms},
-    machine::{Next, apply},
-    policy::{Effective, OnDeadline, RotationDefaults, RotationRules, Window, due, opens, parse_windows},
+    machine::apply,
+    policy::{Effective, OnDeadline, RotationDefaults, RotationRules, due},
 };
 use crate::{
     DAY_MS, FederationId, HOUR_MS, KeyId, Millis, RotationId,
@@ -17,114 +19,6 @@ use crate::{
 };
 
 const MINUTE_MS: Millis = 60_000;
-
-fn name(stage: Stage) -> String {
-    match stage {
-        Stage::Open(step) => step.label().to_owned(),
-        Stage::Stalled(step) => format!("Stalled at {}", step.label().to_lowercase()),
-        Stage::Held(step) => format!("Held at {}", step.label().to_lowercase()),
-        Stage::Retired | Stage::RolledBack | Stage::Revoked => stage.label().to_owned(),
-    }
-}
-
-fn words(effect: Effect) -> String {
-    let half = |half| match half {
-        Half::Old => "old key",
-        Half::New => "new key",
-    };
-    let rule = |rule| match rule {
-        Rule::NoProof => "no proof",
-        Rule::StillUsed => "still used",
-        Rule::TwoHolders => "two holders",
-    };
-    match effect {
-        Effect::Deliver => "deliver at once".to_owned(),
-        Effect::Promote => "promote".to_owned(),
-        Effect::Withdraw => "withdraw deliveries".to_owned(),
-        Effect::Extend => "extend the overlap".to_owned(),
-        Effect::RetireOld => "retire the old key".to_owned(),
-        Effect::Revoke { half: of } => format!("revoke the {}", half(of)),
-        Effect::HoldKey { half: of } => format!("hold the {}", half(of)),
-        Effect::RestoreOld => "restore the old key".to_owned(),
-        Effect::Begin { half: of } => format!("rotate the {} anew", half(of)),
-        Effect::Raise { rule: of } => format!("raise “{}”", rule(of)),
-        Effect::Settle { rule: of } => format!("settle “{}”", rule(of)),
-        Effect::OpenCase => "open a case".to_owned(),
-    }
-}
-
-/// The whole machine, for people.
-fn table() -> String {
-    let mut text = "# The rotation machine\n\nEvery event at every stage, as `crates/domain/src/rotations/machine.rs` decides it. \
-        A test compares this page with the code; `KEYWARD_BLESS=1 cargo test -p domain the_printed_table` writes it anew.\n"
-        .to_owned();
-    for stage in Stage::all() {
-        write!(text, "\n## {}\n\n", name(stage)).unwrap();
-        let (mut moves, mut stays, mut refused) = (String::new(), Vec::new(), Vec::new());
-        for event in Event::ALL {
-            match apply(stage, event) {
-                Ok(next) if next.stage == stage && next.effects.is_empty() => stays.push(event.label()),
-                Ok(Next { stage: to, effects }) => {
-                    let effects: Vec<String> = effects.into_iter().map(words).collect();
-                    let to = if to == stage { "stays".to_owned() } else { name(to) };
-                    writeln!(moves, "| {} | {to} | {} |", event.label(), effects.join("; ")).unwrap();
-                }
-                Err(error) => refused.push(format!("{} ({})", event.label(), error.reason)),
-            }
-        }
-        if !moves.is_empty() {
-            write!(text, "| event | leads to | and |\n|---|---|---|\n{moves}\n").unwrap();
-        }
-        if !stays.is_empty() {
-            writeln!(text, "Changes nothing: {}.", stays.join(", ")).unwrap();
-        }
-        if !refused.is_empty() {
-            writeln!(text, "Refused: {}.", refused.join("; ")).unwrap();
-        }
-    }
-    text
-}
-
-#[test]
-fn the_printed_table_is_the_machine() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rotation-table.md");
-    let table = table();
-    if std::env::var_os("KEYWARD_BLESS").is_some() {
-        std::fs::write(path, &table).unwrap();
-    }
-    let printed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(printed == table, "docs/rotation-table.md is not the machine; KEYWARD_BLESS=1 writes it anew");
-}
-
-#[test]
-fn every_pair_is_decided_and_every_stage_reads_back() {
-    assert_eq!(Stage::all().count(), 18);
-    for stage in Stage::all() {
-        let (step, condition) = stage.words();
-        assert_eq!(Stage::parse(step, condition), Some(stage));
-        for event in Event::ALL {
-            match apply(stage, event) {
-                Ok(next) => {
-                    // What has ended stays as it is.
-                    assert!(!stage.has_ended() || next.stage == stage, "{stage:?} {event:?}");
-                    let retires = next.effects.contains(&Effect::RetireOld);
-                    assert_eq!(
-                        retires,
-                        next.stage == Stage::Retired && !stage.has_ended(),
-                        "{stage:?} {event:?}"
-                    );
-                }
-                Err(error) => assert!(error.to_string().starts_with(event.label()), "{error}"),
-            }
-        }
-    }
-    for event in [Event::Deadline { may_retire: false }, Event::Silent, Event::Probed, Event::Delivered] {
-        for stage in Stage::all() {
-            let next = apply(stage, event).unwrap();
-            assert!(!next.effects.contains(&Effect::RetireOld), "{stage:?} {event:?} retires without proof");
-        }
-    }
-}
 
 /// Numbers that look random and are the same for one seed (SplitMix64).
 struct Dice(u64);
@@ -673,62 +567,4 @@ fn key(life: Life) -> Key {
         uses: 1,
         version: 1,
     }
-}
-
-/// 2026-01-05T00:00:00Z, a Monday.
-const MONDAY_MS: Millis = 1_767_571_200_000;
-
-#[test]
-fn windows_open_on_their_days_at_their_offset() {
-    let window = |text: &str| vec![Window::parse(text).unwrap()];
-    let work = window("mon-fri 08:00-17:00 +01:00");
-    assert_eq!(opens(&work, MONDAY_MS), (MONDAY_MS + 7 * HOUR_MS, MONDAY_MS + 16 * HOUR_MS));
-    let (noon, four) = (MONDAY_MS + 12 * HOUR_MS, MONDAY_MS + 16 * HOUR_MS);
-    assert_eq!(opens(&work, noon).0, noon);
-    assert_eq!(opens(&work, four).0, MONDAY_MS + (24 + 7) * HOUR_MS, "closed at its end");
-    let saturday = MONDAY_MS + 5 * DAY_MS;
-    assert_eq!(opens(&work, saturday).0, MONDAY_MS + 7 * DAY_MS + 7 * HOUR_MS);
-    // Past midnight, and the day before yesterday's does not count.
-    let night = window("sun 22:00-02:00");
-    assert_eq!(opens(&night, MONDAY_MS + HOUR_MS).0, MONDAY_MS + HOUR_MS);
-    assert_eq!(opens(&night, MONDAY_MS + 3 * HOUR_MS).0, MONDAY_MS + 6 * DAY_MS + 22 * HOUR_MS);
-    assert_eq!(opens(&[], noon), (noon, Millis::MAX));
-    for text in ["mon-fri 08:00-17:00 +01:00", "sat,sun 22:00-02:00 -05:30", "daily 00:00-24:00"] {
-        let window = Window::parse(text).unwrap();
-        assert_eq!(Window::parse(&window.to_string()), Ok(window), "{text}");
-    }
-    for text in [
-        "",
-        "mon",
-        "mon 8-17",
-        "mon 08:00-25:00",
-        "xyz 08:00-09:00",
-        "mon 08:00-09:00 +15:00",
-        "mon 24:00-01:00",
-    ] {
-        assert_eq!(Window::parse(text).unwrap_err().field, "windows", "{text}");
-    }
-    assert_eq!(parse_windows("mon 08:00-09:00\n\n tue 08:00-09:00 ").map(|all| all.len()), Ok(2));
-}
-
-#[test]
-fn a_key_is_due_before_its_end_in_a_window_and_never_after_it() {
-    let mut policy = policy();
-    policy.jitter_ms = 0;
-    let life = Life { first_used_ms: Some(1), ..Life::new(MONDAY_MS - 76 * DAY_MS, MONDAY_MS + 14 * DAY_MS) };
-    let at = |policy: &Effective, now_ms| due(&key(life), policy, now_ms).map(|due| due.at_ms);
-    assert_eq!(at(&policy, MONDAY_MS - DAY_MS), Some(MONDAY_MS));
-    policy.windows = vec![Window::parse("wed 03:00-04:00").unwrap()];
-    assert_eq!(at(&policy, MONDAY_MS), Some(MONDAY_MS + 2 * DAY_MS + 3 * HOUR_MS));
-    // It fell due on a day without a window, and the next one would be too late.
-    policy.rotate_before_ms = DAY_MS;
-    let wanted = MONDAY_MS + 13 * DAY_MS;
-    policy.windows = vec![Window::parse("wed 03:00-04:00").unwrap()];
-    assert_eq!(at(&policy, wanted), Some(wanted));
-    let unused = Life { first_used_ms: None, ..life };
-    assert_eq!(due(&key(unused), &policy, wanted), None, "nobody needs a successor of it");
-    // A held key comes to its end as well, and beyond it.
-    let held = Life { held_ms: Some(1), ..life };
-    let due_of = |now_ms| due(&key(held), &policy, now_ms).map(|due| due.at_ms);
-    assert_eq!((due_of(wanted), due_of(wanted + 2 * DAY_MS)), (Some(wanted), Some(wanted)));
 }
