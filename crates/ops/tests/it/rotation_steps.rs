@@ -83,7 +83,7 @@ pub async fn prepared(house: &House) -> Prepared {
     policies::edit(&admin, &overdue.slug, edit).await.unwrap();
     let near = format!(
         "UPDATE provisioning_keys SET expires_ms = {} WHERE id = '{due}'",
-        testing::START_MS + 30 * DAY_MS
+        testing::START_MS + 40 * DAY_MS
     );
     store::testing::run_sql(&house.database.target, near).await;
     let turns = [proven, to_hold, is_held, back, moves];
