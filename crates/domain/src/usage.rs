@@ -69,6 +69,17 @@ pub struct UsageRecord {
     /// Whether it was real work of the consumer, and not a connection test: [`is_work`].
     #[serde(default)]
     pub is_work: bool,
+    /// The attributes that a change wrote: top-level names, the URNs of extensions, and `members`.
+    #[serde(default)]
+    pub attributes: Vec<String>,
+}
+
+impl UsageRecord {
+    /// The record of a request that wrote these attributes.
+    #[must_use]
+    pub fn writing(self, attributes: &[String]) -> Self {
+        Self { attributes: attributes.to_vec(), ..self }
+    }
 }
 
 /// What a list asked for and found.

@@ -26,6 +26,8 @@ use self::wanted::Wanted;
 use crate::{
     Cx, Error, ScimClient,
     directory::{IfMatch, again, check_length, check_version, only, stored_resource, uniqueness},
+    effect::{self, Effect, RowFacts, attributes_of},
+    journal,
     scim_client::Asked,
 };
 
@@ -44,6 +46,8 @@ pub struct Group {
     pub resource: Resource,
     /// Its members.
     pub members: Vec<Member>,
+    /// The key that made it.
+    pub made_by: String,
     /// Counts its changes; the ETag.
     pub version: i64,
     /// When it was created.
@@ -110,30 +114,54 @@ pub async fn create(
             id: ResourceId::new(now_ms, cx.keyward.id_chance()),
             resource,
             members: Vec::new(),
+            made_by: cx.actor.key_id.to_string(),
             version: 1,
             created_ms: now_ms,
             modified_ms: now_ms,
         };
         let row = row_of(&group)?;
+        let mut attributes = attributes_of(&group.resource);
+        if !joining.is_empty() {
+            attributes.push("members".to_owned());
+        }
         let usage = cx.usage(asked, Some(group.id.as_str()), 201, Decision::Allowed, None);
+        let usage = usage.writing(&attributes);
         let told = json!({
             "id": group.id, "externalId": row.external_id,
             "members_added": joining.len(), "added": write::told(&joining),
         });
         let event = cx.directory_event(Action::GroupCreated, &row.display_name, &told);
-        let own = cx.clone();
-        cx.keyward
+        let (own, asked, resource) = (cx.clone(), asked.clone(), group.resource.clone());
+        let made = cx
+            .keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
+                let effect = Effect {
+                    verb: Verb::Create,
+                    kind: ResourceType::Group,
+                    id: &row.id,
+                    name: &row.display_name,
+                    before: None,
+                    after: Some(&resource),
+                    attributes: &attributes,
+                    joining: &joining,
+                    leaving: &[],
+                    belonged: &[],
+                    row: RowFacts::from(&row),
+                };
+                if let Some(held) = effect::guard(&own, conn, &asked, &effect).await? {
+                    return Ok(held.stop());
+                }
                 let federation_id = own.federation_id();
-                let made_by = own.actor.key_id.as_str();
-                let inserted = store::groups::insert(conn, federation_id, &row, made_by, naming(&own)).await;
+                let inserted = store::groups::insert(conn, federation_id, &row, naming(&own)).await;
                 inserted.map_err(uniqueness)?;
                 let kinds = write::kinds(&own, conn, &joining).await?;
                 store::members::add(conn, federation_id, &row.id, &kinds).await?;
-                Ok(Change::new((), event.clone()).with_usage(usage.clone()))
+                journal::write(&own, conn, &asked, &effect).await?;
+                Ok(Change::new(Ok(()), event.clone()).with_usage(usage.clone()))
             })
             .await?;
+        effect::told(made)?;
         if shown != Shown::NoMembers {
             group.members = members_of(cx, &mut cx.read().await?.conn(), &group.id).await?;
         }
@@ -199,18 +227,42 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
     let made = async {
         cx.admit(Verb::Delete, ResourceKind::Groups)?;
         let usage = cx.usage(asked, None, 204, Decision::Allowed, None);
-        let (own, id) = (cx.clone(), id.to_owned());
-        cx.keyward
+        let (own, id, asked) = (cx.clone(), id.to_owned(), asked.clone());
+        let made = cx
+            .keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
                 let row = find(&own, conn, &id).await?;
                 check_version(if_match.as_deref(), row.version)?;
+                let before = stored_resource(ResourceType::Group, &row.body)?;
+                let attributes = attributes_of(&before);
+                let leaving = store::members::ids_of(conn, own.federation_id(), &row.id).await?;
+                let belonged = store::groups::groups_of(conn, own.federation_id(), &[&row.id]).await?;
+                let belonged: Vec<String> = belonged.into_iter().map(|group| group.id).collect();
+                let effect = Effect {
+                    verb: Verb::Delete,
+                    kind: ResourceType::Group,
+                    id: &row.id,
+                    name: &row.display_name,
+                    before: Some(&before),
+                    after: None,
+                    attributes: &attributes,
+                    joining: &[],
+                    leaving: &leaving,
+                    belonged: &belonged,
+                    row: RowFacts::from(&row),
+                };
+                if let Some(held) = effect::guard(&own, conn, &asked, &effect).await? {
+                    return Ok(held.stop());
+                }
                 let told = json!({ "id": row.id, "externalId": row.external_id });
                 let event = own.directory_event(Action::GroupDeleted, &row.display_name, &told);
                 store::groups::delete(conn, own.federation_id(), &row, own.now_ms()).await.map_err(again)?;
-                Ok(Change::new((), event).with_usage(usage.clone()))
+                journal::write(&own, conn, &asked, &effect).await?;
+                Ok(Change::new(Ok(()), event).with_usage(usage.clone()))
             })
-            .await
+            .await?;
+        effect::told(made)
     };
     cx.changed(asked, Action::GroupDeleted, made.await).await
 }
@@ -259,6 +311,7 @@ async fn with_members(
                 resource: stored_resource(ResourceType::Group, &row.body)?,
                 members: members.remove(row.id.as_str()).unwrap_or_default(),
                 id: row.id,
+                made_by: row.made_by,
                 version: row.version,
                 created_ms: row.created_ms,
                 modified_ms: row.modified_ms,
@@ -279,6 +332,7 @@ fn row_of(group: &Group) -> Result<GroupRow, Error> {
         display_name: display_name.to_owned(),
         external_id: group.resource.external_id().map(str::to_owned),
         body: group.resource.as_value().to_string(),
+        made_by: group.made_by.clone(),
         version: group.version,
         created_ms: group.created_ms,
         modified_ms: group.modified_ms,

@@ -32,12 +32,17 @@ pub mod findings;
 pub mod hand_offs;
 pub mod notify;
 
+pub mod brakes;
+pub mod journal;
+
 mod directory;
+mod effect;
 pub mod gateway;
 pub mod groups;
 pub mod listing;
 pub mod ready;
 pub mod scim_client;
+mod scoped;
 pub mod users;
 
 pub mod audit;

@@ -577,6 +577,7 @@ fn usage_record(
         user_agent: request.user_agent.clone(),
         tolerated: asked.tolerated.clone(),
         is_work: is_work(decision, status, None),
+        attributes: Vec::new(),
     }
 }
 

@@ -19,6 +19,8 @@ use crate::{
         Becomes, Edit, Next, TOLD, again, changed_attributes, check_length, check_version, next, only,
         stored_resource, uniqueness, with_tolerated,
     },
+    effect::{self, Effect, RowFacts, attributes_of},
+    journal,
     scim_client::Asked,
 };
 
@@ -29,6 +31,8 @@ pub struct User {
     pub id: ResourceId,
     /// The resource, without `id`, `meta` and `groups`.
     pub resource: Resource,
+    /// The key that made it.
+    pub made_by: String,
     /// Counts its changes; the ETag.
     pub version: i64,
     /// When it was created.
@@ -50,6 +54,7 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
         let user = User {
             id: ResourceId::new(now_ms, cx.keyward.id_chance()),
             resource,
+            made_by: cx.actor.key_id.to_string(),
             version: 1,
             created_ms: now_ms,
             modified_ms: now_ms,
@@ -59,18 +64,36 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
         let reindex = Reindex::created(user.resource.as_value());
         let told = json!({ "id": user.id, "externalId": row.external_id, "active": row.active });
         let event = cx.directory_event(Action::UserCreated, &row.user_name, &told);
+        let attributes = attributes_of(&user.resource);
         let usage = cx.usage(asked, Some(user.id.as_str()), 201, Decision::Allowed, None);
-        let own = cx.clone();
-        cx.keyward
+        let usage = usage.writing(&attributes);
+        let (own, asked) = (cx.clone(), asked.clone());
+        let made = cx
+            .keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
-                let made_by = own.actor.key_id.as_str();
-                store::users::insert(conn, own.federation_id(), &row, &reindex, made_by)
-                    .await
-                    .map_err(uniqueness)?;
-                Ok(Change::new(user.clone(), event.clone()).with_usage(usage.clone()))
+                let effect = Effect {
+                    verb: Verb::Create,
+                    kind: ResourceType::User,
+                    id: &user.id,
+                    name: &row.user_name,
+                    before: None,
+                    after: Some(&user.resource),
+                    attributes: &attributes,
+                    joining: &[],
+                    leaving: &[],
+                    belonged: &[],
+                    row: RowFacts::from(&row),
+                };
+                if let Some(held) = effect::guard(&own, conn, &asked, &effect).await? {
+                    return Ok(held.stop());
+                }
+                store::users::insert(conn, own.federation_id(), &row, &reindex).await.map_err(uniqueness)?;
+                journal::write(&own, conn, &asked, &effect).await?;
+                Ok(Change::new(Ok(user.clone()), event.clone()).with_usage(usage.clone()))
             })
-            .await
+            .await?;
+        effect::told(made)
     };
     cx.changed(asked, Action::UserCreated, made.await).await
 }
@@ -127,15 +150,36 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
     let made = async {
         cx.admit(Verb::Delete, ResourceKind::Users)?;
         let usage = cx.usage(asked, None, 204, Decision::Allowed, None);
-        let (own, id) = (cx.clone(), id.to_owned());
-        cx.keyward
+        let (own, id, asked) = (cx.clone(), id.to_owned(), asked.clone());
+        let made = cx
+            .keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 own.still_accepted(conn).await?;
                 let row = find(&own, conn, &id).await?;
                 check_version(if_match.as_deref(), row.version)?;
                 let left = store::groups::groups_of(conn, own.federation_id(), &[&row.id]).await?;
                 let count = left.len();
-                let left: Vec<String> = left.into_iter().take(TOLD).map(|group| group.display_name).collect();
+                let (belonged, names): (Vec<String>, Vec<String>) =
+                    left.into_iter().map(|group| (group.id, group.display_name)).unzip();
+                let before = stored_resource(ResourceType::User, &row.body)?;
+                let attributes = attributes_of(&before);
+                let effect = Effect {
+                    verb: Verb::Delete,
+                    kind: ResourceType::User,
+                    id: &row.id,
+                    name: &row.user_name,
+                    before: Some(&before),
+                    after: None,
+                    attributes: &attributes,
+                    joining: &[],
+                    leaving: &[],
+                    belonged: &belonged,
+                    row: RowFacts::from(&row),
+                };
+                if let Some(held) = effect::guard(&own, conn, &asked, &effect).await? {
+                    return Ok(held.stop());
+                }
+                let left = names.get(..TOLD).unwrap_or(&names);
                 let told = json!({
                     "id": row.id, "externalId": row.external_id, "active": row.active,
                     "groups_left": left, "groups_left_count": count,
@@ -144,9 +188,11 @@ pub async fn delete(cx: &Cx<ScimClient>, asked: &Asked, id: &str, if_match: IfMa
                 // The row first: on Postgres no other node takes it into a group from here on.
                 store::users::delete(conn, own.federation_id(), &row).await.map_err(again)?;
                 store::groups::leave_all(conn, own.federation_id(), &row.id, own.now_ms()).await?;
-                Ok(Change::new((), event).with_usage(usage.clone()))
+                journal::write(&own, conn, &asked, &effect).await?;
+                Ok(Change::new(Ok(()), event).with_usage(usage.clone()))
             })
-            .await
+            .await?;
+        effect::told(made)
     };
     cx.changed(asked, Action::UserDeleted, made.await).await
 }
@@ -194,20 +240,25 @@ async fn update(
 /// # Errors
 /// Stale when the user was changed or deleted since it was read.
 async fn commit(cx: &Cx<ScimClient>, asked: &Asked, before: User, resource: Resource) -> Result<User, Error> {
-    let usage = cx.usage(asked, None, 200, Decision::Allowed, None);
-    let (mut after, row, reindex, event) = prepare(cx, before, resource)?;
-    let own = cx.clone();
-    let version = cx
+    let update = Update::of(cx, before, resource)?;
+    let usage = cx.usage(asked, None, 200, Decision::Allowed, None).writing(&update.attributes);
+    let (own, asked) = (cx.clone(), asked.clone());
+    let made = cx
         .keyward
         .commit(async move |conn: &mut Conn<'_>| {
             own.still_accepted(conn).await?;
-            let version =
-                store::users::update(conn, own.federation_id(), &row, &reindex).await.map_err(uniqueness)?;
-            Ok(Change::new(version, event.clone()).with_usage(usage.clone()))
+            let effect = update.effect();
+            if let Some(held) = effect::guard(&own, conn, &asked, &effect).await? {
+                return Ok(held.stop());
+            }
+            let version = store::users::update(conn, own.federation_id(), &update.row, &update.reindex).await;
+            let version = version.map_err(uniqueness)?;
+            journal::write(&own, conn, &asked, &effect).await?;
+            let after = User { version, ..update.after.clone() };
+            Ok(Change::new(Ok(after), update.event.clone()).with_usage(usage.clone()))
         })
-        .await;
-    after.version = version?;
-    Ok(after)
+        .await?;
+    effect::told(made)
 }
 
 /// Reads, computes and writes in one unit: nobody is faster there.
@@ -219,7 +270,8 @@ async fn update_inside(
     edit: Arc<Edit>,
 ) -> Result<User, Error> {
     let (own, asked, id) = (cx.clone(), asked.clone(), id.to_owned());
-    cx.keyward
+    let made = cx
+        .keyward
         .commit(async move |conn: &mut Conn<'_>| {
             own.still_accepted(conn).await?;
             let row = find(&own, conn, &id).await?;
@@ -229,30 +281,65 @@ async fn update_inside(
             let asked = with_tolerated(&asked, tolerated);
             let usage = own.usage(&asked, None, 200, Decision::Allowed, None);
             if changed_attributes(&before.resource, &resource).is_empty() {
-                return Ok(Change::nothing(before).with_usage(usage));
+                return Ok(Change::nothing(Ok(before)).with_usage(usage));
             }
-            let (mut after, row, reindex, event) = prepare(&own, before, resource)?;
+            let update = Update::of(&own, before, resource)?;
+            let effect = update.effect();
+            if let Some(held) = effect::guard(&own, conn, &asked, &effect).await? {
+                return Ok(held.stop());
+            }
             // Another node may still be: then the batch runs again.
-            let version = store::users::update(conn, own.federation_id(), &row, &reindex).await;
-            after.version = version.map_err(again).map_err(uniqueness)?;
-            Ok(Change::new(after, event).with_usage(usage))
+            let version = store::users::update(conn, own.federation_id(), &update.row, &update.reindex).await;
+            let version = version.map_err(again).map_err(uniqueness)?;
+            journal::write(&own, conn, &asked, &effect).await?;
+            let usage = usage.writing(&update.attributes);
+            let Update { after, event, .. } = update;
+            Ok(Change::new(Ok(User { version, ..after }), event).with_usage(usage))
         })
-        .await
+        .await?;
+    effect::told(made)
 }
 
-/// What is written of a change: the user after it, its row, and what the audit log tells.
-fn prepare(
-    cx: &Cx<ScimClient>,
-    before: User,
-    resource: Resource,
-) -> Result<(User, UserRow, Reindex, AuditEvent), Error> {
-    let changed = changed_attributes(&before.resource, &resource);
-    let reindex = Reindex::between(before.resource.as_value(), resource.as_value());
-    let after = User { resource, modified_ms: cx.now_ms(), ..before };
-    let row = row_of(&after)?;
-    let told = json!({ "id": row.id, "attributes": changed, "active": row.active });
-    let event = cx.directory_event(Action::UserUpdated, &row.user_name, &told);
-    Ok((after, row, reindex, event))
+/// What is written of a change.
+struct Update {
+    before: Resource,
+    /// The user after it, still with the version before.
+    after: User,
+    attributes: Vec<String>,
+    row: UserRow,
+    reindex: Reindex,
+    event: AuditEvent,
+    modified_ms: Millis,
+}
+
+impl Update {
+    fn of(cx: &Cx<ScimClient>, before: User, resource: Resource) -> Result<Self, Error> {
+        let attributes = changed_attributes(&before.resource, &resource);
+        let reindex = Reindex::between(before.resource.as_value(), resource.as_value());
+        let modified_ms = before.modified_ms;
+        let mut after = User { modified_ms: cx.now_ms(), ..before };
+        let before = std::mem::replace(&mut after.resource, resource);
+        let row = row_of(&after)?;
+        let told = json!({ "id": row.id, "attributes": attributes, "active": row.active });
+        let event = cx.directory_event(Action::UserUpdated, &row.user_name, &told);
+        Ok(Self { before, after, attributes, row, reindex, event, modified_ms })
+    }
+
+    fn effect(&self) -> Effect<'_> {
+        Effect {
+            verb: Verb::Update,
+            kind: ResourceType::User,
+            id: &self.after.id,
+            name: &self.row.user_name,
+            before: Some(&self.before),
+            after: Some(&self.after.resource),
+            attributes: &self.attributes,
+            joining: &[],
+            leaving: &[],
+            belonged: &[],
+            row: RowFacts { modified_ms: self.modified_ms, ..RowFacts::from(&self.row) },
+        }
+    }
 }
 
 async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<UserRow, Error> {
@@ -279,6 +366,7 @@ async fn with_groups(
                 resource: stored_resource(ResourceType::User, &row.body)?,
                 groups: groups.remove(row.id.as_str()).unwrap_or_default(),
                 id: row.id,
+                made_by: row.made_by,
                 version: row.version,
                 created_ms: row.created_ms,
                 modified_ms: row.modified_ms,
@@ -315,6 +403,7 @@ fn row_of(user: &User) -> Result<UserRow, Error> {
         external_id: user.resource.external_id().map(str::to_owned),
         active: user.resource.active(),
         body: user.resource.as_value().to_string(),
+        made_by: user.made_by.clone(),
         version: user.version,
         created_ms: user.created_ms,
         modified_ms: user.modified_ms,

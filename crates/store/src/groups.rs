@@ -14,7 +14,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, display_name, external_id, body, version, created_ms, modified_ms"
+        "id, display_name, external_id, body, made_by, version, created_ms, modified_ms"
     };
 }
 
@@ -77,6 +77,8 @@ pub struct GroupRow {
     pub external_id: Option<String>,
     /// The resource as JSON, without `id`, `meta` and `members`.
     pub body: String,
+    /// The key that made it.
+    pub made_by: String,
     /// Counts its changes; the ETag.
     pub version: i64,
     /// When it was created.
@@ -91,6 +93,7 @@ struct Row {
     display_name: String,
     external_id: Option<String>,
     body: String,
+    made_by: String,
     version: i64,
     created_ms: i64,
     modified_ms: i64,
@@ -106,6 +109,7 @@ impl TryFrom<Row> for GroupRow {
             display_name: row.display_name,
             external_id: row.external_id,
             body: row.body,
+            made_by: row.made_by,
             version: row.version,
             created_ms: row.created_ms,
             modified_ms: row.modified_ms,
@@ -178,7 +182,7 @@ fn taken(group: &GroupRow) -> impl FnOnce() -> String {
     move || format!("displayName {display_name:?} is taken in this federation")
 }
 
-/// Adds a group, made by a key.
+/// Adds a group.
 ///
 /// # Errors
 /// [`Error::Conflict`] when its `displayName` is taken.
@@ -186,7 +190,6 @@ pub async fn insert(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     group: &GroupRow,
-    made_by: &str,
     naming: Naming,
 ) -> Result<(), Error> {
     check_name(conn, federation_id, group, naming).await?;
@@ -198,7 +201,7 @@ pub async fn insert(
         .bind(scim::fold_case(&group.display_name))
         .bind(&group.external_id)
         .bind(&group.body)
-        .bind(made_by)
+        .bind(&group.made_by)
         .bind(group.created_ms)
         .bind(naming.key_of(group))
         .execute(db).await.map(drop));

@@ -135,7 +135,7 @@ pub async fn write(target: &Target, group: usize, goes_on: impl Fn() -> bool) ->
             number += 1;
             let user = user(&format!("r{number}"), number, at_ms);
             let body = serde_json::from_str(&user.body).map_err(|error| Error::Corrupt(error.to_string()))?;
-            users::insert(&mut conn, &federation_id, &user, &Reindex::created(&body), "raw").await?;
+            users::insert(&mut conn, &federation_id, &user, &Reindex::created(&body)).await?;
             uses.push(usage(number, at_ms, &federation_id, &user));
             events.push(event(at_ms, &federation_id, &user));
         }
@@ -193,6 +193,7 @@ fn user(name: &str, number: u64, at_ms: i64) -> UserRow {
              \"displayName\":\"Ada {name}\",\"active\":true,\
              \"emails\":[{{\"value\":\"{name}@example.com\",\"type\":\"work\",\"primary\":true}}]}}"
         ),
+        made_by: "raw".to_owned(),
         version: 1,
         created_ms: at_ms,
         modified_ms: at_ms,
@@ -216,6 +217,7 @@ fn usage(number: u64, at_ms: i64, federation_id: &FederationId, user: &UserRow) 
         user_agent: None,
         tolerated: Vec::new(),
         is_work: true,
+        attributes: Vec::new(),
     }
 }
 

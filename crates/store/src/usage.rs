@@ -79,6 +79,7 @@ type Packed<'a> = (
     Option<&'a str>,
     &'a [String],
     u8,
+    &'a [String],
 );
 
 /// The same, read. A list is read into a struct field by field.
@@ -98,6 +99,8 @@ struct Unpacked {
     tolerated: Vec<String>,
     #[serde(default)]
     is_work: u8,
+    #[serde(default)]
+    attributes: Vec<String>,
 }
 
 fn pack(record: &UsageRecord) -> Packed<'_> {
@@ -115,6 +118,7 @@ fn pack(record: &UsageRecord) -> Packed<'_> {
         record.user_agent.as_deref(),
         &record.tolerated,
         u8::from(record.is_work),
+        &record.attributes,
     )
 }
 
@@ -152,6 +156,7 @@ impl Batch {
                 user_agent: read.user_agent,
                 tolerated: read.tolerated,
                 is_work: read.is_work != 0,
+                attributes: read.attributes,
             })
         };
         records.into_iter().map(record).collect()

@@ -13,7 +13,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, user_name, external_id, active, body, version, created_ms, modified_ms"
+        "id, user_name, external_id, active, body, made_by, version, created_ms, modified_ms"
     };
 }
 
@@ -40,6 +40,8 @@ pub struct UserRow {
     pub active: bool,
     /// The resource as JSON, without `id`, `meta` and `groups`.
     pub body: String,
+    /// The key that made it.
+    pub made_by: String,
     /// Counts its changes; the ETag.
     pub version: i64,
     /// When it was created.
@@ -55,6 +57,7 @@ struct Row {
     external_id: Option<String>,
     active: i64,
     body: String,
+    made_by: String,
     version: i64,
     created_ms: i64,
     modified_ms: i64,
@@ -71,6 +74,7 @@ impl TryFrom<Row> for UserRow {
             external_id: row.external_id,
             active: row.active != 0,
             body: row.body,
+            made_by: row.made_by,
             version: row.version,
             created_ms: row.created_ms,
             modified_ms: row.modified_ms,
@@ -83,7 +87,7 @@ fn taken(user: &UserRow) -> impl FnOnce() -> String {
     move || format!("userName {user_name:?} is taken in this federation")
 }
 
-/// Adds a user, made by a key, and what it is looked up by.
+/// Adds a user and what it is looked up by.
 ///
 /// # Errors
 /// [`Error::Conflict`] when its `userName` is taken.
@@ -92,7 +96,6 @@ pub async fn insert(
     federation_id: &FederationId,
     user: &UserRow,
     reindex: &Reindex,
-    made_by: &str,
 ) -> Result<(), Error> {
     let inserted = on_db!(&mut *conn, db => sqlx::query(INSERT)
         .bind(federation_id.as_str())
@@ -102,7 +105,7 @@ pub async fn insert(
         .bind(&user.external_id)
         .bind(i64::from(user.active))
         .bind(&user.body)
-        .bind(made_by)
+        .bind(&user.made_by)
         .bind(user.created_ms)
         .execute(db).await.map(drop));
     inserted.map_err(|error| Error::from(error).or_conflict(taken(user)))?;

@@ -33,6 +33,8 @@ use crate::{
         IfMatch, Next, TOLD, again, changed_attributes, check_version, next, stored_resource, uniqueness,
         with_tolerated,
     },
+    effect::{self, Effect, Held, OrHeld, RowFacts},
+    journal,
     scim_client::Asked,
 };
 
@@ -135,6 +137,8 @@ struct Before {
 /// What is to be written, exact for the version in `before`.
 struct Plan {
     before: Before,
+    /// The resource before, without members.
+    bare: Resource,
     /// The row as it becomes, when attributes change.
     row: Option<GroupRow>,
     /// The resource as it becomes.
@@ -149,6 +153,7 @@ struct Plan {
 /// What the answer needs to know.
 struct Done {
     resource: Resource,
+    made_by: String,
     version: i64,
     created_ms: Millis,
     modified_ms: Millis,
@@ -165,9 +170,27 @@ impl Plan {
         (self.before.size + self.joining.len()).saturating_sub(self.leaving.len())
     }
 
+    fn effect(&self) -> Effect<'_> {
+        let before = &self.before.row;
+        Effect {
+            verb: Verb::Update,
+            kind: KIND,
+            id: &before.id,
+            name: self.row.as_ref().map_or(&before.display_name, |row| &row.display_name),
+            before: Some(&self.bare),
+            after: Some(&self.resource),
+            attributes: &self.attributes,
+            joining: &self.joining,
+            leaving: &self.leaving,
+            belonged: &[],
+            row: RowFacts::from(before),
+        }
+    }
+
     fn done(&self, version: i64, modified_ms: Millis) -> Done {
         Done {
             resource: self.resource.clone(),
+            made_by: self.before.row.made_by.clone(),
             version,
             created_ms: self.before.row.created_ms,
             modified_ms,
@@ -244,21 +267,25 @@ impl Request {
         if !before.known.is_empty() {
             bare.take_members();
         }
-        let attributes = changed_attributes(&bare, &after);
+        let mut attributes = changed_attributes(&bare, &after);
         let row = if attributes.is_empty() {
             None
         } else {
-            let GroupRow { version, created_ms, .. } = before.row;
+            let GroupRow { version, created_ms, ref made_by, .. } = before.row;
             Some(row_of(&Group {
                 id: self.id.clone(),
                 resource: after.clone(),
                 members: Vec::new(),
+                made_by: made_by.clone(),
                 version,
                 created_ms,
                 modified_ms: cx.now_ms(),
             })?)
         };
-        Ok(Plan { before, row, resource: after, attributes, joining, leaving, leaves_all, tolerated })
+        if !(joining.is_empty() && leaving.is_empty()) {
+            attributes.push("members".to_owned());
+        }
+        Ok(Plan { before, bare, row, resource: after, attributes, joining, leaving, leaves_all, tolerated })
     }
 
     /// Reads through a reader and computes on the task of the request; also how long that took.
@@ -288,10 +315,14 @@ impl Request {
         let (own, request, plan) = (cx.clone(), Arc::clone(self), Arc::new(plan));
         let unit = async move |conn: &mut Conn<'_>| {
             own.still_accepted(conn).await?;
-            let (version, modified_ms) = request.write(&own, conn, &plan).await?;
-            Ok(request.change(&own, &plan, plan.done(version, modified_ms)))
+            match request.write(&own, conn, &plan).await? {
+                Ok((version, modified_ms)) => {
+                    Ok(request.change(&own, &plan, plan.done(version, modified_ms)))
+                }
+                Err(held) => Ok(held.stop()),
+            }
         };
-        let done = cx.keyward.commit(unit).await?;
+        let done = effect::told(cx.keyward.commit(unit).await?)?;
         self.answer(cx, done).await
     }
 
@@ -309,27 +340,36 @@ impl Request {
             let plan = request.plan(&own, before, after)?;
             if plan.is_nothing() {
                 let usage = request.usage(&own, &plan);
-                return Ok(Change::nothing(plan.unchanged()).with_usage(usage));
+                return Ok(Change::nothing(Ok(plan.unchanged())).with_usage(usage));
             }
-            let (version, modified_ms) = match request.write(&own, conn, &plan).await {
+            let written = match request.write(&own, conn, &plan).await {
                 // What was just read and locked is stale only when a lock was lost: the batch runs again.
                 Err(Error::Stale(_)) => return Err(again(store::Error::Stale).into()),
                 written => written?,
             };
-            Ok(request.change(&own, &plan, plan.done(version, modified_ms)))
+            match written {
+                Ok((version, modified_ms)) => {
+                    Ok(request.change(&own, &plan, plan.done(version, modified_ms)))
+                }
+                Err(held) => Ok(held.stop()),
+            }
         };
-        let done = cx.keyward.commit(unit).await?;
+        let done = effect::told(cx.keyward.commit(unit).await?)?;
         self.answer(cx, done).await
     }
 
-    /// Writes a plan; the new version, and when.
+    /// Writes a plan; the new version, and when, unless a brake holds it.
     async fn write(
         &self,
         cx: &Cx<ScimClient>,
         conn: &mut Conn<'_>,
         plan: &Plan,
-    ) -> Result<(i64, Millis), Error> {
+    ) -> Result<Result<(i64, Millis), Held>, Error> {
         let (federation_id, id) = (cx.federation_id(), &self.id);
+        let effect = plan.effect();
+        if let Some(held) = effect::guard(cx, conn, &self.asked, &effect).await? {
+            return Ok(Err(held));
+        }
         // The version first: it locks the group on Postgres.
         let (version, modified_ms) = if let Some(row) = &plan.row {
             let version = store::groups::update(conn, federation_id, row, naming(cx)).await;
@@ -346,10 +386,11 @@ impl Request {
         }
         let joining = kinds(cx, conn, &plan.joining).await?;
         members::add(conn, federation_id, id, &joining).await?;
-        Ok((version, modified_ms))
+        journal::write(cx, conn, &self.asked, &effect).await?;
+        Ok(Ok((version, modified_ms)))
     }
 
-    fn change(&self, cx: &Cx<ScimClient>, plan: &Plan, done: Done) -> Change<Done> {
+    fn change(&self, cx: &Cx<ScimClient>, plan: &Plan, done: Done) -> Change<OrHeld<Done>> {
         let told = json!({
             "id": self.id,
             "attributes": plan.attributes,
@@ -361,12 +402,12 @@ impl Request {
         let name = plan.row.as_ref().map_or(&plan.before.row.display_name, |row| &row.display_name);
         let event = cx.directory_event(Action::GroupUpdated, name, &told);
         let usage = self.usage(cx, plan);
-        Change::new(done, event).with_usage(usage)
+        Change::new(Ok(done), event).with_usage(usage)
     }
 
     fn usage(&self, cx: &Cx<ScimClient>, plan: &Plan) -> UsageRecord {
         let asked = with_tolerated(&self.asked, plan.tolerated);
-        cx.usage(&asked, None, self.status(plan.size()), Decision::Allowed, None)
+        cx.usage(&asked, None, self.status(plan.size()), Decision::Allowed, None).writing(&plan.attributes)
     }
 
     fn status(&self, size: usize) -> u16 {
@@ -379,7 +420,7 @@ impl Request {
     }
 
     async fn answer(&self, cx: &Cx<ScimClient>, done: Done) -> Result<Changed, Error> {
-        let Done { resource, version, created_ms, modified_ms, size } = done;
+        let Done { resource, made_by, version, created_ms, modified_ms, size } = done;
         let id = self.id.clone();
         if !self.is_shown(size) {
             return Ok(Changed::TooLargeToShow { id, version });
@@ -389,7 +430,15 @@ impl Request {
             // Read after the version: what somebody changed since then is under a newer one.
             Shown::ByDefault | Shown::Members => members_of(cx, &mut cx.read().await?.conn(), &id).await?,
         };
-        Ok(Changed::Group(Box::new(Group { id, resource, members, version, created_ms, modified_ms })))
+        Ok(Changed::Group(Box::new(Group {
+            id,
+            resource,
+            members,
+            made_by,
+            version,
+            created_ms,
+            modified_ms,
+        })))
     }
 }
 

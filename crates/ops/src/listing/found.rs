@@ -65,7 +65,7 @@ impl Found {
     pub fn render(&self, of: Type<'_>, base: &str, selection: &Selection) -> Value {
         let location = &self.location(base);
         match self {
-            Self::User(User { id, resource, version, created_ms, modified_ms, groups }) => {
+            Self::User(User { id, resource, version, created_ms, modified_ms, groups, .. }) => {
                 let meta = Meta {
                     id: id.as_str(),
                     created_ms: *created_ms,
@@ -75,7 +75,7 @@ impl Found {
                 };
                 scim::render_with(of, resource, &meta, &Related { groups, members: &[] }, selection)
             }
-            Self::Group(Group { id, resource, version, created_ms, modified_ms, members }) => {
+            Self::Group(Group { id, resource, version, created_ms, modified_ms, members, .. }) => {
                 let meta = Meta {
                     id: id.as_str(),
                     created_ms: *created_ms,
@@ -139,6 +139,7 @@ impl Row {
             Self::User(row) => Found::User(User {
                 resource: stored_resource(ResourceType::User, &row.body)?,
                 id: row.id,
+                made_by: row.made_by,
                 version: row.version,
                 created_ms: row.created_ms,
                 modified_ms: row.modified_ms,
@@ -147,6 +148,7 @@ impl Row {
             Self::Group(row) => Found::Group(Group {
                 resource: stored_resource(ResourceType::Group, &row.body)?,
                 id: row.id,
+                made_by: row.made_by,
                 version: row.version,
                 created_ms: row.created_ms,
                 modified_ms: row.modified_ms,

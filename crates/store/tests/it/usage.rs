@@ -55,6 +55,7 @@ fn record(number: i64) -> UsageRecord {
         user_agent: some(format!("agent/{number}, \u{e9}")),
         tolerated: (0..number % 3).map(|word| format!("word-{word}")).collect(),
         is_work: number % 5 == 0,
+        attributes: (0..number % 4).map(|name| format!("attribute-{name}")).collect(),
     }
 }
 
