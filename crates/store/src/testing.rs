@@ -17,7 +17,7 @@ pub const POSTGRES_VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// A database of one test's own. SQLite's folder goes when it is dropped.
+/// A database of one test's own. It goes when it is dropped: hundreds of them would fill a disk.
 pub struct TestDatabase {
     /// Which database.
     pub engine: Engine,
@@ -26,6 +26,8 @@ pub struct TestDatabase {
     /// The same as text, for a configuration file.
     pub url: String,
     folder: Option<PathBuf>,
+    /// The server that has it, and its name there.
+    server: Option<(PgConnectOptions, String)>,
 }
 
 impl Drop for TestDatabase {
@@ -34,7 +36,23 @@ impl Drop for TestDatabase {
             // What cannot be removed is the operating system's to remove.
             let _ = std::fs::remove_dir_all(folder);
         }
+        if let Some((options, name)) = self.server.take() {
+            // The test's own runtime is about to end, or cannot be waited for here.
+            let _ = std::thread::spawn(move || drop_database(&options, &name)).join();
+        }
     }
+}
+
+/// Drops a database, whoever is still connected. One that cannot be dropped is left to the end of its server.
+fn drop_database(options: &PgConnectOptions, name: &str) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let dropped = async {
+        let mut connection = options.connect().await?;
+        let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await?;
+        connection.close().await
+    };
+    let _: Result<(), sqlx::Error> = runtime.block_on(dropped);
 }
 
 /// A fresh SQLite database.
@@ -53,6 +71,7 @@ pub fn sqlite() -> TestDatabase {
         url: format!("sqlite:{}", path.display()),
         target: Target::sqlite(path),
         folder: Some(folder),
+        server: None,
     }
 }
 
@@ -71,12 +90,13 @@ pub async fn postgres() -> Option<TestDatabase> {
         made.expect("a database can be created");
     }
     connection.close().await.expect("the connection can be closed");
-    let url = options.database(&name).to_url_lossy().to_string();
+    let url = options.clone().database(&name).to_url_lossy().to_string();
     Some(TestDatabase {
         engine: Engine::Postgres,
         target: Target::parse(&url).expect("the address was just made"),
         url,
         folder: None,
+        server: Some((options, name)),
     })
 }
 
