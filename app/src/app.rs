@@ -11,20 +11,26 @@ use leptos_router::{
 use crate::{
     pages::{
         audit::{Audit, AuditEntry},
+        behaviour::Behaviour,
+        brakes::{AllowIdentity, Brakes, HeldOperations, MarkResource, PlanWindow},
+        blast::BlastRadius,
         cases::{Case, Cases},
         compromise::{NewCanary, ReportCompromise},
+        directory::{Group, Groups, User, Users},
         federations::{
             AddDeliveryTarget, Delivery, EditDeliveryTarget, EditFederation, EditSchemas, EditTarget,
             Federation, Federations, NewFederation,
         },
         findings::Findings,
         hand_off::{HandOver, MakeHandOver},
-        keys::{ChangeClient, HoldKey, IssueKey, Key, Keys, RevokeKey, RotateKey},
+        keys::{ChangeClient, HoldKey, IssueKey, Key, Keys, NarrowKey, RevokeKey, RotateKey, TightenKey},
         not_found::NotFound,
         overview::Overview,
         rotation::{ActOnRotation, Board, DefaultPolicy, FederationPolicy, Rotation},
         settings::{Channels, Settings, ShownOncePage},
         sign_in::SignIn,
+        usage::{LiveUsagePage, Usage, UsageRequest},
+        undo::{Undo, UndoPlan},
     },
     ssr,
 };
@@ -81,11 +87,20 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/keys/:id/rotate") view=RotateKey ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/client") view=ChangeClient ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/hold") view=HoldKey ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/scope") view=NarrowKey ssr=SsrMode::Async />
+                <Route path=path!("/keys/:id/tighten") view=TightenKey ssr=SsrMode::Async />
                 <Route path=path!("/keys/:id/revoke") view=RevokeKey ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/delivery") view=Delivery ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/delivery/new") view=AddDeliveryTarget ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/delivery/:id") view=EditDeliveryTarget ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/rotation") view=FederationPolicy ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/users") view=Users ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/users/:id") view=User ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/groups") view=Groups ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/groups/:id") view=Group ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/blast") view=BlastRadius ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/undo") view=UndoPlan ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/undo/:id") view=Undo ssr=SsrMode::Async />
                 <Route path=path!("/rotation") view=Board ssr=SsrMode::Async />
                 <Route path=path!("/rotation/:id") view=Rotation ssr=SsrMode::Async />
                 <Route path=path!("/rotation/:id/:act") view=ActOnRotation ssr=SsrMode::Async />
@@ -96,10 +111,19 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/findings") view=Findings ssr=SsrMode::Async />
                 <Route path=path!("/cases") view=Cases ssr=SsrMode::Async />
                 <Route path=path!("/cases/:id") view=Case ssr=SsrMode::Async />
+                <Route path=path!("/cases/:id/held") view=HeldOperations ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/behaviour") view=Behaviour ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/brakes") view=Brakes ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/brakes/window") view=PlanWindow ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/brakes/mark") view=MarkResource ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/brakes/allow") view=AllowIdentity ssr=SsrMode::Async />
                 <Route path=path!("/settings") view=Settings ssr=SsrMode::Async />
                 <Route path=path!("/settings/channels") view=Channels ssr=SsrMode::Async />
                 <Route path=path!("/hand-over/:token") view=HandOver ssr=SsrMode::Async />
                 <Route path=path!("/shown-once") view=ShownOncePage ssr=SsrMode::Async />
+                <Route path=path!("/usage") view=Usage ssr=SsrMode::Async />
+                <Route path=path!("/usage/live") view=LiveUsagePage ssr=SsrMode::Async />
+                <Route path=path!("/usage/requests/:id") view=UsageRequest ssr=SsrMode::Async />
                 <Route path=path!("/audit") view=Audit ssr=SsrMode::Async />
                 <Route path=path!("/audit/:seq") view=AuditEntry ssr=SsrMode::Async />
             </FlatRoutes>

@@ -4,8 +4,12 @@
 //! reader of this file and one operation, then redirects; when either refuses, it renders the same
 //! page with [`Submitted`] as context. Issue and rotate answer with a page that has [`ShownKey`].
 
+pub mod behaviour;
+pub mod brakes;
 pub mod delivery;
+pub mod journal;
 pub mod rotation;
+pub mod scope;
 pub mod telling;
 
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
@@ -15,7 +19,7 @@ use domain::{
     federations::{ScimSettings, Slug},
     keys::Proof,
     oauth::jwk::is_private,
-    scopes::{ResourceKind, Scope, Verb, parse_networks},
+    scopes::{ResourceKind, Scope, Verb},
     upstreams::Limits,
 };
 use ops::{
@@ -256,18 +260,14 @@ pub fn grant_value(kind: ResourceKind, verb: Verb) -> String {
     format!("{}-{}", kind.as_str(), verb.as_str())
 }
 
-fn scope(values: &Values) -> Result<Scope, Invalid> {
+fn scope_of(values: &Values) -> Result<Scope, Vec<Invalid>> {
     let choice = values.text("scope");
-    let mut scope = match Template::ALL.into_iter().find(|template| template.as_str() == choice) {
+    let verbs = match Template::ALL.into_iter().find(|template| template.as_str() == choice) {
         Some(template) => template.scope(),
-        None if choice == "custom" => {
-            let chosen = values.all("grant");
-            Scope::of(words::all_grants().filter(|(kind, verb)| chosen.contains(&grant_value(*kind, *verb))))
-        }
-        None => return Err(Invalid::new("scope", "choose what the key may do")),
+        None if choice == "custom" => scope::verbs(values),
+        None => return Err(vec![Invalid::new("scope", "choose what the key may do")]),
     };
-    scope.source_networks = parse_networks(&values.text("source_networks"))?;
-    scope.check()
+    scope::narrowed(values, verbs)
 }
 
 /// Reads `/keys/new`.
@@ -278,7 +278,7 @@ pub fn issue_key(values: &Values) -> Result<NewKey, Vec<Invalid>> {
     let mut faults = Vec::new();
     let federation = Slug::parse(&values.text("federation"))
         .map_err(|_| faults.push(Invalid::new("federation", "choose the federation that the key opens")));
-    let scope = scope(values).map_err(|fault| faults.push(fault));
+    let scope = scope_of(values).map_err(|more| faults.extend(more));
     let lifetime_days = values.whole_number("lifetime_days", &mut faults);
     match (federation, scope) {
         (Ok(federation), Ok(scope)) if faults.is_empty() => Ok(NewKey {

@@ -14,6 +14,9 @@ pub const NEEDS_ADMIN: &str = "Needs the role admin.";
 /// Who may run one federation and its keys.
 pub const NEEDS_OPERATOR: &str = "Needs the role admin, or operator of this federation.";
 
+/// Who may agree to what somebody else wants.
+pub const NEEDS_APPROVER: &str = "Needs the role admin or manager.";
+
 /// A number with a thousands separator: `3,204`.
 pub fn number(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();

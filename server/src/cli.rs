@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 not understood, 78 a setting cannot be used. To add a command,
 //! add a variant and its line in [`run`].
 
+mod audit;
 mod keys;
 mod operate;
 mod say;
@@ -107,9 +108,9 @@ enum Command {
         after_help = "Example:\n  keyward migrate --config /etc/keyward/keyward.toml"
     )]
     Migrate(SettingArgs),
-    /// Verify the audit records.
+    /// Verify, export and prove the audit log.
     #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit(audit::AuditCommand),
     /// List, rotate, hold and end keys: what the dashboard does, for the day when it is down.
     #[command(
         subcommand,
@@ -155,14 +156,6 @@ enum ConfigCommand {
     /// Print a keyward.toml with every setting explained.
     #[command(after_help = "Example:\n  keyward config example > keyward.toml")]
     Example,
-}
-
-#[derive(Debug, Subcommand)]
-enum AuditCommand {
-    /// Walk the audit chain from its first record and name the first one that does not fit.
-    #[command(after_help = "Exit code 0 when the chain is whole, 1 when it is not.\n\n\
-        Example:\n  keyward audit verify --config /etc/keyward/keyward.toml")]
-    Verify(SettingArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -300,10 +293,7 @@ fn run(command: Command) -> Result<(), Exit> {
             let config = with_logging(arguments)?;
             in_runtime(serve::migrate(config))
         }
-        Command::Audit(AuditCommand::Verify(arguments)) => {
-            let config = with_logging(arguments)?;
-            in_runtime(serve::audit_verify(config))
-        }
+        Command::Audit(command) => audit::run(command),
         Command::Keys(command) => run_ask(command.understood()),
         Command::Rotations(command) => run_ask(command.understood()),
         Command::Probe(ProbeArgs { url: Some(url), token_file: Some(file), quirks, .. }) => {

@@ -12,6 +12,8 @@ pub mod proxies;
 pub mod public_url;
 pub mod settings;
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod layers;
 mod reader;
 mod rules;
@@ -24,7 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     edge::leaks::ReporterKey,
-    out::{egress::Egress, mail::MailSettings},
+    out::{anchors::AuditSettings, egress::Egress, mail::MailSettings},
 };
 
 pub use layers::Sources;
@@ -61,6 +63,12 @@ pub struct Config {
     pub roles: Roles,
     /// How records of reads are kept.
     pub usage_reads: UsageReads,
+    /// How many days usage records are kept.
+    pub usage_retention_days: i64,
+    /// How many days the journal of changes is kept.
+    pub journal_retention_days: i64,
+    /// How the audit log is proven.
+    pub audit: AuditSettings,
     /// Where upstreams of federations may be.
     pub egress: Egress,
     /// What is logged, and how.

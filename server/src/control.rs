@@ -94,6 +94,13 @@ pub enum Ask {
         /// Why; empty for a release.
         reason: String,
     },
+    /// Records of the audit log are about to be exported.
+    ExportAudit {
+        /// The first.
+        from: Option<i64>,
+        /// The last.
+        to: Option<i64>,
+    },
 }
 
 /// What a person does to a rotation.
@@ -135,6 +142,8 @@ pub enum Answer {
     Rotation(Box<RotationLine>),
     /// A case was opened.
     Case(Box<Case>),
+    /// An export is on record and may be made.
+    Export(ops::audit::export::Export),
 }
 
 /// A rotation that has begun.
@@ -281,6 +290,7 @@ pub async fn carry_out(cx: &Cx<Admin>, ask: Ask) -> Result<Answer, Refused> {
             };
             rotation_now(cx, &id).await?
         }
+        Ask::ExportAudit { from, to } => Answer::Export(ops::audit::export::begin(cx, from, to).await?),
     })
 }
 

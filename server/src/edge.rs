@@ -13,7 +13,10 @@ pub mod leaks;
 pub mod oauth;
 pub mod scim;
 
+pub mod api_usage;
+pub mod export;
 pub mod forms;
+pub mod live;
 pub mod oidc;
 pub mod pages;
 pub mod session;

@@ -1,5 +1,6 @@
 //! Calls that leave the process: HTTP clients, each with its own guard on where it may go.
 
+pub mod anchors;
 pub mod deliver;
 pub mod egress;
 pub mod http;

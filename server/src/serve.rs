@@ -1,16 +1,17 @@
 //! Assembly: from a configuration to a running server, and the commands that need a database.
 
+pub mod audit;
+
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
-use domain::{Millis, audit::ChainHead};
+use domain::Millis;
 use ops::{
     Keyward, OpenError, Settings,
-    audit::Verdict,
     ports::{Clock, Entropy},
     vault::MasterKey,
 };
-use store::{Store, Target};
+use store::Target;
 use url::Url;
 
 use crate::{
@@ -38,6 +39,7 @@ use crate::{
         shell::Shell,
     },
     out::{
+        anchors::AuditSettings,
         deliver::DeliverHttp,
         egress::{Allowed, Egress, PORTS},
         http::{OidcHttp, install_crypto},
@@ -47,10 +49,11 @@ use crate::{
         upstream::UpstreamHttp,
     },
     tasks::{
+        behaviour, checkpoint,
         clock::{OsEntropy, SystemClock},
         delivery, gateway, notify, rotation,
         signals::EndSignals,
-        upkeep,
+        upkeep, usage,
     },
 };
 
@@ -61,10 +64,13 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// What kept it from starting, or from running on.
-pub async fn run(config: Config) -> Result<(), Exit> {
+pub async fn run(mut config: Config) -> Result<(), Exit> {
+    #[cfg(feature = "bench")]
+    config::bench::obey()?;
     let listeners = config.bind().await?;
     config.make_data_dir()?;
     let keyward = open_as_configured(&config).await?;
+    audit::prepare(&keyward, std::mem::take(&mut config.audit), &config.egress).await?;
     let control = open_control(&config);
     let oidc = oidc_settings(&config)?;
     let policy = SessionPolicy {
@@ -96,8 +102,14 @@ pub(crate) async fn open_as_configured(config: &Config) -> Result<Arc<Keyward>, 
     let settings = Settings {
         public_url: config.public_url.origin().to_owned(),
         strict_reads: config.usage_reads == UsageReads::Strict,
+        usage_retention_days: config.usage_retention_days,
+        journal_retention_days: config.journal_retention_days,
     };
-    open(target(config)?, &config.master_key, settings, &config.source("master_key")).await
+    let keyward = open(target(config)?, &config.master_key, settings, &config.source("master_key")).await?;
+    if let Some(origin) = &config.audit.origin {
+        keyward.name_audit_log(origin.clone());
+    }
+    Ok(keyward)
 }
 
 /// The socket for the command line. On Postgres the command line opens the database itself; and a server
@@ -126,13 +138,15 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
     let address = main.local_addr().map_err(|error| failed(&error))?;
     let public_url = PublicUrl::of_loopback(address);
     let folder = DemoFolder::make(options.data_dir).map_err(|error| failed(&error))?;
-    let settings = Settings { public_url: public_url.origin().to_owned(), strict_reads: false };
+    let settings = Settings { public_url: public_url.origin().to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 };
     let master_key = MasterKeyBytes::generate(&OsEntropy);
     master_key.write_new(&folder.path.join("master.key")).map_err(|error| failed(&error))?;
     let target = Target::sqlite(folder.path.join("keyward.db"));
     let clock = Arc::new(DemoClock::default());
     let keyward =
         open_with(target, &master_key, settings, "the demo's folder", Arc::clone(&clock) as _).await?;
+    let anchored = AuditSettings { file: Some(folder.path.join("audit.anchor")), ..AuditSettings::default() };
+    audit::prepare(&keyward, anchored, &Egress::default()).await?;
     let (signal, stop) = stop_pair();
 
     let own = Url::parse(public_url.origin()).map_err(|error| failed(&error))?;
@@ -199,26 +213,6 @@ pub async fn migrate(config: Config) -> Result<(), Exit> {
     print(&format!("The database has the newest schema, number {count}.\n"))
 }
 
-/// Walks the audit chain.
-///
-/// # Errors
-/// The first record that does not fit, or a database that does not answer.
-pub async fn audit_verify(config: Config) -> Result<(), Exit> {
-    let failed =
-        |error: &dyn std::fmt::Display| Exit::failed(format!("the audit chain was not verified: {error}"));
-    let store = Store::open(target(&config)?).await.map_err(|error| failed(&error))?;
-    let verdict = ops::audit::verify_store(&store).await.map_err(|error| failed(&error));
-    store.close().await;
-    match verdict? {
-        Verdict::Whole(ChainHead { seq, hash }) => print(&format!(
-            "The chain is whole: {seq} records, head {hash}.\n\
-             Nothing outside of this database vouches for the head: compare it with one that you kept.\n"
-        )),
-        Verdict::Broken(fault) => Err(Exit::failed(format!("The audit chain is broken: {fault}."))),
-        Verdict::Unreadable(text) => Err(Exit::failed(format!("The audit chain is broken: {text}."))),
-    }
-}
-
 /// An open installation and everything that is served around it.
 struct House {
     keyward: Arc<Keyward>,
@@ -259,10 +253,15 @@ impl House {
 
         let accept = AcceptLimits::new(&limits, proxies);
         tokio::spawn(upkeep::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(usage::seal(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(usage::relay(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(gateway::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(notify::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(behaviour::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(delivery::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(rotation::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(checkpoint::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(checkpoint::anchor(Arc::clone(&keyward), stop.clone()));
         if let Some(control) = control {
             tokio::spawn(control.serve(Arc::clone(&keyward), stop.clone()));
         }
@@ -287,6 +286,8 @@ impl House {
         });
         tracing::info!(address = public_url.origin(), "ready");
         let cut = serve_on(listeners.main, router, accept, stop).await;
+        behaviour::finish(&keyward).await;
+        checkpoint::finish(&keyward).await;
         keyward.close().await;
         tracing::info!(cut_connections = cut, "stopped");
         Ok(())

@@ -1,6 +1,8 @@
 //! What runs beside requests: time, chance, signals, timers. The only place but `main` that reads
 //! the clock and the randomness of the operating system.
 
+pub mod behaviour;
+pub mod checkpoint;
 pub mod clock;
 pub mod delivery;
 pub mod gateway;
@@ -8,3 +10,4 @@ pub mod notify;
 pub mod rotation;
 pub mod signals;
 pub mod upkeep;
+pub mod usage;

@@ -5,7 +5,7 @@ use domain::{
     audit::{Action, ActorRef, AuditRecord, ChainHead, Outcome},
     federations::Slug,
 };
-use ops::audit::AuditFilter;
+use ops::audit::{AuditFilter, anchors::Standing, proof::Proof};
 
 use crate::{
     error::UiError,
@@ -24,6 +24,8 @@ pub struct AuditPage {
     pub next: Option<i64>,
     /// The end of the chain, for those who may read the whole of it.
     pub head: Option<ChainHead>,
+    /// What proves it, for the same.
+    pub standing: Option<Standing>,
     /// The federations that the reader may see.
     pub known: Known,
     /// The people to choose from in the filter.
@@ -56,8 +58,9 @@ pub async fn list(filter: &AuditFilter, before: Option<i64>) -> Result<AuditPage
     let cx = admin_cx()?;
     let page = ops::audit::list(&cx, filter, before, RECORDS).await?;
     let head = ops::audit::head(&cx).await?;
+    let standing = ops::audit::anchors::standing(&cx).await?;
     let actors = ops::audit::actors(&cx).await?;
-    Ok(AuditPage { records: page.records, next: page.next, head, known: known().await?, actors })
+    Ok(AuditPage { records: page.records, next: page.next, head, standing, known: known().await?, actors })
 }
 
 /// The page of one record.
@@ -68,6 +71,10 @@ pub struct EntryPage {
     pub known: Known,
     /// The last place, for those who may read the whole chain from record to record.
     pub last: Option<i64>,
+    /// What proves it; none while no checkpoint is over it.
+    pub proof: Option<Proof>,
+    /// Why it cannot be proven.
+    pub fault: Option<String>,
 }
 
 /// One record.
@@ -79,7 +86,13 @@ pub async fn open(seq: &str) -> Result<EntryPage, UiError> {
     let seq = seq.parse().map_err(|_| UiError::not_found("audit record"))?;
     let record = ops::audit::open(&cx, seq).await?;
     let last = ops::audit::head(&cx).await?.map(|head| head.seq);
-    Ok(EntryPage { record, known: known().await?, last })
+    let (proof, fault) = match ops::audit::proof::prove(&cx, seq).await {
+        Ok(proof) => (proof, None),
+        // The record is shown all the same.
+        Err(ops::Error::Conflict(text)) => (None, Some(text)),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(EntryPage { record, known: known().await?, last, proof, fault })
 }
 
 async fn known() -> Result<Known, UiError> {

@@ -101,6 +101,15 @@ mod load {
         Ok(ops::keys::open(&admin_cx()?, &parse(id)?).await?)
     }
 
+    /// What one key could be tightened to.
+    ///
+    /// # Errors
+    /// See [`ops::tighten::propose`].
+    pub async fn tighten(id: &str, days: i64) -> Result<ops::tighten::Proposal, UiError> {
+        let days = days.clamp(*ops::tighten::DAYS.start(), *ops::tighten::DAYS.end());
+        Ok(ops::tighten::propose(&admin_cx()?, &parse(id)?, days).await?)
+    }
+
     /// One key with its neighbours and last requests.
     ///
     /// # Errors

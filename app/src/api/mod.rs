@@ -10,6 +10,8 @@ pub mod deliveries;
 #[cfg(feature = "ssr")]
 pub mod federations;
 #[cfg(feature = "ssr")]
+pub mod journal;
+#[cfg(feature = "ssr")]
 pub mod overview;
 #[cfg(feature = "ssr")]
 pub mod rotation;
@@ -22,3 +24,9 @@ pub mod telling;
 
 #[cfg(feature = "ssr")]
 pub mod audit;
+#[cfg(feature = "ssr")]
+pub mod behaviour;
+#[cfg(feature = "ssr")]
+pub mod brakes;
+#[cfg(feature = "ssr")]
+pub mod usage;

@@ -10,7 +10,7 @@ use ops::{
     channels::Channels,
     compromise::Consequences,
     federations::FederationView,
-    findings::{FindingView, Wanted},
+    findings::{FindingView, Wanted, mutes::MuteView},
     hand_offs::LinkView,
     keys::KeyView,
 };
@@ -23,6 +23,8 @@ pub struct FindingsPage {
     pub findings: Vec<FindingView>,
     /// For the filter.
     pub federations: Vec<FederationView>,
+    /// What is muted now.
+    pub mutes: Vec<MuteView>,
 }
 
 /// The findings that a filter leaves. Words that mean nothing filter nothing.
@@ -33,7 +35,7 @@ pub async fn findings(
     federation: Option<&str>,
     rule: Option<&str>,
     least: Option<&str>,
-    closed: bool,
+    state: Option<&str>,
 ) -> Result<FindingsPage, UiError> {
     let cx = admin_cx()?;
     let wanted = Wanted {
@@ -41,11 +43,13 @@ pub async fn findings(
         rule: rule.and_then(Rule::parse),
         federation: federation.and_then(|slug| Slug::parse(slug).ok()),
         key_id: None,
-        closed,
+        closed: state == Some("closed"),
+        muted: state == Some("muted"),
     };
     Ok(FindingsPage {
         findings: ops::findings::list(&cx, &wanted).await?,
         federations: ops::federations::list(&cx).await?,
+        mutes: ops::findings::mutes::list(&cx).await?,
     })
 }
 

@@ -71,7 +71,7 @@ pub fn compromise(values: &Values) -> Result<Compromise, Vec<Invalid>> {
 }
 
 /// `2026-11-23`, or with a time: `2026-11-23 20:30`, `2026-11-23T20:30`.
-fn moment(text: &str) -> Option<Millis> {
+pub(super) fn moment(text: &str) -> Option<Millis> {
     let (day, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
     let (hour, minute) = clock.trim_end_matches('Z').split_once(':')?;
     let (hour, minute): (i64, i64) = (hour.parse().ok()?, minute.parse().ok()?);

@@ -4,6 +4,7 @@
 //! with the browser is in [`browser`], so that the size of the bundle is decided in one folder.
 
 pub mod copy;
+pub mod feed;
 pub mod live;
 pub mod older;
 pub mod palette;

@@ -1,5 +1,7 @@
 //! The audit timeline, and one record of it.
 
+mod proof;
+
 use domain::audit::{Action, ActorRef, Outcome};
 use leptos::prelude::*;
 use ops::audit::AuditFilter;
@@ -16,6 +18,7 @@ use crate::{
         callout::Empty,
         page::{Head, Section, page},
         status::Status,
+        still::IntoAny,
         time::Exact,
         timeline::{self, Known, days},
     },
@@ -53,7 +56,7 @@ pub fn Audit() -> impl IntoView {
         let newest =
             before.map(|_| view! { <LinkButton href=address(None) label="Newest records" small=true /> });
         let body = view! {
-            {chain(&data)}
+            {proof::standing(&data, now_ms())}
             <section class="card flush" aria-label="Timeline">
                 {filter_form(&filter, &data)} {newest.map(|link| view! { <div class="pad">{link}</div> })} {list} {older}
             </section>
@@ -74,30 +77,6 @@ fn address(before: Option<i64>) -> String {
     let pairs: Vec<String> =
         pairs.iter().map(|(name, value)| format!("{name}={}", words::encode(value))).collect();
     if pairs.is_empty() { "/audit".to_owned() } else { format!("/audit?{}", pairs.join("&")) }
-}
-
-fn chain(data: &AuditPage) -> Option<AnyView> {
-    let head = data.head.as_ref()?;
-    Some(
-        view! {
-            <details class="more small">
-                <summary>
-                    {words::count(head.seq, "record")} ", the last has the hash "
-                    <code>{head.hash.get(..12).unwrap_or_default().to_owned()} "…"</code>
-                </summary>
-                <p class="muted">
-                    "To prove the log whole, walk it on the server: the command names the first bad record, if there is one."
-                </p>
-                <pre class="code" tabindex="0" role="region" aria-label="Command that verifies the log">
-                    <code>"keyward audit verify"</code>
-                </pre>
-                <p class="break">
-                    "Hash of the last record: " <code>{head.hash.clone()}</code>
-                </p>
-            </details>
-        }
-        .into_any(),
-    )
 }
 
 fn choices(options: Vec<(String, String)>, chosen: Option<String>) -> impl IntoView {
@@ -186,7 +165,7 @@ fn actor_options(actors: &[ActorRef], chosen: Option<&str>) -> Vec<(String, Stri
 #[component]
 pub fn AuditEntry() -> impl IntoView {
     page(Section::Audit, async {
-        let EntryPage { record, known, last } = api::audit::open(&param("seq")).await?;
+        let EntryPage { record, known, last, proof, fault } = api::audit::open(&param("seq")).await?;
         let event = &record.event;
         let head = Head::new(format!("Record {}", words::number(record.seq)))
             .crumb("/audit", "Audit log")
@@ -235,6 +214,7 @@ pub fn AuditEntry() -> impl IntoView {
                     <code>{detail}</code>
                 </pre>
             </section>
+            {proof::of_record(record.seq, proof.as_ref(), fault.as_deref())}
             <section class="card" aria-labelledby="chain">
                 <h2 id="chain">"Place in the chain"</h2>
                 <dl class="props">

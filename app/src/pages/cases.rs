@@ -2,7 +2,7 @@
 
 use domain::{
     Millis,
-    cases::{Case as DomainCase, CaseMoment, Moment, at, between},
+    cases::{Case as DomainCase, CaseKind, CaseMoment, Moment, at, between},
     hand_offs::LinkState,
     keys::KeyState,
 };
@@ -18,6 +18,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::{Shape, Status, drawing},
+        still::IntoAny,
         time::{Ago, clock, exact, iso, span},
     },
     words,
@@ -30,7 +31,7 @@ pub fn Cases() -> impl IntoView {
         let cases = api::telling::cases().await?;
         let now = now_ms();
         let head = Head::new("Cases").lead(
-            "A case is a key in wrong hands, from the first sign to the first good request with its successor. Report one on the page of the key.",
+            "A case is a key in wrong hands, from the first sign to the first good request with its successor, or what a brake holds until somebody decides. Report a key on its page.",
         );
         let list = if cases.is_empty() {
             view! {
@@ -85,6 +86,7 @@ fn state(view: &CaseView) -> (Shape, &'static str) {
         return (Shape::Good, "Answered");
     }
     match view.waits_for {
+        Some(Moment::T3) => (Shape::Held, "Waits for approval"),
         Some(Moment::T4) => (Shape::Broken, "Key still opens"),
         Some(Moment::T11) | None => (Shape::Look, "Open"),
         Some(_) => (Shape::Moving, "Being replaced"),
@@ -169,6 +171,9 @@ fn verdict(view: &CaseView, now: Millis) -> AnyView {
         }
         .into_any()
     };
+    if view.case.kind == CaseKind::Brake && view.waits_for.is_some() {
+        return brake(view);
+    }
     match view.waits_for {
         None => callout(Shape::Ended, "Closed.", view.case.summary.clone()),
         Some(Moment::T4) => callout(
@@ -213,6 +218,30 @@ fn verdict(view: &CaseView, now: Millis) -> AnyView {
             format!("{} opens nothing now. Close the case with what was learned.", key.name),
         ),
     }
+}
+
+/// What a brake holds, and where it is decided.
+fn brake(view: &CaseView) -> AnyView {
+    let (shape, verdict) = match view.waits_for {
+        Some(Moment::T3) => (Shape::Held, "Waiting for a decision."),
+        Some(_) | None => (Shape::Look, "Decided."),
+    };
+    let text = match view.waits_for {
+        Some(Moment::T3) => {
+            "A brake holds operations of the provider: nothing of them was done, and the rest of its traffic flows. Look at the list, then approve or reject it."
+        }
+        Some(_) | None => "What comes next to the same brake joins this case. Close it with what was learned.",
+    };
+    let href = format!("/cases/{}/held", view.case.id);
+    view! {
+        <Callout shape verdict>
+            <p>{text}</p>
+            <div class="actions">
+                <LinkButton href=href label="Show held operations" icon="pause" />
+            </div>
+        </Callout>
+    }
+    .into_any()
 }
 
 /// The marks in their order, and the time from each to the next.
@@ -336,13 +365,22 @@ fn keys(view: &CaseView, now: Millis) -> AnyView {
             </dd>
         }
     });
+    let role = if view.case.kind == CaseKind::Brake { "Asked by" } else { "In wrong hands" };
+    let blast = view! {
+        <LinkButton
+            href=format!("/federations/{}/blast?case={id}", view.federation.slug)
+            label="What did the key do?"
+            icon="search"
+            small=true
+        />
+    };
     let held = (state == KeyState::Held)
         .then(|| view! { <p class="muted small">"Held: the provider gets 503 with Retry-After and comes back. Revoke it once the new key works, or when nobody can have it."</p> });
     view! {
         <section class="card" aria-labelledby="case-keys">
             <h2 id="case-keys">"Keys"</h2>
             <dl class="props">
-                <dt>"In wrong hands"</dt>
+                <dt>{role}</dt>
                 <dd>
                     <a href=format!("/keys/{}", old.id)>{old.name.clone()}</a>
                     {format!(" {} is {}", words::ends_with(&old.last_four), state.label().to_lowercase())}
@@ -358,7 +396,7 @@ fn keys(view: &CaseView, now: Millis) -> AnyView {
                 </dd>
             </dl>
             {held}
-            <div class="actions">{hold} {hand_over} {revoke}</div>
+            <div class="actions">{blast} {hold} {hand_over} {revoke}</div>
         </section>
     }
     .into_any()

@@ -16,6 +16,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::Shape,
+        still::IntoAny,
         time::relative,
     },
     words,

@@ -2,10 +2,15 @@
 
 use domain::{
     Millis,
+    admins::{Admin, Right},
     findings::{Rule, Severity},
 };
 use leptos::prelude::*;
-use ops::{federations::FederationView, findings::FindingView};
+use ops::{
+    Cx,
+    federations::FederationView,
+    findings::{FindingView, mutes::MuteView},
+};
 
 use crate::{
     api,
@@ -16,6 +21,7 @@ use crate::{
         form::Form,
         page::{Head, Section, page},
         status::{Shape, Status},
+        still::IntoAny,
         time::{Ago, exact, relative},
     },
     words,
@@ -26,10 +32,11 @@ use crate::{
 pub fn Findings() -> impl IntoView {
     page(Section::Findings, async {
         let (federation, rule, least) = (query("federation"), query("rule"), query("severity"));
-        let closed = query("state").as_deref() == Some("closed");
+        let state = query("state").filter(|state| matches!(state.as_str(), "closed" | "muted"));
+        let state = state.as_deref();
         let data =
-            api::telling::findings(federation.as_deref(), rule.as_deref(), least.as_deref(), closed).await?;
-        let is_filtered = federation.is_some() || rule.is_some() || least.is_some() || closed;
+            api::telling::findings(federation.as_deref(), rule.as_deref(), least.as_deref(), state).await?;
+        let is_filtered = federation.is_some() || rule.is_some() || least.is_some() || state.is_some();
         let count = i64::try_from(data.findings.len()).unwrap_or(i64::MAX);
         let head = Head::new("Findings").lead(
             "Something that is not as it should be. Most close by themselves when the fact goes away; what comes again counts up.",
@@ -56,17 +63,26 @@ pub fn Findings() -> impl IntoView {
             }
             .into_any(),
         };
-        let noun = if closed { "closed finding" } else { "open finding" };
+        let noun = match state {
+            Some("closed") => "closed finding",
+            Some(_) => "muted finding",
+            None => "open finding",
+        };
         let summary = Form::with_field("finding").summary();
         let body = view! {
             {summary}
             <section class="card flush" aria-label="Findings">
-                {filter(&data.federations, federation.as_deref(), rule.as_deref(), least.as_deref(), closed)}
+                {filter(&data.federations, federation.as_deref(), rule.as_deref(), least.as_deref(), state)}
                 <header>
                     <h2>{words::count(count, noun)}</h2>
                 </header>
                 {list}
             </section>
+            {mutes(&data.mutes, now)}
+            {muting(&data.federations)}
+            <p class="actions">
+                {export("csv", "Export CSV")} {export("jsonl", "Export JSON Lines")} {export("ocsf", "Export OCSF")}
+            </p>
         };
         Ok((head, body.into_any()))
     })
@@ -91,7 +107,7 @@ fn filter(
     federation: Option<&str>,
     rule: Option<&str>,
     least: Option<&str>,
-    closed: bool,
+    state: Option<&str>,
 ) -> AnyView {
     let pair = |value: &str, label: &str| (value.to_owned(), label.to_owned());
     let mut of = vec![pair("", "Every federation")];
@@ -105,7 +121,7 @@ fn filter(
         (Severity::Critical, "Critical only"),
     ];
     severities.extend(worse.map(|(severity, label)| pair(severity.as_str(), label)));
-    let states = vec![pair("", "Open"), pair("closed", "Closed")];
+    let states = vec![pair("", "Open"), pair("muted", "Muted"), pair("closed", "Closed")];
     view! {
         <form class="toolbar" method="get" action="/findings" role="search" aria-label="Filter findings">
             <div class="field">
@@ -129,7 +145,7 @@ fn filter(
             <div class="field">
                 <label for="state">"State"</label>
                 <select id="state" name="state">
-                    {options(states, closed.then_some("closed"))}
+                    {options(states, state)}
                 </select>
             </div>
             <button class="btn">"Apply"</button>
@@ -207,7 +223,11 @@ fn finding(view: &FindingView, now: Millis) -> AnyView {
                 {network} <dt>"Why it matters"</dt> <dd>{finding.rule.why()}</dd>
             </dl>
             {ended}
-            <div class="actions">{next(view)} {close(view)}</div>
+            {view.muted.as_ref().map(|mute| {
+                let text = format!("Muted by {} until {}: {}.", mute.made_by, exact(mute.ends_ms), mute.reason);
+                view! { <p class="small">{text}</p> }
+            })}
+            <div class="actions">{next(view)} {close(view)} {mute(view)}</div>
         </li>
     }
     .into_any()
@@ -235,9 +255,181 @@ fn next(view: &FindingView) -> Option<AnyView> {
         Rule::TwoHolders | Rule::EndedKeyUsed | Rule::LeakReported | Rule::CanaryUsed => {
             key.map(|id| link(format!("/keys/{id}/compromise"), "Report compromise"))
         }
+        Rule::MassRemoval
+        | Rule::GroupEmptied
+        | Rule::MassRewrite
+        | Rule::PrivilegedAdd
+        | Rule::NewIdentity => view
+            .federation
+            .as_ref()
+            .map(|federation| link(format!("/federations/{}/brakes", federation.slug), "Open brakes")),
+        Rule::NewNetwork
+        | Rule::NewAgent
+        | Rule::TwoNetworks
+        | Rule::ManyDenials
+        | Rule::DormantKey
+        | Rule::OffSchedule
+        | Rule::Silence
+        | Rule::ManyFailures
+        | Rule::Enumeration
+        | Rule::CreateBurst
+        | Rule::UnknownKeys
+        | Rule::CanaryResource
+        | Rule::NewAttribute
+        | Rule::AdminPlane => view.federation.as_ref().map(|federation| {
+            link(format!("/federations/{}/behaviour", federation.slug), "Open expected behaviour")
+        }),
         Rule::ClockJumped => Some(link("/rotation".to_owned(), "Open rotation")),
+        Rule::AuditBroken | Rule::AuditRolledBack | Rule::CheckpointOverdue | Rule::AnchorFailed => {
+            Some(link("/audit".to_owned(), "Open audit log"))
+        }
         Rule::ChannelFailed => Some(link("/settings/channels".to_owned(), "Open channels")),
     }
+}
+
+/// The findings of this filter as a file.
+fn export(format: &'static str, label: &'static str) -> AnyView {
+    let names = ["federation", "rule", "severity", "state"];
+    let pairs = names.into_iter().filter_map(|name| Some(format!("&{name}={}", words::encode(&query(name)?))));
+    let href = format!("/exports/findings?format={format}{}", pairs.collect::<String>());
+    view! {
+        <a class="btn sm ghost" href=href rel="external" download="">
+            {label}
+        </a>
+    }
+    .into_any()
+}
+
+/// The form below a finding: nobody is told of this rule about this subject for a while.
+fn mute(view: &FindingView) -> Option<AnyView> {
+    let finding = &view.finding;
+    if !finding.is_open() || !view.may_close || view.muted.is_some() {
+        return None;
+    }
+    let slug = view.federation.as_ref().map(|federation| federation.slug.to_string()).unwrap_or_default();
+    let (why, days) = (format!("mute-why-{}", finding.id), format!("mute-days-{}", finding.id));
+    Some(
+        view! {
+            <details class="more">
+                <summary>"Mute it"</summary>
+                <form method="post" action="/findings/mute" class="inline">
+                    <input type="hidden" name="federation" value=slug />
+                    <input type="hidden" name="rule" value=finding.rule.as_str() />
+                    <input type="hidden" name="subject" value=finding.subject.clone() />
+                    <div class="field">
+                        <label for=why.clone()>"Why nobody need be told"</label>
+                        <input type="text" id=why name="reason" required minlength="3" maxlength="500" autocomplete="off" />
+                    </div>
+                    <div class="field">
+                        <label for=days.clone()>"For days, at most 90"</label>
+                        <input type="number" id=days name="days" value="7" required min="1" max="90" />
+                    </div>
+                    <button class="btn sm">"Mute finding"</button>
+                </form>
+            </details>
+        }
+        .into_any(),
+    )
+}
+
+/// What is muted now.
+fn mutes(mutes: &[MuteView], now: Millis) -> Option<AnyView> {
+    if mutes.is_empty() {
+        return None;
+    }
+    let items = mutes
+        .iter()
+        .map(|view| {
+            let mute = &view.mute;
+            let of = view.federation.as_ref().map_or("every federation".to_owned(), |one| one.name.clone());
+            let about = mute.subject.clone().map(|subject| view! { ", about " <code>{subject}</code> });
+            let slug = view.federation.as_ref().map(|one| one.slug.to_string()).unwrap_or_default();
+            let end = view.may_end.then(|| {
+                view! {
+                    <form method="post" action="/findings/unmute" class="inline">
+                        <input type="hidden" name="federation" value=slug />
+                        <input type="hidden" name="mute" value=mute.id.to_string() />
+                        <button class="btn sm" aria-label=format!("End the mute of {}", mute.rule.title())>
+                            "End the mute"
+                        </button>
+                    </form>
+                }
+            });
+            view! {
+                <li>
+                    <p>
+                        <strong>{mute.rule.title()}</strong>
+                        {format!(" of {of}")}
+                        {about}
+                    </p>
+                    <p class="small muted">
+                        {format!("{} by {}, ends ", mute.reason, mute.made_by)} <Ago at=mute.ends_ms now />
+                    </p>
+                    {end}
+                </li>
+            }
+        })
+        .collect_view();
+    Some(
+        view! {
+            <section class="card" aria-labelledby="mutes">
+                <h2 id="mutes">"Muted now"</h2>
+                <p class="muted">"These are counted, and nobody is told of them until the mute ends."</p>
+                <ul class="findings">{items}</ul>
+            </section>
+        }
+        .into_any(),
+    )
+}
+
+/// The form for a whole rule.
+fn muting(federations: &[FederationView]) -> Option<AnyView> {
+    let own: Vec<_> = federations.iter().filter(|view| view.may_run).collect();
+    let may_all = use_context::<Cx<Admin>>()
+        .is_some_and(|cx| cx.actor().role.may(Right::RegisterFederation, None));
+    if own.is_empty() && !may_all {
+        return None;
+    }
+    let every = may_all.then(|| view! { <option value="">"Every federation"</option> });
+    let of = own
+        .into_iter()
+        .map(|view| {
+            view! { <option value=view.federation.slug.to_string()>{view.federation.name.clone()}</option> }
+        })
+        .collect_view();
+    let rules =
+        Rule::ALL.iter().map(|rule| view! { <option value=rule.as_str()>{rule.title()}</option> }).collect_view();
+    Some(
+        view! {
+            <details class="more card">
+                <summary>"Mute a rule"</summary>
+                <form method="post" action="/findings/mute">
+                    <div class="field">
+                        <label for="mute-rule">"Rule"</label>
+                        <select id="mute-rule" name="rule">
+                            {rules}
+                        </select>
+                    </div>
+                    <div class="field">
+                        <label for="mute-federation">"Of"</label>
+                        <select id="mute-federation" name="federation">
+                            {every} {of}
+                        </select>
+                    </div>
+                    <div class="field">
+                        <label for="mute-reason">"Why nobody need be told"</label>
+                        <input type="text" id="mute-reason" name="reason" required minlength="3" maxlength="500" autocomplete="off" />
+                    </div>
+                    <div class="field">
+                        <label for="mute-days">"For days, at most 90"</label>
+                        <input type="number" id="mute-days" name="days" value="7" required min="1" max="90" />
+                    </div>
+                    <button class="btn">"Mute rule"</button>
+                </form>
+            </details>
+        }
+        .into_any(),
+    )
 }
 
 fn close(view: &FindingView) -> Option<AnyView> {

@@ -18,6 +18,7 @@ use crate::{
         icon::Icon,
         page::{Head, Section, page},
         status::{Shape, Status},
+        still::IntoAny,
         time::{Ago, exact},
     },
     words,

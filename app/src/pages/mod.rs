@@ -1,8 +1,12 @@
 //! The pages, one noun a file. Each loads what it shows in one call of `api` and is rendered whole.
 
 pub mod audit;
+pub mod behaviour;
+pub mod brakes;
+pub mod blast;
 pub mod cases;
 pub mod compromise;
+pub mod directory;
 pub mod federations;
 pub mod findings;
 pub mod hand_off;
@@ -12,3 +16,5 @@ pub mod overview;
 pub mod rotation;
 pub mod settings;
 pub mod sign_in;
+pub mod undo;
+pub mod usage;

@@ -17,6 +17,7 @@ use crate::{
         keys::{KeyLink, age, end},
         page::{Head, Section, page},
         status::{Shape, Status, drawing},
+        still::IntoAny,
         time::{Ago, relative},
     },
     words,

@@ -20,6 +20,7 @@ use crate::{
         icon::Icon,
         page::{Head, Section, page},
         status::{Shape, Status},
+        still::IntoAny,
         time::Ago,
     },
     words,

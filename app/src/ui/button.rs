@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::ui::icon::Icon;
+use crate::ui::{icon::Icon, still::IntoAny};
 
 /// A link that looks like a button.
 #[component]

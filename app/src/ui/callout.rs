@@ -2,7 +2,10 @@
 
 use leptos::prelude::*;
 
-use crate::ui::status::{Shape, drawing};
+use crate::ui::{
+    status::{Shape, drawing},
+    still::Inside,
+};
 
 /// A verdict on what the page shows.
 #[component]
@@ -13,13 +16,13 @@ pub fn Callout(
     #[prop(into)]
     verdict: String,
     /// The evidence.
-    children: Children,
+    children: Inside,
 ) -> impl IntoView {
     view! {
         <div class=format!("callout {}", shape.tone())>
             {drawing(shape)} <div>
                 <strong>{verdict}</strong>
-                {children()}
+                {children.view()}
             </div>
         </div>
     }
@@ -36,13 +39,13 @@ pub fn Empty(
     text: String,
     /// One button.
     #[prop(optional)]
-    children: Option<Children>,
+    children: Option<Inside>,
 ) -> impl IntoView {
     view! {
         <div class="empty in-card">
             <strong>{title}</strong>
             <p class="muted">{text}</p>
-            {children.map(|children| view! { <div class="actions">{children()}</div> })}
+            {children.map(|children| view! { <div class="actions">{children.view()}</div> })}
         </div>
     }
 }

@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 
 use leptos::prelude::*;
+
+use crate::ui::still::IntoAny;
 use ops::overview::HourCount;
 
 use crate::{ui::time, words};

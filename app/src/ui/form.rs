@@ -7,7 +7,10 @@ use leptos::prelude::*;
 
 use crate::{
     forms::Submitted,
-    ui::status::{Shape, drawing},
+    ui::{
+        status::{Shape, drawing},
+        still::IntoAny,
+    },
     words,
 };
 
@@ -87,6 +90,11 @@ impl Form {
         } else {
             self.0.values.all(name).iter().any(|given| given == value)
         }
+    }
+
+    /// Whether some field was refused.
+    pub fn has_faults(&self) -> bool {
+        !self.0.faults.is_empty()
     }
 
     fn fault(&self, name: &str) -> Option<String> {

@@ -7,6 +7,7 @@ use ops::keys::KeyView;
 use crate::{
     ui::{
         status::{self, Status},
+        still::IntoAny,
         time::Ago,
     },
     words,

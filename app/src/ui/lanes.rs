@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use domain::{HOUR_MS, Millis};
 use leptos::prelude::*;
 
+use crate::ui::still::IntoAny;
+
 use crate::{ui::time, words};
 
 const WIDTH: i64 = 960;

@@ -13,6 +13,7 @@ pub mod lifespan;
 pub mod oauth;
 pub mod requests;
 pub mod status;
+pub mod still;
 pub mod time;
 pub mod timeline;
 pub mod tolerated;

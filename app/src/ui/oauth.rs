@@ -5,6 +5,8 @@ use domain::{
     oauth::ScopeWords,
 };
 use leptos::prelude::*;
+
+use crate::ui::still::IntoAny;
 use ops::oauth::{ClientKey, ClientView};
 
 use crate::{islands::copy::CopyButton, ui::icon::Icon, words};

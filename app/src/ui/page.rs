@@ -1,5 +1,7 @@
 //! The frame of a page: rail, breadcrumb, heading, sentence, actions; and the page of a failure.
 
+use std::pin::Pin;
+
 use domain::admins::{Admin, Right, Role};
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -9,7 +11,12 @@ use crate::{
     error::{UiError, UiErrorKind},
     islands::palette::{Entry, Palette},
     ssr,
-    ui::{callout::Callout, icon::Icon, status::Shape},
+    ui::{
+        callout::Callout,
+        icon::Icon,
+        status::Shape,
+        still::{IntoAny, waiting},
+    },
     words,
 };
 
@@ -28,6 +35,8 @@ pub enum Section {
     Findings,
     /// Compromises, and how they were answered.
     Cases,
+    /// What keys did.
+    Usage,
     /// Who did what.
     Audit,
     /// What holds for the installation.
@@ -36,13 +45,14 @@ pub enum Section {
     Elsewhere,
 }
 
-const RAIL: [(Section, &str, &str, &str); 8] = [
+const RAIL: [(Section, &str, &str, &str); 9] = [
     (Section::Overview, "/", "Overview", "gauge"),
     (Section::Federations, "/federations", "Federations", "network"),
     (Section::Keys, "/keys", "Keys", "key"),
     (Section::Rotation, "/rotation", "Rotation", "refresh-cw"),
     (Section::Findings, "/findings", "Findings", "triangle-alert"),
     (Section::Cases, "/cases", "Cases", "shield-alert"),
+    (Section::Usage, "/usage", "Usage", "activity"),
     (Section::Audit, "/audit", "Audit", "scroll-text"),
     (Section::Settings, "/settings", "Settings", "sliders-horizontal"),
 ];
@@ -82,16 +92,23 @@ impl Head {
 
 /// Loads a page and frames it; what cannot be loaded becomes the page of its failure, with its
 /// status. Runs once: the future is awaited while the page is rendered.
-pub fn page<F>(section: Section, content: F) -> impl IntoView
+pub fn page<F>(section: Section, content: F) -> AnyView
 where
     F: Future<Output = Result<(Head, AnyView), UiError>> + Send + 'static,
 {
-    Suspend::new(async move {
+    framed(section, Box::pin(content))
+}
+
+type Content = Pin<Box<dyn Future<Output = Result<(Head, AnyView), UiError>> + Send>>;
+
+// One type for all pages.
+fn framed(section: Section, content: Content) -> AnyView {
+    waiting(Suspend::new(async move {
         match content.await {
             Ok((head, body)) => frame(section, head, body),
             Err(error) => failure(section, &error),
         }
-    })
+    }))
 }
 
 /// A page with the rail beside it.

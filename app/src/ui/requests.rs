@@ -6,7 +6,9 @@ use leptos::prelude::*;
 use crate::ui::{
     callout::Empty,
     status::{self, Status},
+    still::IntoAny,
     time::Ago,
+    timeline::Known,
 };
 
 /// Requests, newest first; cards on a phone.
@@ -16,6 +18,9 @@ pub fn RequestsTable(
     requests: Vec<UsageRecord>,
     /// The time of the page.
     now: Millis,
+    /// Federations to name in each row, where the table has those of several.
+    #[prop(optional)]
+    known: Known,
 ) -> impl IntoView {
     if requests.is_empty() {
         return view! {
@@ -26,7 +31,7 @@ pub fn RequestsTable(
         }
         .into_any();
     }
-    let rows = requests.iter().map(|record| row(record, now)).collect_view();
+    let rows = requests.iter().map(|record| row(record, now, &known)).collect_view();
     view! {
         <div class="tw" tabindex="0" role="region" aria-label="Table of requests">
             <table class="t cards">
@@ -49,16 +54,33 @@ pub fn RequestsTable(
     .into_any()
 }
 
-fn row(record: &UsageRecord, now: Millis) -> impl IntoView + use<> {
+fn row(record: &UsageRecord, now: Millis, known: &Known) -> impl IntoView + use<> {
     let (shape, word) = status::of_request(record);
     let what = format!("{} {}", record.method, record.resource_type);
     let resource = record.resource_id.clone().map(|id| view! { <span class="sub mono">{id}</span> });
     let reason = record.reason.clone().map(|reason| view! { <span class="sub">{reason}</span> });
     let source = record.source.clone().unwrap_or_else(|| "No data".to_owned());
     let agent = record.user_agent.clone().map(|agent| view! { <span class="sub">{agent}</span> });
+    let of = record.federation_id.as_ref().and_then(|id| known.get(id)).map(|one| {
+        let href = format!("/usage?federation={}", one.slug);
+        let key = format!("/usage?key={}", record.key_id);
+        view! {
+            <span class="sub">
+                <a href=href>{one.name.clone()}</a>
+                ", "
+                <a href=key>"its key"</a>
+            </span>
+        }
+    });
+    let href = format!("/usage/requests/{}", record.request_id);
+    let id = record.request_id.to_string();
     view! {
-        <tr>
-            <th scope="row">{what} {resource}</th>
+        <tr data-request=id>
+            <th scope="row">
+                <a href=href>{what}</a>
+                {resource}
+                {of}
+            </th>
             <td class="s" data-l="Answer">
                 <span>
                     <Status shape word />
@@ -78,7 +100,8 @@ fn row(record: &UsageRecord, now: Millis) -> impl IntoView + use<> {
     }
 }
 
-fn duration(us: i64) -> String {
+/// A duration with its unit.
+pub fn duration(us: i64) -> String {
     if us < 1000 { format!("{us} µs") } else { format!("{}.{} ms", us / 1000, us % 1000 / 100) }
 }
 

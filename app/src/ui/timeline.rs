@@ -11,6 +11,7 @@ use leptos::prelude::*;
 
 use crate::ui::{
     status::{Shape, Status},
+    still::IntoAny,
     time,
 };
 

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use ops::keys::Tolerated;
 
 use crate::{
-    ui::{callout::Empty, time::Ago},
+    ui::{callout::Empty, still::IntoAny, time::Ago},
     words,
 };
 

@@ -47,6 +47,8 @@ pub enum Right {
     RegisterFederation,
     /// Read records that belong to no single federation: sign-ins, starts.
     ReadInstallation,
+    /// Agree to what somebody else wants: held operations, maintenance windows.
+    Approve,
 }
 
 impl Role {
@@ -62,9 +64,13 @@ impl Role {
     /// Decides a right on a federation; `None` stands for the installation as a whole.
     pub fn may(&self, right: Right, federation: Option<&Slug>) -> bool {
         match (self, right) {
-            (Self::Admin, _) | (Self::Manager, Right::Read | Right::ReadInstallation) => true,
+            (Self::Admin, _) | (Self::Manager, Right::Read | Right::ReadInstallation | Right::Approve) => {
+                true
+            }
             (Self::Manager, Right::RunFederation | Right::ManageKeys | Right::RegisterFederation)
-            | (Self::Operator(_), Right::RegisterFederation | Right::ReadInstallation) => false,
+            | (Self::Operator(_), Right::RegisterFederation | Right::ReadInstallation | Right::Approve) => {
+                false
+            }
             (Self::Operator(own), Right::Read | Right::RunFederation | Right::ManageKeys) => {
                 federation.is_some_and(|slug| own.contains(slug))
             }
@@ -95,12 +101,13 @@ mod tests {
             Right::ManageKeys,
             Right::RegisterFederation,
             Right::ReadInstallation,
+            Right::Approve,
         ];
         let row = |role: &Role, slug: Option<&Slug>| rights.map(|right| role.may(right, slug));
-        assert_eq!(row(&Role::Admin, Some(&other)), [true; 5]);
-        assert_eq!(row(&Role::Manager, Some(&other)), [true, false, false, false, true]);
-        assert_eq!(row(&operator, Some(&own)), [true, true, true, false, false]);
-        assert_eq!(row(&operator, Some(&other)), [false; 5]);
-        assert_eq!(row(&operator, None), [false; 5]);
+        assert_eq!(row(&Role::Admin, Some(&other)), [true; 6]);
+        assert_eq!(row(&Role::Manager, Some(&other)), [true, false, false, false, true, true]);
+        assert_eq!(row(&operator, Some(&own)), [true, true, true, false, false, false]);
+        assert_eq!(row(&operator, Some(&other)), [false; 6]);
+        assert_eq!(row(&operator, None), [false; 6]);
     }
 }

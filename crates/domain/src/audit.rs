@@ -5,7 +5,18 @@
 //! reordering a record breaks the chain at the first record that is not as it was written.
 //! Cutting the end off is found by comparing with the head that is kept beside the log.
 //!
+//! Over the hashes of the records stands a tree ([`merkle`]). Its roots are signed as [`checkpoint`]s and kept
+//! outside; [`verify`] compares a log with them, [`bundle`] is a log in a file, [`proof`] is one record of it.
+//!
 //! To add an action, add a variant to [`Action`] and its word.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod entry;
+pub mod merkle;
+pub mod note;
+pub mod proof;
+pub mod verify;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -110,6 +121,10 @@ actions! {
     KeyRetired = "key.retired", "retired key";
     /// A key was held: its requests are answered with "come back later".
     KeyHeld = "key.held", "held key";
+    /// A key was given a narrower scope, at once.
+    KeyNarrowed = "key.narrowed", "narrowed the scope of key";
+    /// A narrower scope was set for the successor of a key.
+    KeyNextScopeSet = "key.next-scope-set", "set the scope of the successor of key";
     /// A held key was released.
     KeyReleased = "key.released", "released key";
     /// A rotation was begun by Keyward itself, or in answer to a compromise.
@@ -138,12 +153,40 @@ actions! {
     KeyRefused = "key.refused", "was refused";
     /// A key was said to be in wrong hands.
     KeyCompromised = "key.compromised", "reported the compromise of key";
+    /// The brakes and rules of a federation were set.
+    BehaviourSet = "behaviour.set", "set what is expected of";
     /// A finding was raised.
     FindingRaised = "finding.raised", "raised a finding:";
     /// A finding was closed.
     FindingClosed = "finding.closed", "closed finding";
+    /// A brake held an operation: nothing of it was done.
+    OperationHeld = "operation.held", "held";
+    /// Held operations of a case were approved: each passes once.
+    HeldApproved = "held.approved", "approved held operations of";
+    /// Held operations of a case were rejected.
+    HeldRejected = "held.rejected", "rejected held operations of";
+    /// Held operations were rejected because nobody decided.
+    HeldExpired = "held.expired", "let held operations expire of";
+    /// Planned work was written down; it raises nothing before somebody else agrees.
+    WindowPlanned = "window.planned", "planned a maintenance window of";
+    /// A second person agreed to planned work.
+    WindowAgreed = "window.agreed", "agreed to a maintenance window of";
+    /// Planned work was ended before its time.
+    WindowEnded = "window.ended", "ended a maintenance window of";
+    /// A user or group was marked as protected, privileged or a canary.
+    ResourceMarked = "resource.marked", "marked";
+    /// A mark was taken away.
+    ResourceUnmarked = "resource.unmarked", "took the mark from";
+    /// A mail domain or shape of externalId was allowed.
+    IdentityAllowed = "identity.allowed", "allowed";
     /// Something was noted in a case.
     CaseNoted = "case.noted", "added a note to case";
+    /// What the key of a case did is known.
+    BlastKnown = "blast.known", "established the blast radius of";
+    /// A plan that takes changes back was confirmed.
+    UndoBegun = "undo.begun", "began to take back";
+    /// A part of such a plan was carried out.
+    UndoApplied = "undo.applied", "took back changes of";
     /// A case was closed.
     CaseClosed = "case.closed", "closed case";
     /// A link was made by which one person takes over a key.
@@ -176,6 +219,20 @@ actions! {
     GroupUpdated = "group.updated", "updated group";
     /// A group was deleted.
     GroupDeleted = "group.deleted", "deleted group";
+    /// A stretch of usage records was sealed: its digest is in the detail.
+    UsageSealed = "usage.sealed", "sealed usage records:";
+    /// Sealed usage records were older than is kept, and were removed.
+    UsageForgotten = "usage.forgotten", "removed old usage records:";
+    /// Usage was searched for what was done with one resource.
+    UsageSearched = "usage.searched", "searched the usage of";
+    /// Usage records, audit records or findings are about to be exported.
+    RecordsExported = "records.exported", "exported";
+    /// Findings of a rule were muted.
+    FindingMuted = "finding.muted", "muted findings:";
+    /// A mute was ended before its time.
+    FindingUnmuted = "finding.unmuted", "ended the mute of";
+    /// Records of this log are about to be exported.
+    AuditExported = "audit.exported", "exported audit records";
 }
 
 impl Action {
@@ -399,6 +456,26 @@ impl ChainWalk {
 }
 
 fn hash_of(seq: i64, event: &AuditEvent, prev_hash: &str) -> HashText {
+    let fields = [
+        Some(event.actor.kind.as_str()),
+        Some(&*event.actor.id),
+        Some(&*event.actor.name),
+        Some(event.action.as_str()),
+        Some(event.outcome.as_str()),
+        event.reason.as_deref(),
+        event.federation_id.as_ref().map(FederationId::as_str),
+        event.key_id.as_ref().map(KeyId::as_str),
+        event.target.as_deref(),
+        event.source.as_deref(),
+        Some(&*event.request_id),
+        Some(&*event.detail),
+    ];
+    hex(&digest(seq, event.at_ms, &fields, prev_hash))
+}
+
+/// The hash of a record: SHA-256 over the name of the format, the hash before, place, time and fields, each
+/// behind its length.
+fn digest(seq: i64, at_ms: Millis, fields: &[Option<&str>; 12], prev_hash: &str) -> merkle::Hash {
     let mut hasher = Sha256::new();
     let mut field = |text: Option<&str>| {
         // A missing field and an empty one are different.
@@ -409,20 +486,9 @@ fn hash_of(seq: i64, event: &AuditEvent, prev_hash: &str) -> HashText {
     field(Some("keyward-audit-v1"));
     field(Some(prev_hash));
     field(Some(&seq.to_string()));
-    field(Some(&event.at_ms.to_string()));
-    field(Some(event.actor.kind.as_str()));
-    field(Some(&event.actor.id));
-    field(Some(&event.actor.name));
-    field(Some(event.action.as_str()));
-    field(Some(event.outcome.as_str()));
-    field(event.reason.as_deref());
-    field(event.federation_id.as_ref().map(FederationId::as_str));
-    field(event.key_id.as_ref().map(KeyId::as_str));
-    field(event.target.as_deref());
-    field(event.source.as_deref());
-    field(Some(&event.request_id));
-    field(Some(&event.detail));
-    hex(&hasher.finalize())
+    field(Some(&at_ms.to_string()));
+    fields.iter().copied().for_each(field);
+    hasher.finalize().into()
 }
 
 #[cfg(test)]

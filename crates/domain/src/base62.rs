@@ -27,6 +27,14 @@ fn encode_small(bytes: &[u8], width: usize) -> String {
     digits.into_iter().map(char::from).collect()
 }
 
+/// Reads digits into a number; what it cannot hold, and what is no digit, is left out.
+pub(crate) fn decode(digits: &str) -> u128 {
+    digits.bytes().fold(0_u128, |number, digit| {
+        let value = ALPHABET.iter().position(|letter| *letter == digit).unwrap_or(0);
+        number.wrapping_mul(62).wrapping_add(value as u128)
+    })
+}
+
 fn digit_of(value: u64) -> u8 {
     usize::try_from(value).ok().and_then(|value| ALPHABET.get(value).copied()).unwrap_or(b'0')
 }

@@ -17,11 +17,13 @@ pub enum CaseKind {
     Leak,
     /// A canary key was used.
     Canary,
+    /// A brake holds operations that wait for approval.
+    Brake,
 }
 
 impl CaseKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Compromise, Self::Leak, Self::Canary];
+    pub const ALL: [Self; 4] = [Self::Compromise, Self::Leak, Self::Canary, Self::Brake];
 
     /// The word in API and database.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl CaseKind {
             Self::Compromise => "compromise",
             Self::Leak => "leak",
             Self::Canary => "canary",
+            Self::Brake => "brake",
         }
     }
 
@@ -38,6 +41,7 @@ impl CaseKind {
             Self::Compromise => "Compromise",
             Self::Leak => "Leak",
             Self::Canary => "Canary",
+            Self::Brake => "Brake",
         }
     }
 
@@ -177,6 +181,7 @@ pub fn waits_for(case: &Case, moments: &[CaseMoment]) -> Option<Moment> {
         }
         (CaseKind::Compromise | CaseKind::Leak, false) => &[Moment::T4, Moment::T11],
         (CaseKind::Canary, _) => &[Moment::T11],
+        (CaseKind::Brake, _) => &[Moment::T3, Moment::T11],
     };
     // What came later has overtaken what never came.
     let reached = chain.iter().rposition(|mark| at(moments, *mark).is_some());
@@ -225,6 +230,9 @@ mod tests {
         check(&[(Moment::T4, 1), (Moment::T5, 1), (Moment::T6, 2)], Moment::T8);
         check(&[(Moment::T4, 1), (Moment::T5, 1), (Moment::T8, 3)], Moment::T11);
         assert_eq!(waits_for(&case(CaseKind::Canary, false), &[]), Some(Moment::T11));
+        let brake = case(CaseKind::Brake, false);
+        assert_eq!(waits_for(&brake, &marks(&[(Moment::T2, 1)])), Some(Moment::T3));
+        assert_eq!(waits_for(&brake, &marks(&[(Moment::T2, 1), (Moment::T3, 2)])), Some(Moment::T11));
         assert_eq!(waits_for(&Case { closed_ms: Some(1), ..compromise }, &[]), None);
     }
 

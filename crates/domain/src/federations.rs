@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DAY_MS, FederationId, Invalid, Millis, rotations::policy::RotationRules};
+use crate::{DAY_MS, FederationId, Invalid, Millis, behaviour::Rules, rotations::policy::RotationRules};
 
 /// One trust between an identity provider and a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Federation {
     pub target: FederationTarget,
     /// How its SCIM endpoint behaves.
     pub scim: ScimSettings,
+    /// The brakes and rules of what is expected of it.
+    #[serde(default)]
+    pub behaviour: Rules,
     /// Counts its changes; an edit names the version that it saw.
     pub version: i64,
     /// When it was registered.
@@ -373,6 +376,18 @@ pub fn check_text(field: &str, text: &str, limit: usize) -> Result<String, Inval
         return Err(Invalid::new(field, format!("control character {character:?} is not allowed")));
     }
     Ok(text)
+}
+
+/// Reads why a person does something that others will ask about: 3 to 500 characters.
+///
+/// # Errors
+/// [`Invalid`] on `reason`.
+pub fn check_reason(text: &str) -> Result<String, Invalid> {
+    let reason = check_text("reason", text, 500)?;
+    if reason.chars().count() < 3 {
+        return Err(Invalid::new("reason", "say why: it is kept in the audit log"));
+    }
+    Ok(reason)
 }
 
 /// Reads owners from lines or commas: 1 to 20 names or addresses of at most 120 characters.

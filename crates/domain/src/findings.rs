@@ -6,9 +6,11 @@
 //! To add a rule, add one row to the table below: its variant, word, severity, title and why it
 //! matters.
 
+pub mod mutes;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{CaseId, DAY_MS, FederationId, FindingId, Invalid, KeyId, Millis, RotationId, rotations};
+use crate::{CaseId, DAY_MS, FederationId, FindingId, KeyId, Millis, RotationId, rotations};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,6 +131,75 @@ rules! {
     /// A valid key was found where it should not be.
     LeakReported = "leak-reported", Critical, "A key was found outside",
         "Whoever can read that place can use the key.";
+    /// R1: more users were to be taken away than a brake lets through.
+    MassRemoval = "mass-removal", Critical, "Too many users would be taken away",
+        "A mistake or a thief at the provider takes everybody's access away in minutes.";
+    /// R2: one request was to take most of a group away.
+    GroupEmptied = "group-emptied", High, "A group would be emptied",
+        "Whoever empties a group takes from all of its members what the group gives them.";
+    /// R4: more users were to be rewritten than a brake lets through.
+    MassRewrite = "mass-rewrite", Critical, "Too many names or addresses would be rewritten",
+        "Whoever has the address of a user can take over the account.";
+    /// A5: somebody joined, or was to join, a privileged group.
+    PrivilegedAdd = "privileged-add", High, "Somebody was added to a privileged group",
+        "The group gives rights that a thief wants first.";
+    /// A13: a mail domain or shape of externalId that the federation never had.
+    NewIdentity = "new-identity", High, "A new mail domain or kind of id",
+        "An account under a foreign domain belongs to somebody else.";
+    /// A1: a key came from a network that it never came from.
+    NewNetwork = "new-network", Medium, "A key is used from a new network",
+        "Providers move seldom; a thief is always somewhere else.";
+    /// A2: a new kind of user agent from a new network.
+    NewAgent = "new-agent", High, "A key is used by another program from elsewhere",
+        "Another program at another place is another holder of the key.";
+    /// A3: one key from two networks in turns.
+    TwoNetworks = "two-networks", High, "A key is used from two places at once",
+        "One consumer is at one place: somebody else has the key too.";
+    /// A4: many requests that the scope denies, or one that the key never made.
+    ManyDenials = "many-denials", Medium, "A key tries what it may not",
+        "Whoever tries out what a key opens does not know what it is for.";
+    /// A7: a key that was asleep is used.
+    DormantKey = "dormant-key", High, "A sleeping key woke up",
+        "A key that nobody uses is a key that nobody misses when it is stolen.";
+    /// A8: many writes outside of the usual hours.
+    OffSchedule = "off-schedule", Medium, "Many changes at an unusual hour",
+        "Work that comes when nobody works is often not the provider's.";
+    /// A9: no good request for longer than the rhythm of the provider.
+    Silence = "silence", Medium, "A provider has fallen silent",
+        "Who leaves keeps their access, and who joins has none, until it talks again.";
+    /// A10: a large part of the requests fails.
+    ManyFailures = "many-failures", Medium, "Many requests fail",
+        "Accounts are not as the provider believes, and some providers give up after a while.";
+    /// A11: the directory is read through.
+    Enumeration = "enumeration", High, "The directory is read through",
+        "A stolen key is first used to see whom it reaches.";
+    /// A12: many users are created at once.
+    CreateBurst = "create-burst", Medium, "Many users are created at once",
+        "Accounts that nobody asked for are a way back in.";
+    /// A14: keys that nobody issued are presented.
+    UnknownKeys = "unknown-keys", Medium, "Keys that nobody issued are tried",
+        "Somebody guesses, or uses keys of another installation here.";
+    /// A16: a canary user or group was read or changed.
+    CanaryResource = "canary-resource", High, "A canary in the directory was touched",
+        "It belongs to nobody: whoever touches it goes through everything.";
+    /// A18: an attribute that was never written, or a password.
+    NewAttribute = "new-attribute", Low, "An attribute is written for the first time",
+        "A mapping was changed at the provider; passwords in a directory are loot.";
+    /// A20: an admin made protection weaker.
+    AdminPlane = "admin-plane", Medium, "Protection was made weaker",
+        "Whoever takes over an admin widens first what they may do.";
+    /// The audit log does not continue its last checkpoint.
+    AuditBroken = "audit-broken", Critical, "The audit log was altered",
+        "Somebody with access to the database has changed what is on record, or its disk is failing.";
+    /// An anchor has seen more records, or other ones, than the database holds.
+    AuditRolledBack = "audit-rolled-back", Critical, "The audit log was rolled back",
+        "What happened since is gone from the record, and keys that were revoked since are accepted again.";
+    /// Records wait for a checkpoint longer than they may.
+    CheckpointOverdue = "checkpoint-overdue", High, "No checkpoint is signed",
+        "Records that no checkpoint covers can be changed by whoever has the database, and nobody would know.";
+    /// An anchor is not told checkpoints.
+    AnchorFailed = "anchor-failed", High, "An anchor is not told",
+        "A database that is rolled back to what this anchor knows would not be noticed by it.";
 }
 
 impl Rule {
@@ -244,23 +315,12 @@ pub const fn severity_of_rung(days: i64) -> Severity {
     }
 }
 
-/// Reads why a person closes a finding: 3 to 500 characters.
-///
-/// # Errors
-/// [`Invalid`] on `reason`.
-pub fn check_reason(text: &str) -> Result<String, Invalid> {
-    let text = crate::federations::check_text("reason", text, 500)?;
-    if text.chars().count() < 3 {
-        return Err(Invalid::new("reason", "say why: it is kept with the finding and in the audit log"));
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::federations::check_reason;
 
     #[test]
     fn every_rule_has_its_own_word_title_and_reason() {

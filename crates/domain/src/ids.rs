@@ -47,6 +47,12 @@ macro_rules! prefixed_id {
                 &self.0
             }
 
+            /// When it was made, as its first 48 bits say.
+            pub fn made_ms(&self) -> Millis {
+                let number = base62::decode(self.digits());
+                Millis::try_from(number >> 80).unwrap_or(Millis::MAX)
+            }
+
             /// The id without its prefix: 22 base62 digits.
             pub fn digits(&self) -> &str {
                 self.0.get(Self::PREFIX.len()..).unwrap_or_default()
@@ -127,9 +133,35 @@ prefixed_id!(
     "case_"
 );
 prefixed_id!(
+    /// An operation that a brake holds, `hld_…`.
+    HeldId,
+    "hld_"
+);
+prefixed_id!(
+    /// A maintenance window, `win_…`.
+    WindowId,
+    "win_"
+);
+prefixed_id!(
     /// A channel on which people are told, `chn_…`.
     ChannelId,
     "chn_"
+);
+prefixed_id!(
+    /// A mute of findings, `mut_…`.
+    MuteId,
+    "mut_"
+);
+
+prefixed_id!(
+    /// A change in the journal, `jrn_…`; in order of time.
+    JournalId,
+    "jrn_"
+);
+prefixed_id!(
+    /// The taking back of changes, `undo_…`.
+    UndoId,
+    "undo_"
 );
 
 /// The id of a SCIM resource: a UUIDv7 in its usual text, made by the server, never by a client
@@ -173,6 +205,14 @@ impl fmt::Display for ResourceId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_says_when_it_was_made() {
+        for at_ms in [0, 1, 1_767_225_600_000, (1 << 48) - 1] {
+            assert_eq!(RequestId::new(at_ms, [255; 10]).made_ms(), at_ms);
+        }
+        assert!(RequestId::parse(&format!("req_{}", "z".repeat(22))).is_some_and(|id| id.made_ms() > 0));
+    }
 
     #[test]
     fn later_ids_sort_after_earlier_ones() {

@@ -223,6 +223,9 @@ pub struct Key {
     pub proof: Proof,
     /// What it may do.
     pub scope: Scope,
+    /// What its successor will be allowed to do; `None` is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_scope: Option<Scope>,
     /// Why it has the full directory, when it has.
     pub justification: Option<String>,
     /// Its moments.

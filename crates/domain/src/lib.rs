@@ -9,6 +9,7 @@
 
 mod base62;
 pub mod ids;
+pub mod journal;
 pub mod json;
 
 pub mod deliveries;
@@ -20,6 +21,8 @@ pub mod scopes;
 pub mod secret;
 pub mod upstreams;
 
+pub mod behaviour;
+pub mod brakes;
 pub mod cases;
 pub mod channels;
 pub mod findings;
@@ -27,11 +30,12 @@ pub mod hand_offs;
 
 pub mod admins;
 pub mod audit;
+pub mod exports;
 pub mod usage;
 
 pub use ids::{
-    CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, KeyId, RequestId,
-    ResourceId, RotationId, TargetId,
+    CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, HeldId, IdChance,
+    JournalId, KeyId, MuteId, RequestId, ResourceId, RotationId, TargetId, UndoId, WindowId,
 };
 pub use secret::Secret;
 

@@ -2,6 +2,9 @@
 //!
 //! Never a body, never a secret.
 
+pub mod filter;
+pub mod seal;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{FederationId, KeyId, Millis, RequestId, keys};
@@ -72,6 +75,9 @@ pub struct UsageRecord {
     /// The attributes that a change wrote: top-level names, the URNs of extensions, and `members`.
     #[serde(default)]
     pub attributes: Vec<String>,
+    /// What it came to; not kept.
+    #[serde(skip)]
+    pub facts: Facts,
 }
 
 impl UsageRecord {
@@ -80,6 +86,19 @@ impl UsageRecord {
     pub fn writing(self, attributes: &[String]) -> Self {
         Self { attributes: attributes.to_vec(), ..self }
     }
+}
+
+/// What a request came to beyond what is kept of it: what is expected is held against it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether it deactivated a user.
+    pub deactivates: bool,
+    /// How many members it took out of groups.
+    pub left: u32,
+    /// What it asked for and found, when it was a list.
+    pub list: Option<ListSeen>,
+    /// Whether what its path names is a canary.
+    pub is_canary: bool,
 }
 
 /// What a list asked for and found.

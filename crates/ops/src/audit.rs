@@ -1,16 +1,26 @@
 //! Reading the audit log, and proving it whole.
 
+pub mod anchors;
+pub mod checkpoint;
+pub mod examine;
+pub mod export;
+pub mod proof;
+
 use domain::{
     KeyId, Millis,
     admins::{Admin, Right},
-    audit::{Action, ActorRef, AuditRecord, ChainFault, ChainHead, ChainWalk, Outcome},
-    federations::Slug,
+    audit::{
+        Action, ActorRef, AuditEvent, AuditRecord, ChainFault, ChainHead, ChainWalk, Outcome,
+        note::VerifierKey,
+    },
+    federations::{Federation, Slug},
 };
-use store::audit::AuditSelection;
+use store::{Change, Conn, audit::AuditSelection};
 
 use crate::{
-    Cx, Error, Keyward,
+    Actor, Cx, Error, Keyward,
     federations::{find, visible},
+    vault::{MasterKey, Vault},
 };
 
 /// The most records of one page.
@@ -107,6 +117,17 @@ pub async fn open(cx: &Cx<Admin>, seq: i64) -> Result<AuditRecord, Error> {
     if own { Ok(record) } else { Err(Error::NotFound("audit record")) }
 }
 
+/// The key that checkpoints of an installation are verified with; without a name of its log it is named after
+/// the master key.
+///
+/// # Errors
+/// A sentence when the master key or the name is refused.
+pub fn key_of(master_key: &MasterKey, origin: Option<&str>) -> Result<VerifierKey, String> {
+    let vault = Vault::new(master_key)?;
+    let named = format!("keyward/{}", vault.master_key_id());
+    VerifierKey::new(origin.unwrap_or(&named), vault.checkpoint_key()).map_err(|fault| fault.to_string())
+}
+
 /// The end of the chain; `None` for who may not read the whole of it.
 pub async fn head(cx: &Cx<Admin>) -> Result<Option<ChainHead>, Error> {
     if !cx.actor.role.may(Right::ReadInstallation, None) {
@@ -121,6 +142,26 @@ pub async fn actors(cx: &Cx<Admin>) -> Result<Vec<ActorRef>, Error> {
         return Ok(Vec::new());
     }
     Ok(store::audit::actors(&mut cx.read().await?.conn()).await?)
+}
+
+/// Leaves a record that somebody is about to read what is sensitive: an export, a search for one person. It is
+/// called before anything is read, so that without the record nothing is.
+///
+/// # Errors
+/// Unavailable when the record cannot be written: then nothing may be shown.
+pub async fn sensitive_read<A: Actor>(
+    cx: &Cx<A>,
+    action: Action,
+    federation: Option<&Federation>,
+    detail: &serde_json::Value,
+) -> Result<(), Error> {
+    let event = AuditEvent {
+        federation_id: federation.map(|federation| federation.id.clone()),
+        target: federation.map(|federation| federation.name.clone()),
+        detail: crate::unit::detail(detail),
+        ..cx.event(action)
+    };
+    cx.keyward.commit(async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()))).await
 }
 
 /// How a verification ended.

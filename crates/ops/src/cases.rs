@@ -49,6 +49,7 @@ impl NewCase {
             CaseKind::Compromise => format!("Compromise of {}", key.name),
             CaseKind::Leak => format!("{} was found outside", key.name),
             CaseKind::Canary => format!("Canary {} was used", key.name),
+            CaseKind::Brake => format!("What {} wants is held", key.name),
         };
         Self {
             id: CaseId::new(keyward.clock.now_ms(), keyward.id_chance()),
@@ -80,23 +81,7 @@ pub async fn open_in(conn: &mut Conn<'_>, new: &NewCase, now_ms: Millis) -> Resu
     let case = if let Some(case) = store::cases::open_of_key(conn, &new.federation_id, &new.key_id).await? {
         case
     } else {
-        let case = Case {
-            id: new.id.clone(),
-            federation_id: new.federation_id.clone(),
-            kind: new.kind,
-            key_id: new.key_id.clone(),
-            rotation_id: new.rotation_id.clone(),
-            title: new.title.clone(),
-            opened_by: new.opened_by.clone(),
-            opened_ms: now_ms,
-            closed_ms: None,
-            closed_by: None,
-            summary: String::new(),
-            version: 1,
-        };
-        store::cases::insert(conn, &case).await?;
-        notify::note_case(conn, &case, notify::CaseNews::Opened, now_ms).await?;
-        case
+        insert(conn, new, now_ms).await?
     };
     for moment in &new.moments {
         write(conn, &case, moment).await?;
@@ -104,6 +89,38 @@ pub async fn open_in(conn: &mut Conn<'_>, new: &NewCase, now_ms: Millis) -> Resu
     if let Some(rotation_id) = &new.rotation_id {
         return answered_by(conn, case, rotation_id).await;
     }
+    Ok(case)
+}
+
+/// Opens the case of a brake. Whoever holds something joins it to the open one that the ledger names.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn open_brake(conn: &mut Conn<'_>, new: &NewCase, now_ms: Millis) -> Result<Case, Error> {
+    let case = insert(conn, new, now_ms).await?;
+    for moment in &new.moments {
+        write(conn, &case, moment).await?;
+    }
+    Ok(case)
+}
+
+async fn insert(conn: &mut Conn<'_>, new: &NewCase, now_ms: Millis) -> Result<Case, Error> {
+    let case = Case {
+        id: new.id.clone(),
+        federation_id: new.federation_id.clone(),
+        kind: new.kind,
+        key_id: new.key_id.clone(),
+        rotation_id: new.rotation_id.clone(),
+        title: new.title.clone(),
+        opened_by: new.opened_by.clone(),
+        opened_ms: now_ms,
+        closed_ms: None,
+        closed_by: None,
+        summary: String::new(),
+        version: 1,
+    };
+    store::cases::insert(conn, &case).await?;
+    notify::note_case(conn, &case, notify::CaseNews::Opened, now_ms).await?;
     Ok(case)
 }
 
@@ -142,7 +159,11 @@ pub async fn moment(
     Ok(())
 }
 
-async fn write(conn: &mut Conn<'_>, case: &Case, moment: &CaseMoment) -> Result<bool, Error> {
+pub(crate) async fn write(
+    conn: &mut Conn<'_>,
+    case: &Case,
+    moment: &CaseMoment,
+) -> Result<bool, Error> {
     // A mark is its own id, so that it is there once; notes are in order of time.
     let id = if moment.moment.is_mark() {
         moment.moment.as_str().to_owned()
@@ -330,7 +351,8 @@ pub async fn close(cx: &Cx<Admin>, id: &CaseId, version: i64, summary: &str) -> 
         return Err(Error::Stale("this case"));
     }
     let now_ms = cx.now_ms();
-    if key.life.state(now_ms).opens() && !key.canary {
+    let is_brake = case.kind == CaseKind::Brake;
+    if !is_brake && key.life.state(now_ms).opens() && !key.canary {
         return Err(Error::Conflict(format!(
             "{} still opens: hold or revoke it before the case is closed",
             key.name
@@ -347,6 +369,13 @@ pub async fn close(cx: &Cx<Admin>, id: &CaseId, version: i64, summary: &str) -> 
     };
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
+            if is_brake {
+                let pending = store::held::pending(conn, &case.federation_id, &case.id, i64::MAX).await?;
+                if !pending.is_empty() {
+                    let text = "held operations wait for a decision: approve or reject them first";
+                    return Err(Error::Conflict(text.to_owned()));
+                }
+            }
             store::cases::close(conn, &case, now_ms, &by, &summary).await?;
             write(conn, &case, &last).await?;
             let federation_id = Some(&case.federation_id);
@@ -375,7 +404,7 @@ pub async fn close(cx: &Cx<Admin>, id: &CaseId, version: i64, summary: &str) -> 
         .await
 }
 
-fn check_open(case: &Case) -> Result<(), Error> {
+pub(crate) fn check_open(case: &Case) -> Result<(), Error> {
     if case.closed_ms.is_some() {
         return Err(Error::Conflict("this case is closed".to_owned()));
     }

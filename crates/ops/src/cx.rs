@@ -9,12 +9,16 @@
 //! }
 //! ```
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use domain::{
     KeyId, Millis, RequestId,
     admins::Admin,
     audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
+    brakes::Guards,
     federations::Federation,
     scopes::Scope,
 };
@@ -64,6 +68,11 @@ impl<A: Actor> Cx<A> {
 
     /// Everything that operations share.
     pub fn keyward(&self) -> &Keyward {
+        &self.keyward
+    }
+
+    /// The same, to be kept beyond this context.
+    pub fn shared(&self) -> &Arc<Keyward> {
         &self.keyward
     }
 
@@ -125,6 +134,10 @@ pub struct ScimClient {
     pub scope: Arc<Scope>,
     /// What its federation's users and groups look like.
     pub schemas: Arc<scim::Schemas>,
+    /// What is marked in its federation, and what was learned of it.
+    pub guards: Arc<Guards>,
+    /// Whether the unit that is running found key, federation and guards as they stand here.
+    pub as_seen: Arc<AtomicBool>,
     /// That key and federation were as they stand here; `None` when nobody vouches for it.
     pub proof: Option<Proof>,
 }

@@ -7,10 +7,15 @@
 
 use std::sync::Arc;
 
+use domain::scopes::Scope;
 use scim::{Op, Reading, Resource, ResourceType, Schemas, ScimError, Tolerances};
 use serde_json::Value;
 
-use crate::{Cx, Error, Keyward, ScimClient, scim_client::Asked};
+use crate::{
+    Cx, Error, Keyward, ScimClient,
+    scim_client::Asked,
+    scoped::{attributes, resource_kind},
+};
 
 /// The most bytes of a name or external id, in lower case.
 const LONGEST: usize = 1_000;
@@ -42,6 +47,8 @@ pub(crate) struct Edit {
     pub strict: bool,
     /// Those of the federation.
     pub schemas: Arc<Schemas>,
+    /// That of the key.
+    pub scope: Arc<Scope>,
 }
 
 /// What a client wants a resource to become.
@@ -64,15 +71,34 @@ pub(crate) struct Edited {
 impl Edit {
     /// What a client of a federation wants.
     pub fn of(cx: &Cx<ScimClient>, becomes: Becomes) -> Self {
-        let ScimClient { federation, schemas, .. } = &cx.actor;
-        Self { becomes, strict: federation.scim.strict, schemas: Arc::clone(schemas) }
+        let ScimClient { federation, schemas, scope, .. } = &cx.actor;
+        let (schemas, scope) = (Arc::clone(schemas), Arc::clone(scope));
+        Self { becomes, strict: federation.scim.strict, schemas, scope }
+    }
+
+    /// Refuses what names an attribute that the key may not read, before anything is looked up.
+    ///
+    /// # Errors
+    /// Forbidden, with the attribute.
+    pub fn check(&self, kind: ResourceType) -> Result<(), Error> {
+        let of = self.schemas.of(kind);
+        match &self.becomes {
+            Becomes::This(wanted) => attributes::check_body(&self.scope, wanted.as_value(), of),
+            Becomes::Patched(operations) => attributes::check_operations(&self.scope, of, operations),
+        }
     }
 
     /// The resource after the change, and what was tolerated.
     pub fn apply(&self, kind: ResourceType, before: &Resource) -> Result<(Resource, Tolerances), ScimError> {
         let of = self.schemas.of(kind);
         match &self.becomes {
-            Becomes::This(wanted) => Ok((wanted.clone().replacing(of, before)?, Tolerances::NONE)),
+            Becomes::This(wanted) => {
+                let mut after = wanted.clone().replacing(of, before)?;
+                if self.scope.restricts_writing(resource_kind(kind)) {
+                    after = attributes::preserved(&self.scope, of, before, after);
+                }
+                Ok((after, Tolerances::NONE))
+            }
             Becomes::Patched(operations) => {
                 let mut reading = Reading::new(self.strict);
                 let patched = scim::patch::apply_with(of, before, operations, &mut reading)?;

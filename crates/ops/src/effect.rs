@@ -54,19 +54,21 @@ pub(crate) struct RowFacts<'a> {
     pub created_ms: Millis,
     /// When it was last changed before.
     pub modified_ms: Millis,
+    /// The text of the row: what is created or deleted, as JSON.
+    pub body: &'a str,
 }
 
 impl<'a> From<&'a UserRow> for RowFacts<'a> {
     fn from(row: &'a UserRow) -> Self {
-        let UserRow { made_by, version, created_ms, modified_ms, .. } = row;
-        Self { made_by, version: *version, created_ms: *created_ms, modified_ms: *modified_ms }
+        let UserRow { made_by, version, created_ms, modified_ms, body, .. } = row;
+        Self { made_by, version: *version, created_ms: *created_ms, modified_ms: *modified_ms, body }
     }
 }
 
 impl<'a> From<&'a GroupRow> for RowFacts<'a> {
     fn from(row: &'a GroupRow) -> Self {
-        let GroupRow { made_by, version, created_ms, modified_ms, .. } = row;
-        Self { made_by, version: *version, created_ms: *created_ms, modified_ms: *modified_ms }
+        let GroupRow { made_by, version, created_ms, modified_ms, body, .. } = row;
+        Self { made_by, version: *version, created_ms: *created_ms, modified_ms: *modified_ms, body }
     }
 }
 

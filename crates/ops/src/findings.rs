@@ -7,14 +7,16 @@
 
 mod sweep;
 
+pub mod mutes;
+
 use std::collections::BTreeMap;
 
 use domain::{
     CaseId, FederationId, FindingId, KeyId, Millis, RotationId,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
-    federations::{Federation, Slug},
-    findings::{Detail, Finding, FindingFilter, Rule, Severity, check_reason},
+    federations::{Federation, Slug, check_reason},
+    findings::{Detail, Finding, FindingFilter, Rule, Severity, mutes::Mute},
 };
 use serde_json::json;
 use store::{Change, Conn, findings::Closing};
@@ -62,6 +64,16 @@ impl NewFinding {
             case_id: None,
             detail: Detail { expected: expected.into(), came: came.into(), ..Detail::default() },
         }
+    }
+
+    /// What it is of.
+    pub(crate) const fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// What came.
+    pub(crate) fn came(&self) -> &str {
+        &self.detail.came
     }
 
     /// About a key.
@@ -140,7 +152,9 @@ pub async fn raise(conn: &mut Conn<'_>, new: &NewFinding, now_ms: Millis) -> Res
     .await?;
     let is_worse = before.is_none_or(|before| before.severity < raised.severity);
     let is_told = raised.severity >= Severity::Medium && is_worse;
-    if is_told || raised.detail.rung.is_some() {
+    if (is_told || raised.detail.rung.is_some())
+        && !store::mutes::holds(conn, federation_id, new.rule, subject, now_ms).await?
+    {
         notify::note_finding(conn, &raised, now_ms).await?;
     }
     Ok(raised)
@@ -190,6 +204,8 @@ pub struct FindingView {
     pub key_name: Option<String>,
     /// Whether the viewer may close it.
     pub may_close: bool,
+    /// The mute because of which nobody is told of it, while it holds.
+    pub muted: Option<Mute>,
 }
 
 /// What a person looks for.
@@ -205,6 +221,8 @@ pub struct Wanted {
     pub key_id: Option<KeyId>,
     /// Closed ones instead of open ones.
     pub closed: bool,
+    /// Muted ones only; without it, none of them among the open ones.
+    pub muted: bool,
 }
 
 /// The findings that the viewer may see, the worst first.
@@ -241,14 +259,24 @@ pub async fn list(cx: &Cx<Admin>, wanted: &Wanted) -> Result<Vec<FindingView>, E
     for key in store::keys::list(&mut reader.conn()).await? {
         names.insert(key.id, key.name);
     }
+    let mutes = store::mutes::list(&mut reader.conn(), cx.now_ms()).await?;
+    let mute_of = |finding: &Finding| {
+        let holds = |mute: &&Mute| {
+            mute.holds(finding.federation_id.as_ref(), finding.rule, &finding.subject, cx.now_ms())
+        };
+        mutes.iter().find(holds).cloned()
+    };
     Ok(found
         .into_iter()
-        .map(|finding| {
+        .map(|finding| (mute_of(&finding), finding))
+        .filter(|(mute, _)| wanted.closed || mute.is_some() == wanted.muted)
+        .map(|(muted, finding)| {
             let federation = finding.federation_id.as_ref().and_then(|id| federations.get(id)).cloned();
             let slug = federation.as_ref().map(|federation| &federation.slug);
             FindingView {
                 key_name: finding.key_id.as_ref().and_then(|id| names.get(id)).cloned(),
                 may_close: may_close(cx, slug),
+                muted,
                 federation,
                 finding,
             }

@@ -27,6 +27,7 @@ mod job;
 mod list;
 mod offers;
 mod patch;
+mod planned;
 mod read;
 mod told;
 mod translate;

@@ -29,6 +29,7 @@ use crate::{
     effect::{self, Effect, RowFacts, attributes_of},
     journal,
     scim_client::Asked,
+    scoped::{attributes, ceilings, sight, sight::Sight},
 };
 
 /// The most members that one request may add and remove. A body of 1 MiB names about as many.
@@ -176,7 +177,7 @@ pub async fn create(
 /// NotFound; Forbidden by the scope.
 pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<Group, Error> {
     let found = async {
-        cx.admit(Verb::Read, ResourceKind::Groups)?;
+        ceilings::admit_read(cx, ResourceKind::Groups).await?;
         load(cx, &mut cx.read().await?.view().await?.conn(), id).await
     };
     cx.answered(asked, Action::GroupRead, found.await).await
@@ -194,8 +195,13 @@ pub async fn replace(
     resource: Resource,
     shown: Shown,
 ) -> Result<Changed, Error> {
-    let wanted = Wanted::replace(cx, resource);
-    let made = write::update(cx, asked, id, if_match, wanted, shown).await;
+    let made = async {
+        let of = cx.schemas().of(ResourceType::Group);
+        attributes::check_body(&cx.actor.scope, resource.as_value(), of)?;
+        let wanted = Wanted::replace(cx, resource);
+        write::update(cx, asked, id, if_match, wanted, shown).await
+    };
+    let made = made.await;
     cx.changed(asked, Action::GroupUpdated, made).await
 }
 
@@ -212,6 +218,8 @@ pub async fn patch(
     shown: Shown,
 ) -> Result<Changed, Error> {
     let made = async {
+        let of = cx.schemas().of(ResourceType::Group);
+        attributes::check_operations(&cx.actor.scope, of, &operations)?;
         let wanted = Wanted::patch(cx, operations)?;
         write::update(cx, asked, id, if_match, wanted, shown).await
     };
@@ -274,7 +282,21 @@ fn naming(cx: &Cx<ScimClient>) -> Naming {
 
 async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<GroupRow, Error> {
     let id = ResourceId::parse(id).ok_or(Error::NotFound("group"))?;
-    store::groups::by_id(conn, cx.federation_id(), &id).await?.ok_or(Error::NotFound("group"))
+    let row = store::groups::by_id(conn, cx.federation_id(), &id).await?.ok_or(Error::NotFound("group"))?;
+    check_seen(cx, conn, &row).await?;
+    Ok(row)
+}
+
+/// Refuses a group that is not there for the key.
+async fn check_seen(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, row: &GroupRow) -> Result<(), Error> {
+    if let Some(sight) = Sight::of(cx, conn, ResourceType::Group).await? {
+        let resource = stored_resource(ResourceType::Group, &row.body)?;
+        let of = cx.schemas().of(ResourceType::Group);
+        if !sight.admits(of, row.id.as_str(), &row.made_by, resource.as_value())? {
+            return Err(Error::NotFound("group"));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<Group, Error> {
@@ -284,7 +306,20 @@ pub(crate) async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> 
 
 async fn members_of(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &ResourceId) -> Result<Vec<Member>, Error> {
     let rows = store::groups::members(conn, cx.federation_id(), &[id]).await?;
-    Ok(rows.into_iter().map(member).collect())
+    Ok(seen(cx, conn, rows).await?.into_iter().map(member).collect())
+}
+
+/// Those members that are there for the key.
+async fn seen(
+    cx: &Cx<ScimClient>,
+    conn: &mut Conn<'_>,
+    mut rows: Vec<MemberRow>,
+) -> Result<Vec<MemberRow>, Error> {
+    let named = rows.iter().map(|row| (ResourceType::from_name(&row.member_kind), row.member_id.as_str()));
+    if let Some(seen) = sight::visible_members(cx, conn, named).await? {
+        rows.retain(|row| seen.contains(&row.member_id));
+    }
+    Ok(rows)
 }
 
 pub(crate) fn member(row: MemberRow) -> Member {
@@ -301,7 +336,8 @@ async fn with_members(
     let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
     if wants_members {
         let ids: Vec<&ResourceId> = rows.iter().map(|row| &row.id).collect();
-        for row in store::groups::members(conn, cx.federation_id(), &ids).await? {
+        let rows = store::groups::members(conn, cx.federation_id(), &ids).await?;
+        for row in seen(cx, conn, rows).await? {
             members.entry(row.group_id.clone()).or_default().push(member(row));
         }
     }

@@ -25,6 +25,10 @@ pub struct Settings {
     pub public_url: String,
     /// Whether the usage records of reads are synced before they are answered.
     pub strict_reads: bool,
+    /// For how many days usage records are kept.
+    pub usage_retention_days: i64,
+    /// For how many days the journal of changes is kept, which is how long they can be taken back.
+    pub journal_retention_days: i64,
 }
 
 /// Everything that operations share.
@@ -34,11 +38,16 @@ pub struct Keyward {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: Settings,
+    /// The name of this process among the nodes, made anew at each start.
+    pub(crate) node: String,
     pub(crate) schemas: KnownSchemas,
+    pub(crate) journal: crate::journal::Runtime,
+    pub(crate) behaviour: crate::behaviour::Runtime,
     pub(crate) gateway: crate::gateway::Runtime,
     pub(crate) rotation: crate::rotations::scheduler::Runtime,
     pub(crate) deliveries: crate::deliveries::Runtime,
     pub(crate) notify: crate::notify::Runtime,
+    pub(crate) audit: crate::audit::checkpoint::Runtime,
 }
 
 /// Why an installation does not open.
@@ -82,17 +91,23 @@ impl Keyward {
     ) -> Result<Arc<Self>, OpenError> {
         let vault = Vault::new(master_key).map_err(OpenError::MasterKey)?;
         let store = Store::open(target).await?;
+        let mut chance = IdChance::default();
+        entropy.fill(&mut chance);
         let keyward = Arc::new(Self {
             store,
             vault,
+            node: RequestId::new(clock.now_ms(), chance).digits().to_owned(),
             clock,
             entropy,
             settings,
             schemas: KnownSchemas::default(),
+            journal: crate::journal::Runtime::default(),
+            behaviour: crate::behaviour::Runtime::default(),
             gateway: crate::gateway::Runtime::default(),
             rotation: crate::rotations::scheduler::Runtime::default(),
             deliveries: crate::deliveries::Runtime::default(),
             notify: crate::notify::Runtime::default(),
+            audit: crate::audit::checkpoint::Runtime::default(),
         });
         if let Err(error) = keyward.bind().await {
             keyward.store.close().await;

@@ -11,7 +11,7 @@ use domain::{
     HOUR_MS, Invalid, KeyId, Secret,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
-    federations::{Federation, OVERLAP_HOURS, Slug, check_name, check_text},
+    federations::{Federation, OVERLAP_HOURS, Slug, check_name, check_reason, check_text},
     keys::{Key, KeyState, Life},
     rotations::{Cause, Event, Half},
     scopes::Scope,
@@ -33,6 +33,7 @@ use crate::{
         effects::{self, Happening, Pair},
         under_way,
     },
+    scoped,
     unit::detail,
 };
 
@@ -106,7 +107,16 @@ async fn issue_as(cx: &Cx<Admin>, new: NewKey, client: Option<NewClient>) -> Res
         Some(client) => client.check(&federation).map_err(|fault| faults.push(fault)),
     };
     let name = check_name("name", &new.name).map_err(|fault| faults.push(fault));
-    let scope = new.scope.check().map_err(|fault| faults.push(fault));
+    let mut reader = cx.read().await?;
+    let scope = match scoped::issue::check(&cx.keyward, &mut reader.conn(), &federation, new.scope).await {
+        Ok(scope) => Ok(scope),
+        Err(Error::Invalid(more)) => {
+            faults.extend(more);
+            Err(())
+        }
+        Err(error) => return Err(error),
+    };
+    drop(reader);
     if let Err(fault) = check_lifetime(new.lifetime_days, &federation) {
         faults.push(fault);
     }
@@ -379,15 +389,6 @@ pub async fn release(cx: &Cx<Admin>, key_id: &KeyId) -> Result<Key, Error> {
             Ok(Change::new(Key { life, held_by: None, held_reason: None, version, ..key }, event))
         })
         .await
-}
-
-/// Reads why a person does something that others will ask about.
-pub(crate) fn check_reason(text: &str) -> Result<String, Error> {
-    let reason = check_text("reason", text, 500)?;
-    if reason.is_empty() {
-        return Err(Error::invalid("reason", "say why: whoever comes next will want to know"));
-    }
-    Ok(reason)
 }
 
 async fn used(conn: &mut Conn<'_>, actor: &str, token: Option<&str>) -> Result<Option<Used>, Error> {

@@ -25,6 +25,7 @@ pub mod oauth;
 pub mod policies;
 pub mod rotations;
 
+pub mod behaviour;
 pub mod cases;
 pub mod channels;
 pub mod compromise;
@@ -35,6 +36,7 @@ pub mod notify;
 pub mod brakes;
 pub mod journal;
 
+mod cursors;
 mod directory;
 mod effect;
 pub mod gateway;
@@ -46,14 +48,20 @@ mod scoped;
 pub mod users;
 
 pub mod audit;
+pub mod exports;
 pub mod overview;
 pub mod search;
 pub mod sessions;
+pub mod tighten;
 pub mod upkeep;
 pub mod usage;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+
+/// What a bench build switches off, to measure what it costs.
+#[cfg(feature = "bench")]
+pub use store::recording::turn_off as turn_records_off;
 
 pub use channels::rfc3339;
 pub use cx::{Actor, Cx, RequestInfo, ScimClient, System, Visitor};

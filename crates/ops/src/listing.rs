@@ -12,11 +12,7 @@ mod found;
 mod plan;
 mod ready;
 
-use domain::{
-    audit::Action,
-    scopes::{ResourceKind, Verb},
-    usage::ListSeen,
-};
+use domain::{audit::Action, usage::ListSeen};
 use scim::{Filter, ListQuery, ResourceType, ScimError, Selection, Sort, SortKey, SortOrder, Type};
 use serde_json::Value;
 use store::{
@@ -24,17 +20,22 @@ use store::{
     directory::{Order, Place, Term, Window},
 };
 
-pub use self::cursor::TIMEOUT_MS as CURSOR_TIMEOUT_MS;
 #[cfg(feature = "testing")]
 pub(crate) use self::cursor::same as same_cursor;
 pub use self::found::Found;
+pub(crate) use self::found::read_rows;
+pub use crate::cursors::TIMEOUT_MS as CURSOR_TIMEOUT_MS;
 pub use self::ready::{Made, Page, list as list_ready};
 use self::{
     cursor::{Cursor, Position},
     found::{Relations, Row, by_ids, count_rows, rows},
-    plan::Plan,
+    plan::{Hidden, Plan},
 };
-use crate::{Cx, Error, ScimClient, scim_client::Asked};
+use crate::{
+    Cx, Error, ScimClient, cursors,
+    scim_client::Asked,
+    scoped::{attributes, ceilings, resource_kind, sight, sight::Sight},
+};
 
 /// How many resources a filter or an order without an index may look at.
 pub const MAX_EXAMINED: usize = 10_000;
@@ -76,7 +77,7 @@ pub async fn list(
     query: &ListQuery,
 ) -> Result<Listed, Error> {
     let found = async {
-        cx.admit(Verb::Read, resource_kind(kind))?;
+        ceilings::admit_read(cx, resource_kind(kind)).await?;
         search(cx, query, &[kind]).await
     };
     cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.found.len())).await
@@ -92,9 +93,10 @@ pub async fn everything(cx: &Cx<ScimClient>, asked: &Asked, query: &ListQuery) -
         let mut kinds = Vec::new();
         let mut refusal = None;
         for kind in ResourceType::ALL {
-            match cx.admit(Verb::Read, resource_kind(kind)) {
+            match ceilings::admit_read(cx, resource_kind(kind)).await {
                 Ok(()) => kinds.push(kind),
-                Err(error) => refusal = Some(error),
+                Err(error @ Error::Forbidden(_)) => refusal = Some(error),
+                Err(error) => return Err(error),
             }
         }
         match refusal {
@@ -105,13 +107,6 @@ pub async fn everything(cx: &Cx<ScimClient>, asked: &Asked, query: &ListQuery) -
     cx.listed(asked, Action::UserRead, found.await, |page| seen(query, page.found.len())).await
 }
 
-fn resource_kind(kind: ResourceType) -> ResourceKind {
-    match kind {
-        ResourceType::User => ResourceKind::Users,
-        ResourceType::Group => ResourceKind::Groups,
-    }
-}
-
 fn read_action(kind: ResourceType) -> Action {
     match kind {
         ResourceType::User => Action::UserRead,
@@ -120,6 +115,9 @@ fn read_action(kind: ResourceType) -> Action {
 }
 
 async fn search(cx: &Cx<ScimClient>, query: &ListQuery, kinds: &[ResourceType]) -> Result<Listed, Error> {
+    for kind in kinds {
+        attributes::check_query(&cx.actor.scope, cx.schemas().of(*kind), query)?;
+    }
     let resumed = match query.cursor.as_deref() {
         None | Some("") => None,
         Some(text) => Some(Cursor::open(cx, kinds, query, text)?),
@@ -143,7 +141,8 @@ async fn search(cx: &Cx<ScimClient>, query: &ListQuery, kinds: &[ResourceType]) 
     let (mut total, mut found, mut next) = (0, Vec::new(), None);
     for kind in kinds_left {
         let wanted = Wanted { position, skip, limit, needs_total: known_total.is_none() || limit == 0 };
-        let shelf = Shelf { cx, of: cx.schemas().of(kind), query, count: counts.known(kind) };
+        let sight = Sight::of(cx, &mut conn, kind).await?;
+        let shelf = Shelf { cx, of: cx.schemas().of(kind), query, sight, count: counts.known(kind) };
         let part = shelf.read(&mut conn, wanted).await?;
         let begins_here = wanted_nothing_before(limit, query.count) && part.total > 0;
         (position, skip) = (Position::Start, skip.saturating_sub(part.total));
@@ -257,6 +256,8 @@ struct Shelf<'a> {
     cx: &'a Cx<ScimClient>,
     of: Type<'a>,
     query: &'a ListQuery,
+    /// What of them is there for the key, when that is not everything.
+    sight: Option<Sight>,
     /// How many there are in all, when that is known.
     count: Option<u64>,
 }
@@ -271,7 +272,16 @@ enum Ordering<'a> {
 
 impl Shelf<'_> {
     async fn read(&self, conn: &mut Conn<'_>, wanted: Wanted) -> Result<Part, Error> {
-        let plan = plan::plan(self.of, self.query.filter.as_ref())?;
+        let hidden = if sight::hides_any(self.cx) { Hidden::Some } else { Hidden::Nothing };
+        let plan = match &self.sight {
+            None => plan::plan(self.of, self.query.filter.as_ref(), hidden)?,
+            Some(sight) => {
+                let filter = sight.narrowed(self.query.filter.as_ref());
+                let mut plan = plan::plan(self.of, filter.as_ref(), hidden)?;
+                plan.terms.extend(sight.terms());
+                plan
+            }
+        };
         match (self.ordering(&plan.terms), &plan.rest) {
             (Ordering::Indexed(order, is_descending), None) => {
                 self.by_index(conn, &plan.terms, order, is_descending, wanted).await
@@ -426,7 +436,7 @@ impl Shelf<'_> {
                 Some(place) => place + 1,
                 None => usize::try_from(*index).unwrap_or(usize::MAX),
             },
-            Position::After(_) => return Err(cursor::invalid().into()),
+            Position::After(_) => return Err(cursors::invalid().into()),
         };
         let end = begin.saturating_add(wanted.limit);
         let page = ids.get(begin.min(ids.len())..end.min(ids.len())).unwrap_or_default();

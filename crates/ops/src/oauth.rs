@@ -87,7 +87,7 @@ impl KnownToken {
         match &self.stored.scope {
             None => Arc::clone(scope),
             Some(text) => match ScopeWords::parse(text) {
-                Some(words) => Arc::new(words.narrow(Scope::clone(scope))),
+                Some(words) => Arc::new(words.narrow(scope)),
                 None => Arc::new(Scope::of([])),
             },
         }

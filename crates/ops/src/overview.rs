@@ -170,7 +170,30 @@ fn is_told_elsewhere(rule: Rule) -> bool {
         | Rule::ClockJumped
         | Rule::ChannelFailed
         | Rule::CanaryUsed
-        | Rule::LeakReported => false,
+        | Rule::LeakReported
+        | Rule::AuditBroken
+        | Rule::AuditRolledBack
+        | Rule::CheckpointOverdue
+        | Rule::AnchorFailed
+        | Rule::MassRemoval
+        | Rule::GroupEmptied
+        | Rule::MassRewrite
+        | Rule::PrivilegedAdd
+        | Rule::NewIdentity
+        | Rule::NewNetwork
+        | Rule::NewAgent
+        | Rule::TwoNetworks
+        | Rule::ManyDenials
+        | Rule::DormantKey
+        | Rule::OffSchedule
+        | Rule::Silence
+        | Rule::ManyFailures
+        | Rule::Enumeration
+        | Rule::CreateBurst
+        | Rule::UnknownKeys
+        | Rule::CanaryResource
+        | Rule::NewAttribute
+        | Rule::AdminPlane => false,
     }
 }
 

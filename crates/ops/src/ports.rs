@@ -260,6 +260,37 @@ pub trait Notify: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = Result<(), NotifyFault>> + Send + 'a>>;
 }
 
+/// A place outside that keeps checkpoints of the audit log. Each comes from the configuration at the start.
+pub trait Anchor: Send + Sync + 'static {
+    /// Its name; stays the same over starts.
+    fn name(&self) -> &str;
+
+    /// Where it is, for people: never a secret.
+    fn place(&self) -> String;
+
+    /// The size of the last checkpoint that it has, when it can tell by itself.
+    fn last(&self) -> Option<i64>;
+
+    /// Gives it the next checkpoint: never a second try. A sentence when it did not take it.
+    fn tell<'a>(
+        &'a self,
+        checkpoint: &'a Anchoring,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+}
+
+/// A checkpoint on its way to an anchor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchoring {
+    /// How many records it is over.
+    pub size: i64,
+    /// The root, in hexadecimal.
+    pub root: String,
+    /// When it was signed.
+    pub at_ms: Millis,
+    /// The signed note.
+    pub note: String,
+}
+
 /// A mail. It may hold a link that opens a key, and has no Debug.
 pub struct Mail {
     /// Addresses.

@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use domain::{
-    audit::Action,
-    scopes::{ResourceKind, Verb},
-};
+use domain::{audit::Action, scopes::ResourceKind};
+use scim::ResourceType;
 use store::cache::{Kind, Mark, Moment};
 
 use crate::{
@@ -17,6 +15,7 @@ use crate::{
     groups::{self, Group},
     listing::Found,
     scim_client::Asked,
+    scoped::{self, ceilings},
     users::{self, User},
 };
 
@@ -34,7 +33,12 @@ where
     F: FnOnce(User) -> (T, usize) + Send,
 {
     let found = async {
-        cx.admit(Verb::Read, ResourceKind::Users)?;
+        ceilings::admit_read(cx, ResourceKind::Users).await?;
+        if scoped::answers_differ(&cx.actor.scope, ResourceType::User) {
+            let mut reader = cx.read().await?;
+            let user = Box::pin(users::load(cx, &mut reader.conn(), id)).await?;
+            return Ok(Arc::new(make(user).0));
+        }
         let (store, federation_id) = (&cx.keyward.store, cx.federation_id());
         if let Some(ready) = store.fresh().await?.find::<T>(Kind::User, Some(federation_id), id) {
             return Ok(ready);
@@ -58,7 +62,12 @@ where
     F: FnOnce(Group) -> (T, usize) + Send,
 {
     let found = async {
-        cx.admit(Verb::Read, ResourceKind::Groups)?;
+        ceilings::admit_read(cx, ResourceKind::Groups).await?;
+        if scoped::answers_differ(&cx.actor.scope, ResourceType::Group) {
+            let mut reader = cx.read().await?;
+            let group = Box::pin(groups::load(cx, &mut reader.view().await?.conn(), id)).await?;
+            return Ok(Arc::new(make(group).0));
+        }
         let (store, federation_id) = (&cx.keyward.store, cx.federation_id());
         if let Some(ready) = store.fresh().await?.find::<T>(Kind::Group, Some(federation_id), id) {
             return Ok(ready);

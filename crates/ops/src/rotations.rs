@@ -19,7 +19,7 @@ use domain::{
     FederationId, Millis, RotationId,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
-    federations::{Federation, FederationStatus},
+    federations::{Federation, FederationStatus, check_reason},
     keys::Key,
     rotations::{Cause, Event, Half, Rotation, Stage, Step, cadence, cadence::Cadence},
 };
@@ -34,7 +34,7 @@ pub use self::{
     },
     clock::{ClockView, Jump, agree},
 };
-use crate::{Cx, Error, Keyward, keys::check_reason};
+use crate::{Cx, Error, Keyward};
 
 /// Lets something that was seen happen to a rotation, inside a unit of whoever saw it. Gives the audit events
 /// that belong into its commit; none when it changes nothing.

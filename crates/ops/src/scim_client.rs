@@ -4,25 +4,26 @@
 //! answered: with the change that it made, or by itself. Refusals also leave an audit record.
 //! Unknown, expired and revoked keys look the same from outside.
 
+mod gate;
 mod known;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use domain::{
     FederationId, KeyId, RequestId,
-    audit::{Action, ActorKind, ActorRef, AuditEvent, Outcome},
-    federations::{Federation, FederationStatus},
+    audit::{Action, AuditEvent, Outcome},
+    brakes::MarkKind,
+    federations::{FederationStatus, FederationTarget},
     keys::{self, KeyState, SecretKind},
-    scopes::{ResourceKind, Verb},
-    usage::{Decision, ListSeen, UsageRecord, clean, is_work},
+    scopes::{self, ResourceKind, Verb},
+    usage::{Decision, Facts, ListSeen, UsageRecord, clean, is_work},
 };
 use store::{Change, Conn, keys::StoredKey};
 
-use self::known::known_key;
+pub(crate) use self::gate::Presented;
+use self::{gate::Gate, known::known_key};
 use crate::{
-    Actor, Cx, Error, Keyward, RequestInfo, ScimClient, Visitor,
-    compromise::canary,
-    oauth,
+    Cx, Error, Keyward, RequestInfo, ScimClient, Visitor, oauth,
     ports::{Refusal, Refusals, Unlimited},
     rotations::clock,
 };
@@ -112,7 +113,7 @@ pub async fn authenticate_within(
         return Err(not_accepted());
     };
     let known = known_key(keyward, &presented.id).await?;
-    let gate = Gate { keyward, request, asked, key_id: &presented.id, refusals };
+    let gate = Gate { keyward, request, slug, asked, key_id: &presented.id, refusals };
     // An unknown id costs the same as a known one.
     let digest = known.as_ref().map_or(&NO_DIGEST, |(key, _)| &key.digest);
     let mut fits = keyward.vault.is_digest_of(presented.text, digest);
@@ -151,7 +152,9 @@ pub async fn authenticate_within(
         let reason = format!("key of {} presented at {:?}", federation.slug, clean(slug, 100));
         return gate.refuse(of, Decision::Refused, &reason, Error::NotFound("resource")).await;
     }
-    if let Err(refusal) = key.scope.admits_source(request.source) {
+    let now_ms = keyward.clock.now_ms();
+    let admitted = key.scope.admits_source(request.source).and_then(|()| key.scope.admits_time(now_ms));
+    if let Err(refusal) = admitted {
         let error = Error::Forbidden(refusal.to_string());
         return gate.refuse(of, Decision::Denied, &refusal.to_string(), error).await;
     }
@@ -169,6 +172,8 @@ pub async fn authenticate_within(
             },
             token_hash: token.map(|token| token.hash),
             schemas: Arc::clone(&key.schemas),
+            guards: Arc::clone(&key.guards),
+            as_seen: Arc::default(),
             proof,
         },
         request: request.clone(),
@@ -182,15 +187,6 @@ pub async fn authenticate_within(
         return Err(held());
     }
     Ok(cx)
-}
-
-/// A request whose key does not open.
-struct Gate<'a> {
-    keyward: &'a Arc<Keyward>,
-    request: &'a RequestInfo,
-    asked: &'a Asked,
-    key_id: &'a KeyId,
-    refusals: &'a dyn Refusals,
 }
 
 /// Counts one more refusal of somebody unknown: a request without an accepted key, a failed sign-in.
@@ -220,118 +216,14 @@ pub async fn check_refusals(
     })
 }
 
-impl Gate<'_> {
-    async fn refuse<T>(
-        &self,
-        of: Option<(&Federation, &str)>,
-        decision: Decision,
-        reason: &str,
-        error: Error,
-    ) -> Result<T, Error> {
-        check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await?;
-        let (event, usage) = self.records(of, decision, reason, &error);
-        let record =
-            async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
-        Box::pin(self.keyward.commit(record)).await?;
-        Err(error)
-    }
-
-    /// What the audit log and the usage log say of a refusal.
-    fn records(
-        &self,
-        of: Option<(&Federation, &str)>,
-        decision: Decision,
-        reason: &str,
-        error: &Error,
-    ) -> (AuditEvent, UsageRecord) {
-        let federation_id = of.map(|(federation, _)| federation.id.clone());
-        let usage = usage_record(
-            self.keyward,
-            self.request,
-            self.asked,
-            (federation_id.clone(), self.key_id.clone()),
-            None,
-            (status_of(error), decision),
-            Some(reason),
-        );
-        let cx = Cx {
-            keyward: Arc::clone(self.keyward),
-            actor: Presented {
-                key_id: self.key_id.clone(),
-                name: of.map_or("unknown", |(_, name)| name).to_owned(),
-            },
-            request: self.request.clone(),
-        };
-        let event = AuditEvent {
-            outcome: Outcome::Refused,
-            reason: Some(reason.to_owned()),
-            federation_id,
-            // The key is named only when it is one of ours.
-            key_id: of.map(|_| self.key_id.clone()),
-            target: of.map(|(_, name)| name.to_owned()),
-            ..cx.event(Action::KeyRefused)
-        };
-        (event, usage)
-    }
-
-    /// Refuses the whole secret of a key that has ended: somebody still has it, which is a finding.
-    async fn ended<T>(&self, of: Option<(&Federation, &str)>, state: KeyState) -> Result<T, Error> {
-        let (reason, error) = (format!("key is {}", state.label().to_lowercase()), not_accepted());
-        check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await?;
-        let (event, usage) = self.records(of, Decision::Refused, &reason, &error);
-        let (keyward, key_id, request) =
-            (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
-        // One whose time is over is told by the sweep: its provider still has it.
-        let is_told = matches!(state, KeyState::Retired | KeyState::Revoked);
-        let record = async move |conn: &mut Conn<'_>| {
-            if is_told {
-                let now_ms = keyward.clock.now_ms();
-                canary::ended_key_used(conn, &keyward, &key_id, &request, now_ms).await?;
-            }
-            Ok(Change::new((), event.clone()).with_usage(usage.clone()))
-        };
-        self.keyward.commit(record).await?;
-        Err(error)
-    }
-
-    /// Refuses a canary like an unknown key, and raises the alarm: however much was refused from the address
-    /// before, this one counts. Past the limit of the address the log has one record of it a minute.
-    async fn canary<T>(&self, of: Option<(&Federation, &str)>) -> Result<T, Error> {
-        let too_many =
-            check_refusals(self.keyward, self.request, self.refusals, Action::KeyRefused).await.err();
-        let is_flood = too_many.is_some();
-        let error = too_many.unwrap_or_else(not_accepted);
-        let (event, usage) = self.records(of, Decision::Refused, "canary key", &error);
-        let (keyward, key_id, request) =
-            (Arc::clone(self.keyward), self.key_id.clone(), self.request.clone());
-        let record = async move |conn: &mut Conn<'_>| {
-            let now_ms = keyward.clock.now_ms();
-            let is_recorded = canary::used(conn, &keyward, &key_id, &request, now_ms).await?;
-            if is_flood && is_recorded {
-                return Ok(Change::nothing(()));
-            }
-            Ok(Change::new((), event.clone()).with_usage(usage.clone()))
-        };
-        self.keyward.commit(record).await?;
-        Err(error)
-    }
-}
-
-/// A key that was presented and proves nothing.
-pub(crate) struct Presented {
-    pub key_id: KeyId,
-    pub name: String,
-}
-
-impl Actor for Presented {
-    fn as_ref(&self) -> ActorRef {
-        ActorRef { kind: ActorKind::Key, id: self.key_id.to_string(), name: self.name.clone() }
-    }
-}
-
 impl Cx<ScimClient> {
-    /// Decides an operation by the key's scope.
+    /// Decides an operation by the key's scope, as far as that is known before it is looked at.
     pub(crate) fn admit(&self, verb: Verb, resource: ResourceKind) -> Result<(), Error> {
+        if self.actor.federation.target == FederationTarget::Upstream
+            && let Some(dimension) = self.actor.scope.not_kept_upstream()
+        {
+            return Err(Error::Forbidden(scopes::Refusal::NotEnforced(dimension).to_string()));
+        }
         let refusal = self.actor.scope.admits(verb, resource, self.request.source);
         refusal.map_err(|refusal| Error::Forbidden(refusal.to_string()))
     }
@@ -383,10 +275,18 @@ impl Cx<ScimClient> {
     /// read, which may be long ago. What was revoked, paused or archived since changes nothing any
     /// more.
     pub(crate) async fn still_accepted(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
-        let ScimClient { federation, key_id, key_version, ends_ms, proof, .. } = &self.actor;
+        let ScimClient { federation, key_id, key_version, ends_ms, guards, as_seen, proof, .. } = &self.actor;
         let is_as_seen = proof.as_ref().is_some_and(|proof| conn.still_holds(proof))
-            || store::keys::is_as_seen(conn, &federation.id, key_id, *key_version, federation.version)
-                .await?;
+            || store::keys::is_guarded_as_seen(
+                conn,
+                &federation.id,
+                key_id,
+                *key_version,
+                federation.version,
+                guards.version,
+            )
+            .await?;
+        as_seen.store(is_as_seen, Ordering::Relaxed);
         if is_as_seen && self.now_ms() < *ends_ms {
             return Ok(());
         }
@@ -398,6 +298,12 @@ impl Cx<ScimClient> {
             if token.is_none() || self.now_ms() >= *ends_ms {
                 return Err(not_accepted());
             }
+        }
+        if !self.actor.scope.is_within(&key.scope) {
+            return Err(Error::Held {
+                message: "the scope of this key has just become narrower; ask again".to_owned(),
+                retry_after_s: 1,
+            });
         }
         let state = key.life.state(self.now_ms());
         match federation.status {
@@ -441,7 +347,13 @@ impl Cx<ScimClient> {
         reason: Option<&str>,
     ) -> UsageRecord {
         let key = (Some(self.federation_id().clone()), self.actor.key_id.clone());
-        usage_record(&self.keyward, &self.request, asked, key, resource_id, (status, decision), reason)
+        let mut record =
+            usage_record(&self.keyward, &self.request, asked, key, resource_id, (status, decision), reason);
+        record.facts.is_canary = record
+            .resource_id
+            .as_deref()
+            .is_some_and(|id| self.actor.guards.kind_of(id) == Some(MarkKind::Canary));
+        record
     }
 
     /// Writes the usage record of a request that changed nothing.
@@ -453,12 +365,21 @@ impl Cx<ScimClient> {
         decision: Decision,
         reason: Option<&str>,
     ) -> Result<(), Error> {
+        if store::recording::is_off() {
+            return Ok(());
+        }
         self.write(self.usage(asked, resource_id, status, decision, reason)).await
     }
 
     async fn write(&self, record: UsageRecord) -> Result<(), Error> {
+        if store::recording::is_off() {
+            return Ok(());
+        }
         let strict = self.keyward.settings.strict_reads;
-        Ok(self.keyward.store.committer().record_usage(record, strict).await?)
+        let record = Arc::new(record);
+        self.keyward.store.committer().record_usage(Arc::clone(&record), strict).await?;
+        self.keyward.observe(&record).await;
+        Ok(())
     }
 
     /// Gives the answer of a list, once its usage record is written: what it asked for and found tells a
@@ -470,10 +391,14 @@ impl Cx<ScimClient> {
         found: Result<T, Error>,
         seen: impl FnOnce(&T) -> ListSeen,
     ) -> Result<T, Error> {
-        if let Ok(list) = &found {
-            let is_work = is_work(Decision::Allowed, 200, Some(seen(list)));
+        if let Ok(list) = &found
+            && !store::recording::is_off()
+        {
+            let list = seen(list);
+            let is_work = is_work(Decision::Allowed, 200, Some(list));
             let record = self.usage(asked, None, 200, Decision::Allowed, None);
-            self.write(UsageRecord { is_work, ..record }).await?;
+            let facts = Facts { list: Some(list), ..record.facts };
+            self.write(UsageRecord { is_work, facts, ..record }).await?;
         }
         self.changed(asked, action, found).await
     }
@@ -577,6 +502,7 @@ fn usage_record(
         user_agent: request.user_agent.clone(),
         tolerated: asked.tolerated.clone(),
         is_work: is_work(decision, status, None),
+        facts: Facts::default(),
         attributes: Vec::new(),
     }
 }

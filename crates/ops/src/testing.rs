@@ -68,7 +68,7 @@ pub fn master_key() -> MasterKey {
 
 /// Settings of the tests.
 pub fn settings() -> Settings {
-    Settings { public_url: "https://keyward.test".to_owned(), strict_reads: false }
+    Settings { public_url: "https://keyward.test".to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 }
 }
 
 /// Migrates and opens a database.
@@ -120,4 +120,9 @@ pub fn visitor(keyward: &Arc<Keyward>) -> Cx<Visitor> {
 pub async fn break_audit(keyward: &Keyward) {
     let break_it = async |conn: &mut store::Conn<'_>| store::testing::break_audit(conn).await;
     keyward.store.committer().upkeep(break_it).await.expect("the audit log of a test can be broken");
+}
+
+/// The database of an installation.
+pub fn store(keyward: &Keyward) -> &store::Store {
+    &keyward.store
 }

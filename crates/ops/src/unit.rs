@@ -16,6 +16,20 @@ impl Keyward {
         F: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
+        let shown = async move |conn: &mut Conn<'_>| Ok(unit(conn).await?.showing_usage());
+        let (value, usage) = self.commit_unseen(shown).await?;
+        if let Some(record) = usage {
+            self.observe(&record).await;
+        }
+        Ok(value)
+    }
+
+    /// As [`Keyward::commit`], for a unit that has no usage record.
+    pub(crate) async fn commit_unseen<T, F>(&self, unit: F) -> Result<T, Error>
+    where
+        F: AsyncFn(&mut Conn<'_>) -> Result<Change<T>, Error> + Send + 'static,
+        T: Send + 'static,
+    {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that commits")]
         self.store.committer().commit(unit).await
     }

@@ -1,4 +1,10 @@
-//! Reading usage records.
+//! Usage records: reading and searching them, sealing them, forgetting the old ones.
+
+pub mod live;
+pub mod search;
+pub mod seals;
+
+pub use search::{Page, search};
 
 use domain::{
     HOUR_MS, KeyId, Millis,

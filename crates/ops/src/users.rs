@@ -6,7 +6,7 @@ use domain::{
     Millis, ResourceId,
     audit::{Action, AuditEvent},
     scopes::{ResourceKind, Verb},
-    usage::Decision,
+    usage::{Decision, UsageRecord},
 };
 use scim::{GroupRef, Op, Resource, ResourceType, ScimError};
 use serde_json::json;
@@ -22,6 +22,7 @@ use crate::{
     effect::{self, Effect, RowFacts, attributes_of},
     journal,
     scim_client::Asked,
+    scoped::{ceilings, sight, sight::Sight},
 };
 
 /// A user, and what an answer shows beside it.
@@ -104,7 +105,7 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
 /// NotFound; Forbidden by the scope.
 pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, id: &str) -> Result<User, Error> {
     let found = async {
-        cx.admit(Verb::Read, ResourceKind::Users)?;
+        ceilings::admit_read(cx, ResourceKind::Users).await?;
         let mut reader = cx.read().await?;
         load(cx, &mut reader.conn(), id).await
     };
@@ -207,6 +208,7 @@ async fn update(
 ) -> Result<User, Error> {
     cx.admit(Verb::Update, ResourceKind::Users)?;
     let edit = Arc::new(Edit::of(cx, becomes));
+    edit.check(ResourceType::User)?;
     let mut overtaken = 0;
     loop {
         let mut reader = cx.read().await?;
@@ -241,7 +243,7 @@ async fn update(
 /// Stale when the user was changed or deleted since it was read.
 async fn commit(cx: &Cx<ScimClient>, asked: &Asked, before: User, resource: Resource) -> Result<User, Error> {
     let update = Update::of(cx, before, resource)?;
-    let usage = cx.usage(asked, None, 200, Decision::Allowed, None).writing(&update.attributes);
+    let usage = update.usage(cx.usage(asked, None, 200, Decision::Allowed, None));
     let (own, asked) = (cx.clone(), asked.clone());
     let made = cx
         .keyward
@@ -292,7 +294,7 @@ async fn update_inside(
             let version = store::users::update(conn, own.federation_id(), &update.row, &update.reindex).await;
             let version = version.map_err(again).map_err(uniqueness)?;
             journal::write(&own, conn, &asked, &effect).await?;
-            let usage = usage.writing(&update.attributes);
+            let usage = update.usage(usage);
             let Update { after, event, .. } = update;
             Ok(Change::new(Ok(User { version, ..after }), event).with_usage(usage))
         })
@@ -325,6 +327,12 @@ impl Update {
         Ok(Self { before, after, attributes, row, reindex, event, modified_ms })
     }
 
+    /// The usage record of the request that asked for it.
+    fn usage(&self, mut record: UsageRecord) -> UsageRecord {
+        record.facts.deactivates = crate::behaviour::deactivates(&self.before, &self.after.resource);
+        record.writing(&self.attributes)
+    }
+
     fn effect(&self) -> Effect<'_> {
         Effect {
             verb: Verb::Update,
@@ -344,7 +352,15 @@ impl Update {
 
 async fn find(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<UserRow, Error> {
     let id = ResourceId::parse(id).ok_or(Error::NotFound("user"))?;
-    store::users::by_id(conn, cx.federation_id(), &id).await?.ok_or(Error::NotFound("user"))
+    let row = store::users::by_id(conn, cx.federation_id(), &id).await?.ok_or(Error::NotFound("user"))?;
+    if let Some(sight) = Sight::of(cx, conn, ResourceType::User).await? {
+        let resource = stored_resource(ResourceType::User, &row.body)?;
+        let of = cx.schemas().of(ResourceType::User);
+        if !sight.admits(of, row.id.as_str(), &row.made_by, resource.as_value())? {
+            return Err(Error::NotFound("user"));
+        }
+    }
+    Ok(row)
 }
 
 pub(crate) async fn load(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, id: &str) -> Result<User, Error> {
@@ -382,7 +398,14 @@ pub(crate) async fn belongings(
     users: &[&ResourceId],
 ) -> Result<HashMap<String, Vec<GroupRef>>, Error> {
     let mut groups: HashMap<String, Vec<GroupRef>> = HashMap::new();
-    for row in store::groups::belongings(conn, cx.federation_id(), users).await? {
+    let mut rows = store::groups::belongings(conn, cx.federation_id(), users).await?;
+    if cx.actor.scope.hides(ResourceKind::Groups) {
+        let ids = rows.iter().map(|row| row.id.clone()).collect();
+        if let Some(seen) = sight::visible(cx, conn, ResourceType::Group, &ids).await? {
+            rows.retain(|row| seen.contains(&row.id));
+        }
+    }
+    for row in rows {
         let Belonging { member_id, id, display_name, indirect } = row;
         let group = GroupRef { value: id, display: Some(display_name), is_direct: indirect == 0 };
         groups.entry(member_id).or_default().push(group);

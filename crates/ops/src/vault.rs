@@ -8,6 +8,7 @@
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf, hmac,
+    signature::{Ed25519KeyPair, KeyPair as _},
 };
 use base64::{
     Engine,
@@ -88,6 +89,8 @@ pub struct Vault {
     pepper: hmac::Key,
     /// Derives for each caller the key of its cursors.
     cursors: hmac::Key,
+    /// Signs checkpoints of the audit log.
+    checkpoints: Ed25519KeyPair,
     master_key_id: String,
 }
 
@@ -111,6 +114,10 @@ impl Vault {
             wrapping: aead_key(&wrapping)?,
             pepper: hmac::Key::new(hmac::HMAC_SHA256, derive(b"keyward key pepper v1")?.as_ref()),
             cursors: hmac::Key::new(hmac::HMAC_SHA256, derive(b"keyward cursors v1")?.as_ref()),
+            checkpoints: Ed25519KeyPair::from_seed_unchecked(
+                derive(b"keyward audit checkpoints v1")?.as_ref(),
+            )
+            .map_err(|_| "the key that signs checkpoints was refused".to_owned())?,
             master_key_id: format!("mk_{}", hex(id.get(..8).unwrap_or_default())),
         })
     }
@@ -118,6 +125,17 @@ impl Vault {
     /// The id of the master key; says which key it is, and nothing about it.
     pub fn master_key_id(&self) -> &str {
         &self.master_key_id
+    }
+
+    /// The public key of checkpoints of the audit log. The private one is derived from the master key at each
+    /// start, and kept nowhere.
+    pub fn checkpoint_key(&self) -> [u8; 32] {
+        self.checkpoints.public_key().as_ref().try_into().unwrap_or_default()
+    }
+
+    /// Signs the text of a checkpoint (Ed25519, RFC 8032).
+    pub(crate) fn sign_checkpoint(&self, text: &str) -> Vec<u8> {
+        self.checkpoints.sign(text.as_bytes()).as_ref().to_vec()
     }
 
     /// The keyed hash of a provisioning key: HMAC-SHA-256 under the pepper, in hexadecimal.

@@ -59,6 +59,8 @@ statements! {
     LIST_BY_ACTOR = list!("actor_id = $4 AND");
     AFTER = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq > $1 ORDER BY seq LIMIT $2");
     FEDERATIONS_BETWEEN = "SELECT DISTINCT federation_id FROM audit_records WHERE seq > $1 AND seq <= $2";
+    ISSUERS = "SELECT DISTINCT actor_id FROM audit_records WHERE key_id = $1 AND actor_kind = 'admin'
+        AND outcome = 'done' AND action IN ('key.issued', 'key.rotated', 'key.client-changed', 'hand-off.opened')";
     BY_SEQ = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq = $1");
     ACTORS = "SELECT DISTINCT actor_id AS id, actor_name AS name FROM audit_records WHERE actor_kind = 'admin'
         ORDER BY name LIMIT 200";
@@ -273,6 +275,11 @@ pub async fn list(
 pub async fn after(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<AuditRecord>, Error> {
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(AFTER).bind(seq).bind(limit).fetch_all(db).await)?;
     rows.into_iter().map(AuditRecord::try_from).collect()
+}
+
+/// Who issued a key, rotated it, said how it proves itself or took it over: issuer and subject of each person.
+pub async fn issuers(conn: &mut Conn<'_>, key_id: &KeyId) -> Result<Vec<String>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_scalar(ISSUERS).bind(key_id.as_str()).fetch_all(db).await)?)
 }
 
 /// One record.

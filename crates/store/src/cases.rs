@@ -21,7 +21,7 @@ statements! {
     BY_ID = concat!("SELECT ", columns!(), " FROM cases
         WHERE federation_id IN (SELECT id FROM federations) AND id = $1");
     OPEN_OF_KEY = concat!("SELECT ", columns!(), " FROM cases
-        WHERE federation_id = $1 AND key_id = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1");
+        WHERE federation_id = $1 AND key_id = $2 AND closed_ms IS NULL AND kind <> 'brake' ORDER BY id LIMIT 1");
     OF_ROTATION = concat!("SELECT ", columns!(), " FROM cases
         WHERE federation_id = $1 AND rotation_id = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1");
     LIST = concat!("SELECT ", columns!(), " FROM cases WHERE (CAST($1 AS TEXT) IS NULL OR federation_id = $1)
@@ -96,7 +96,7 @@ pub async fn by_id(conn: &mut Conn<'_>, id: &CaseId) -> Result<Option<Case>, Err
     row.map(Case::try_from).transpose()
 }
 
-/// The open case of a key.
+/// The open case of a key in wrong hands.
 pub async fn open_of_key(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,

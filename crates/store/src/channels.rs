@@ -17,8 +17,6 @@ macro_rules! columns {
 statements! {
     INSERT = "INSERT INTO channels (id, kind, name, settings, sealed, data_key, seal_version, version, updated_ms)
         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8)";
-    UPDATE = "UPDATE channels SET name = $3, settings = $4, updated_ms = $5, version = version + 1
-        WHERE id = $1 AND version = $2";
     DELETE = "DELETE FROM channels WHERE id = $1";
     BY_ID = concat!("SELECT ", columns!(), " FROM channels WHERE id = $1");
     LIST = concat!("SELECT ", columns!(), " FROM channels ORDER BY id");
@@ -89,22 +87,6 @@ pub async fn insert(conn: &mut Conn<'_>, stored: &StoredChannel) -> Result<(), E
         .bind(stored.channel.updated_ms)
         .execute(db).await.map(drop))?;
     Ok(())
-}
-
-/// Changes name and settings of a channel as it was seen.
-///
-/// # Errors
-/// [`Error::Stale`] when it was changed since.
-pub async fn update(conn: &mut Conn<'_>, channel: &Channel) -> Result<(), Error> {
-    let settings = settings(channel)?;
-    let rows = on_db!(conn, db => sqlx::query(UPDATE)
-        .bind(channel.id.as_str())
-        .bind(channel.version)
-        .bind(&channel.name)
-        .bind(&settings)
-        .bind(channel.updated_ms)
-        .execute(db).await.map(|done| done.rows_affected()))?;
-    if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }
 
 /// Takes a channel away; false when there is none.

@@ -26,7 +26,7 @@ use domain::{audit::AuditEvent, usage::UsageRecord};
 use futures::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Conn, Engine, Error, Retry, Target, cache::Cache, cache::head::Head};
+use crate::{Conn, Engine, Error, Retry, Target, cache::Cache, cache::head::Head, feed::Feed};
 
 /// The longest time a usage record waits for its sync.
 pub const SYNC_WITHIN: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ const QUEUE: usize = 4_096;
 pub struct Change<T> {
     value: T,
     events: Vec<AuditEvent>,
-    usage: Option<UsageRecord>,
+    usage: Option<Arc<UsageRecord>>,
 }
 
 impl<T> Change<T> {
@@ -65,15 +65,22 @@ impl<T> Change<T> {
     /// Adds the usage record of the request that asked for the change.
     #[must_use]
     pub fn with_usage(mut self, record: UsageRecord) -> Self {
-        self.usage = Some(record);
+        self.usage = Some(Arc::new(record));
         self
+    }
+
+    /// Gives the caller the usage record beside the value.
+    #[must_use]
+    pub fn showing_usage(self) -> Change<(T, Option<Arc<UsageRecord>>)> {
+        let Self { value, events, usage } = self;
+        Change { value: (value, usage.clone()), events, usage }
     }
 }
 
 /// What a unit leaves for the batch once it has run.
 struct Records {
     events: Vec<AuditEvent>,
-    usage: Option<UsageRecord>,
+    usage: Option<Arc<UsageRecord>>,
 }
 
 enum Ran {
@@ -86,6 +93,7 @@ enum Ran {
 struct Shared {
     cache: Arc<Cache>,
     head: Option<Arc<Head>>,
+    feed: Arc<Feed>,
 }
 
 /// A unit that waits, whatever its types.
@@ -187,6 +195,7 @@ impl Committer {
         target: Target,
         cache: Arc<Cache>,
         head: Option<Arc<Head>>,
+        feed: Arc<Feed>,
     ) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (ready, opened) = oneshot::channel();
@@ -207,7 +216,7 @@ impl Committer {
                         return;
                     }
                 };
-                runtime.block_on(batch::serve(target, Shared { cache, head }, receiver, ready));
+                runtime.block_on(batch::serve(target, Shared { cache, head, feed }, receiver, ready));
             })
             .map_err(|error| Error::Unavailable(format!("the committer has no thread: {error}")))?;
         opened.await.map_err(|_| Error::Unavailable("the committer ended at its start".to_owned()))??;
@@ -234,9 +243,9 @@ impl Committer {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it could not be written.
-    pub async fn record_usage(&self, record: UsageRecord, is_strict: bool) -> Result<(), Error> {
+    pub async fn record_usage(&self, record: impl Into<Arc<UsageRecord>>, is_strict: bool) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(Use { record: Arc::new(record), is_strict, reply })).await?;
+        self.enqueue(Box::new(Use { record: record.into(), is_strict, reply })).await?;
         answer.await.map_err(|_| closed())?
     }
 

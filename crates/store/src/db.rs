@@ -28,6 +28,7 @@ use crate::{
         head::Head,
         touch::{Touch, Touched, tables},
     },
+    feed::{Feed, Wire},
     readers::{Readers, SqliteReader},
 };
 
@@ -292,6 +293,8 @@ pub struct Store {
     cache: Arc<Cache>,
     /// On Postgres, where other nodes commit too.
     head: Option<Arc<Head>>,
+    feed: Arc<Feed>,
+    target: Target,
     file: Option<PathBuf>,
     /// The lock on the file, while it is claimed.
     claimed: Mutex<Option<File>>,
@@ -305,7 +308,10 @@ impl Store {
     pub async fn open(target: Target) -> Result<Self, Error> {
         let cache = Arc::new(Cache::new(cache::BUDGET));
         let head = (target.engine() == Engine::Postgres).then(|| Arc::new(Head::new()));
-        let committer = Committer::start(target.clone(), Arc::clone(&cache), head.clone()).await?;
+        let feed = Arc::new(Feed::new(target.engine() == Engine::Postgres));
+        let (cached, told) = (Arc::clone(&cache), Arc::clone(&feed));
+        let committer = Committer::start(target.clone(), cached, head.clone(), told).await?;
+        let other = target.clone();
         let (readers, file) = match target {
             Target::Sqlite(options) => {
                 let file = options.get_filename().to_path_buf();
@@ -330,7 +336,7 @@ impl Store {
                 (Pools::Postgres(pool), None)
             }
         };
-        Ok(Self { readers, committer, cache, head, file, claimed: Mutex::new(None) })
+        Ok(Self { readers, committer, cache, head, feed, target: other, file, claimed: Mutex::new(None) })
     }
 
     /// Claims the database for this process, and begins to keep what is read. A SQLite file has one
@@ -391,6 +397,19 @@ impl Store {
             Pools::Sqlite(readers) => Reader::Sqlite(readers.take().await?),
             Pools::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
         })
+    }
+
+    /// Usage records as they come.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// The wire to the other nodes of a Postgres database, of which this one has a name; `None` for SQLite.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be connected.
+    pub async fn wire(&self, node: &str) -> Result<Option<Wire>, Error> {
+        Wire::connect(&self.target, node).await
     }
 
     /// The way for every change.

@@ -29,6 +29,9 @@ pub enum Term {
     Modified(Span),
     /// Created within this time. Ids begin with it, so the primary key serves it.
     Created(Span),
+    /// Made by one of these keys. No index has it: it is read off the rows that are walked anyway, so that
+    /// nobody pays for it but the keys that see only what they made.
+    MadeBy(Vec<String>),
     /// Something that only users are.
     User(UserTerm),
     /// Something that only groups are.
@@ -220,9 +223,11 @@ impl Term {
             | Self::Name(_)
             | Self::User(UserTerm::Value(..))
             | Self::Group(GroupTerm::Member(_)) => true,
-            Self::NamePrefix(_) | Self::Modified(_) | Self::Created(_) | Self::User(UserTerm::Active(_)) => {
-                false
-            }
+            Self::NamePrefix(_)
+            | Self::Modified(_)
+            | Self::Created(_)
+            | Self::MadeBy(_)
+            | Self::User(UserTerm::Active(_)) => false,
         }
     }
 
@@ -235,6 +240,7 @@ impl Term {
             | Self::ExternalId(_)
             | Self::Name(_)
             | Self::Created(_)
+            | Self::MadeBy(_)
             | Self::User(_)
             | Self::Group(_) => None,
         }
@@ -264,6 +270,7 @@ impl Term {
                 }
                 sql
             }
+            Self::MadeBy(keys) => sql.push(" AND made_by").bind_any(keys),
             // Written as numbers, so that the partial index is seen to fit.
             Self::User(UserTerm::Active(false)) => sql.push(" AND active = 0"),
             Self::User(UserTerm::Active(true)) => {

@@ -13,16 +13,16 @@ use crate::{Conn, Error, cache::touch::Touch, db::on_db, statements::statements}
 macro_rules! columns {
     () => {
         "id, slug, name, vendor, status, owners, notes, max_age_days, overlap_hours, warn_days, version, created_ms, updated_ms,
-        target, scim, rotation"
+        target, scim, rotation, behaviour"
     };
 }
 
 statements! {
     INSERT = concat!("INSERT INTO federations (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)");
     UPDATE = "UPDATE federations SET name = $3, vendor = $4, status = $5, owners = $6, notes = $7,
         max_age_days = $8, overlap_hours = $9, warn_days = $10, updated_ms = $11, target = $12, scim = $13,
-        rotation = $14, version = version + 1
+        rotation = $14, behaviour = $15, version = version + 1
         WHERE id = $1 AND version = $2";
     BY_SLUG = concat!("SELECT ", columns!(), " FROM federations WHERE slug = $1");
     LIST = concat!("SELECT ", columns!(), " FROM federations ORDER BY id");
@@ -57,6 +57,7 @@ struct Row {
     target: String,
     scim: String,
     rotation: String,
+    behaviour: String,
 }
 
 /// The columns of a federation `f` beside another table's.
@@ -66,7 +67,7 @@ macro_rules! joined_columns {
         f.owners AS f_owners, f.notes AS f_notes, f.max_age_days AS f_max_age_days,
         f.overlap_hours AS f_overlap_hours, f.warn_days AS f_warn_days, f.version AS f_version,
         f.created_ms AS f_created_ms, f.updated_ms AS f_updated_ms,
-        f.target AS f_target, f.scim AS f_scim, f.rotation AS f_rotation"
+        f.target AS f_target, f.scim AS f_scim, f.rotation AS f_rotation, f.behaviour AS f_behaviour"
     };
 }
 pub(crate) use joined_columns;
@@ -91,6 +92,7 @@ pub(crate) struct JoinedRow {
     f_target: String,
     f_scim: String,
     f_rotation: String,
+    f_behaviour: String,
 }
 
 impl TryFrom<JoinedRow> for Federation {
@@ -114,6 +116,7 @@ impl TryFrom<JoinedRow> for Federation {
             target: row.f_target,
             scim: row.f_scim,
             rotation: row.f_rotation,
+            behaviour: row.f_behaviour,
         })
     }
 }
@@ -137,6 +140,7 @@ impl TryFrom<Row> for Federation {
             target: FederationTarget::parse(&row.target).ok_or_else(|| corrupt("target"))?,
             scim: serde_json::from_str(&row.scim).map_err(|_| corrupt("scim"))?,
             rotation: serde_json::from_str(&row.rotation).map_err(|_| corrupt("rotation"))?,
+            behaviour: serde_json::from_str(&row.behaviour).map_err(|_| corrupt("behaviour"))?,
             name: row.name,
             notes: row.notes,
             version: row.version,
@@ -154,6 +158,10 @@ fn scim_text(federation: &Federation) -> String {
     serde_json::json!(federation.scim).to_string()
 }
 
+fn behaviour_text(federation: &Federation) -> String {
+    serde_json::json!(federation.behaviour).to_string()
+}
+
 fn rotation_text(federation: &Federation) -> String {
     serde_json::json!(federation.rotation).to_string()
 }
@@ -165,6 +173,7 @@ fn rotation_text(federation: &Federation) -> String {
 pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
     let (owners, scim, rotation) =
         (owners_text(federation), scim_text(federation), rotation_text(federation));
+    let behaviour = behaviour_text(federation);
     conn.touch(Touch::Federation(&federation.id));
     let inserted = on_db!(conn, db => sqlx::query(INSERT)
         .bind(federation.id.as_str())
@@ -183,6 +192,7 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
         .bind(federation.target.as_str())
         .bind(&scim)
         .bind(&rotation)
+        .bind(&behaviour)
         .execute(db).await.map(drop));
     inserted.map_err(|error| {
         Error::from(error).or_conflict(|| {
@@ -198,6 +208,7 @@ pub async fn insert(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
 pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), Error> {
     let (owners, scim, rotation) =
         (owners_text(federation), scim_text(federation), rotation_text(federation));
+    let behaviour = behaviour_text(federation);
     conn.touch(Touch::Federation(&federation.id));
     let rows = on_db!(conn, db => sqlx::query(UPDATE)
         .bind(federation.id.as_str())
@@ -214,6 +225,7 @@ pub async fn update(conn: &mut Conn<'_>, federation: &Federation) -> Result<(), 
         .bind(federation.target.as_str())
         .bind(&scim)
         .bind(&rotation)
+        .bind(&behaviour)
         .execute(db).await.map(|done| done.rows_affected()))?;
     if rows == 1 { Ok(()) } else { Err(Error::Stale) }
 }

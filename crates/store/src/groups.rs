@@ -48,6 +48,10 @@ const GROUPS_OF: &str = "SELECT m.member_id, g.id, g.display_name FROM scim_grou
 statements! {
     INSERT = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, display_name_unique,
         external_id, body, made_by, version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $9, $5, $6, $7, 1, $8, $8)";
+    REVIVE = "INSERT INTO scim_groups (federation_id, id, display_name, display_name_lower, display_name_unique,
+        external_id, body, made_by, version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    // Out of the way of another of the same unit; no name holds the character before the id.
+    PARK = "UPDATE scim_groups SET display_name_unique = $3, display_name_lower = $3 WHERE federation_id = $1 AND id = $2";
     // A name that stays keeps its place, whatever the policy was when it was given.
     UPDATE = "UPDATE scim_groups SET display_name = $4, display_name_lower = $5,
         display_name_unique = CASE WHEN display_name_lower = $5 THEN display_name_unique ELSE $9 END,
@@ -206,6 +210,44 @@ pub async fn insert(
         .bind(naming.key_of(group))
         .execute(db).await.map(drop));
     inserted.map_err(|error| Error::from(error).or_conflict(taken(group)))
+}
+
+/// Adds a group that was there before, with the version and the times that it says, and without members.
+///
+/// # Errors
+/// [`Error::Conflict`] when its `displayName` is taken.
+pub async fn revive(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    group: &GroupRow,
+    naming: Naming,
+) -> Result<(), Error> {
+    check_name(conn, federation_id, group, naming).await?;
+    conn.touch(Touch::Group(federation_id, group.id.as_str()));
+    conn.touch(Touch::Nesting(federation_id));
+    let inserted = on_db!(conn, db => sqlx::query(REVIVE)
+        .bind(federation_id.as_str())
+        .bind(group.id.as_str())
+        .bind(&group.display_name)
+        .bind(scim::fold_case(&group.display_name))
+        .bind(naming.key_of(group))
+        .bind(&group.external_id)
+        .bind(&group.body)
+        .bind(&group.made_by)
+        .bind(group.version)
+        .bind(group.created_ms)
+        .bind(group.modified_ms)
+        .execute(db).await.map(drop));
+    inserted.map_err(|error| Error::from(error).or_conflict(taken(group)))
+}
+
+/// Lets go of the name of a group that gets another one later in the same unit.
+pub async fn park(conn: &mut Conn<'_>, federation_id: &FederationId, id: &ResourceId) -> Result<(), Error> {
+    conn.touch(Touch::Group(federation_id, id.as_str()));
+    on_db!(conn, db => sqlx::query(PARK)
+        .bind(federation_id.as_str()).bind(id.as_str()).bind(format!("\u{1}{id}"))
+        .execute(db).await.map(drop))?;
+    Ok(())
 }
 
 /// Writes a group that was read at `group.version`; the new version.

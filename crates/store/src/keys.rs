@@ -4,6 +4,7 @@ use domain::{
     FederationId, KeyId, Millis,
     federations::Federation,
     keys::{Key, Life, Proof},
+    scopes::Scope,
     usage::UsageRecord,
 };
 use sqlx::FromRow;
@@ -21,7 +22,7 @@ macro_rules! columns {
         "federation_id, id, name, hash, last_four, scope, justification, issued_by, issued_ms, expires_ms,
         retires_ms, revoked_ms, revoked_by, predecessor_id, successor_id, first_used_ms, last_used_ms,
         last_used_source, uses, version, proof, retired_ms, held_ms, held_by, held_reason, canary, tested_ms,
-        first_work_ms, last_work_ms, last_used_agent"
+        first_work_ms, last_work_ms, last_used_agent, next_scope"
     };
 }
 
@@ -34,10 +35,13 @@ statements! {
         k.issued_by, k.issued_ms, k.expires_ms, k.retires_ms, k.revoked_ms, k.revoked_by, k.predecessor_id,
         k.successor_id, k.first_used_ms, k.last_used_ms, k.last_used_source, k.uses, k.version, k.proof,
         k.retired_ms, k.held_ms, k.held_by, k.held_reason, k.canary, k.tested_ms, k.first_work_ms, k.last_work_ms,
-        k.last_used_agent, ", joined_columns!(),
+        k.last_used_agent, k.next_scope, ", joined_columns!(),
         " FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id WHERE k.id = $1");
     IS_AS_SEEN = "SELECT k.version FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id
         WHERE k.federation_id = $1 AND k.id = $2 AND k.version = $3 AND f.version = $4";
+    IS_GUARDED_AS_SEEN = "SELECT k.version FROM provisioning_keys k JOIN federations f ON f.id = k.federation_id
+        WHERE k.federation_id = $1 AND k.id = $2 AND k.version = $3 AND f.version = $4
+        AND COALESCE((SELECT g.version FROM brake_guards g WHERE g.federation_id = $1), 0) = $5";
     OF_FEDERATION = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 ORDER BY id");
     LIST = concat!("SELECT ", columns!(), " FROM provisioning_keys ORDER BY federation_id, id");
     SUCCEED = "UPDATE provisioning_keys SET successor_id = $4, retires_ms = $5, live_name = $6, version = version + 1
@@ -55,6 +59,14 @@ statements! {
         WHERE federation_id = $1 AND id = $2 AND version = $3";
     HOLD = "UPDATE provisioning_keys SET held_ms = $4, held_by = $5, held_reason = $6, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3";
+    RESCOPE = "UPDATE provisioning_keys SET scope = $4, justification = $5, next_scope = $6, version = version + 1
+        WHERE federation_id = $1 AND id = $2 AND version = $3";
+    // The key and those before it; CROSS JOIN keeps SQLite from beginning with every key of the federation.
+    LINE = "WITH RECURSIVE line (id, predecessor_id, place) AS (
+        SELECT id, predecessor_id, CAST(0 AS BIGINT) FROM provisioning_keys WHERE federation_id = $1 AND id = $2
+        UNION SELECT k.id, k.predecessor_id, line.place + 1 FROM line CROSS JOIN provisioning_keys k
+        WHERE k.federation_id = $1 AND k.id = line.predecessor_id)
+        SELECT id FROM line ORDER BY place";
     NAMED = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 AND live_name = $2");
     NEW_CLIENT = "UPDATE provisioning_keys SET version = version + 1 WHERE federation_id = $1 AND id = $2 AND version = $3";
     FREE_NAME = "UPDATE provisioning_keys SET live_name = $3 WHERE federation_id = $1 AND id = $2";
@@ -119,6 +131,7 @@ struct Row {
     first_work_ms: Option<i64>,
     last_work_ms: Option<i64>,
     last_used_agent: Option<String>,
+    next_scope: Option<String>,
 }
 
 impl TryFrom<Row> for StoredKey {
@@ -133,6 +146,12 @@ impl TryFrom<Row> for StoredKey {
             id: KeyId::parse(&row.id).ok_or_else(|| corrupt("id"))?,
             federation_id: FederationId::parse(&row.federation_id).ok_or_else(|| corrupt("federation"))?,
             scope: serde_json::from_str(&row.scope).map_err(|_| corrupt("scope"))?,
+            next_scope: row
+                .next_scope
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(|_| corrupt("next scope"))?,
             predecessor_id: relative(&row.predecessor_id, "predecessor")?,
             successor_id: relative(&row.successor_id, "successor")?,
             name: row.name,
@@ -234,6 +253,26 @@ pub async fn is_as_seen(
         .bind(id.as_str())
         .bind(version)
         .bind(federation_version)
+        .fetch_optional(db).await)?;
+    Ok(found.is_some())
+}
+
+/// As [`is_as_seen`], and whether the guards of the federation ([`crate::protected::guards`]) have the
+/// version that was seen.
+pub async fn is_guarded_as_seen(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &KeyId,
+    version: i64,
+    federation_version: i64,
+    guards_version: i64,
+) -> Result<bool, Error> {
+    let found: Option<i64> = on_db!(conn, db => sqlx::query_scalar(IS_GUARDED_AS_SEEN)
+        .bind(federation_id.as_str())
+        .bind(id.as_str())
+        .bind(version)
+        .bind(federation_version)
+        .bind(guards_version)
         .fetch_optional(db).await)?;
     Ok(found.is_some())
 }
@@ -355,6 +394,37 @@ pub async fn hold(conn: &mut Conn<'_>, key: &Key, hold: Option<&Hold>) -> Result
         .bind(hold.map(|hold| hold.reason.as_str()))
         .execute(db).await.map(|done| done.rows_affected()))?;
     one(rows)
+}
+
+/// Writes what a key, as it was read, may do from now on, and what its successor will.
+///
+/// # Errors
+/// [`Error::Stale`] when it was changed since.
+pub async fn rescope(conn: &mut Conn<'_>, before: &Key, after: &Key) -> Result<(), Error> {
+    conn.touch(Touch::Key(&before.id));
+    let text = |scope: &Scope| serde_json::to_string(scope).map_err(|error| Error::Corrupt(error.to_string()));
+    let (scope, next) = (text(&after.scope)?, after.next_scope.as_ref().map(text).transpose()?);
+    let rows = on_db!(conn, db => sqlx::query(RESCOPE)
+        .bind(before.federation_id.as_str())
+        .bind(before.id.as_str())
+        .bind(before.version)
+        .bind(&scope)
+        .bind(&after.justification)
+        .bind(&next)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    one(rows)
+}
+
+/// A key and those that it replaces, one after the other: the last one began the line.
+pub async fn line(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &KeyId,
+) -> Result<Vec<KeyId>, Error> {
+    let ids: Vec<String> = on_db!(conn, db => sqlx::query_scalar(LINE)
+        .bind(federation_id.as_str()).bind(id.as_str()).fetch_all(db).await)?;
+    let read = |id: String| KeyId::parse(&id).ok_or_else(|| Error::Corrupt(format!("key {id}")));
+    ids.into_iter().map(read).collect()
 }
 
 /// The key of a federation that holds a name, whether or not it has ended.

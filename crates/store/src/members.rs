@@ -32,6 +32,11 @@ statements! {
     IDS_OF = "SELECT member_id FROM scim_group_members WHERE federation_id = $1 AND group_id = $2 ORDER BY member_id";
     COUNT_UP_TO = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM scim_group_members
         WHERE federation_id = $1 AND group_id = $2 LIMIT $3) AS found";
+    PAGE = "SELECT m.group_id, m.member_id, m.member_kind, COALESCE(u.user_name, g.display_name) AS display
+        FROM scim_group_members m
+        LEFT JOIN scim_users u ON u.federation_id = m.federation_id AND u.id = m.member_id
+        LEFT JOIN scim_groups g ON g.federation_id = m.federation_id AND g.id = m.member_id
+        WHERE m.federation_id = $1 AND m.group_id = $2 AND m.member_id > $3 ORDER BY m.member_id LIMIT $4";
     REMOVE_ALL = "DELETE FROM scim_group_members WHERE federation_id = $1 AND group_id = $2";
 }
 
@@ -96,6 +101,39 @@ pub async fn kinds(
         found.extend(groups.into_iter().map(|id| (id, "Group")));
     }
     Ok(found)
+}
+
+/// The names of those of these ids that are users or groups here, in no order.
+pub async fn names(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    ids: &[&str],
+) -> Result<Vec<(String, String)>, Error> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(IDS) {
+        for select in [
+            "SELECT id, user_name FROM scim_users WHERE federation_id = $1 AND id",
+            "SELECT id, display_name FROM scim_groups WHERE federation_id = $1 AND id",
+        ] {
+            let mut sql = Sql::new(federation_id);
+            sql.push(select).bind_any(ids);
+            let rows: Vec<(String, String)> = sql.fetch_all(&mut *conn).await?;
+            found.extend(rows);
+        }
+    }
+    Ok(found)
+}
+
+/// A page of the members of a group after an id, in the order of their ids, with what they are and their names.
+pub async fn page(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    group_id: &ResourceId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<crate::groups::MemberRow>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(PAGE)
+        .bind(federation_id.as_str()).bind(group_id.as_str()).bind(after).bind(limit).fetch_all(db).await)?)
 }
 
 /// Which of these ids a statement finds, kept from being deleted.

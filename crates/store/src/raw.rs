@@ -173,6 +173,7 @@ fn federation(at_ms: i64) -> Federation {
         policy: RotationPolicy::default(),
         rotation: domain::rotations::policy::RotationRules::default(),
         scim: domain::federations::ScimSettings::default(),
+        behaviour: domain::behaviour::Rules::default(),
         target: domain::federations::FederationTarget::Embedded,
         version: 1,
         created_ms: at_ms,
@@ -217,8 +218,20 @@ fn usage(number: u64, at_ms: i64, federation_id: &FederationId, user: &UserRow) 
         user_agent: None,
         tolerated: Vec::new(),
         is_work: true,
+        facts: domain::usage::Facts::default(),
         attributes: Vec::new(),
     }
+}
+
+/// The number of the last audit record.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn audit_records(target: &Target) -> Result<i64, Error> {
+    let mut link = target.connect().await?;
+    let head = audit::head(&mut link.conn()).await;
+    link.close().await;
+    Ok(head?.seq)
 }
 
 fn event(at_ms: i64, federation_id: &FederationId, user: &UserRow) -> AuditEvent {

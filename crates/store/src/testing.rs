@@ -10,7 +10,10 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 
-use crate::{Conn, Engine, Error, Target, db::on_db};
+use crate::{
+    Conn, Engine, Error, Target,
+    db::{Link, on_db},
+};
 
 /// The address of a Postgres server whose user may create databases. `cargo xtask test` starts one.
 pub const POSTGRES_VARIABLE: &str = "KEYWARD_TEST_POSTGRES";
@@ -55,6 +58,25 @@ fn drop_database(options: &PgConnectOptions, name: &str) {
     let _: Result<(), sqlx::Error> = runtime.block_on(dropped);
 }
 
+impl TestDatabase {
+    /// Another database with the same content. Nobody may be connected to this one.
+    ///
+    /// # Panics
+    /// When the server or the file system does not do it.
+    pub async fn copy(&self) -> Self {
+        let Some((options, name)) = &self.server else {
+            let copy = sqlite();
+            let (Some(from), Some(to)) = (&self.folder, &copy.folder) else { return copy };
+            for entry in std::fs::read_dir(from).expect("the folder of a test can be read") {
+                let entry = entry.expect("the folder of a test can be read");
+                std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a file can be copied");
+            }
+            return copy;
+        };
+        created(options.clone(), Some(name)).await
+    }
+}
+
 /// A fresh SQLite database.
 ///
 /// # Panics
@@ -82,22 +104,28 @@ pub fn sqlite() -> TestDatabase {
 pub async fn postgres() -> Option<TestDatabase> {
     let server = env::var(POSTGRES_VARIABLE).ok()?;
     let options: PgConnectOptions = server.parse().expect("the address of the Postgres server is one");
+    Some(created(options, None).await)
+}
+
+/// A database of its own on a server: empty, or as another one is.
+async fn created(options: PgConnectOptions, template: Option<&str>) -> TestDatabase {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("keyward_test_{}_{number}", process::id());
     let mut connection = options.connect().await.expect("the Postgres server answers");
-    for sql in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
+    let template = template.map(|name| format!(" TEMPLATE {name}")).unwrap_or_default();
+    for sql in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}{template}")] {
         let made = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
         made.expect("a database can be created");
     }
     connection.close().await.expect("the connection can be closed");
     let url = options.clone().database(&name).to_url_lossy().to_string();
-    Some(TestDatabase {
+    TestDatabase {
         engine: Engine::Postgres,
         target: Target::parse(&url).expect("the address was just made"),
         url,
         folder: None,
         server: Some((options, name)),
-    })
+    }
 }
 
 /// A fresh database on every engine that is here: SQLite always, Postgres when
@@ -144,4 +172,37 @@ pub async fn run_sql(target: &Target, sql: String) {
         on_db!(&mut link.conn(), db => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(db).await.map(drop));
     link.close().await;
     ran.expect("the database of a test takes the statements");
+}
+
+/// A connection of one's own on which anything may be run, as somebody with the password of the database can:
+/// between BEGIN and ROLLBACK nothing of it stays.
+pub struct Scratch(Link);
+
+impl Scratch {
+    /// Connects.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn open(target: &Target) -> Self {
+        Self(target.connect().await.expect("the database of a test answers"))
+    }
+
+    /// Runs any statements.
+    ///
+    /// # Panics
+    /// When the database refuses them.
+    pub async fn run(&mut self, sql: String) {
+        let ran = on_db!(&mut self.0.conn(), db => sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(db).await.map(drop));
+        assert!(ran.is_ok(), "{ran:?}: {sql}");
+    }
+
+    /// The connection.
+    pub fn conn(&mut self) -> Conn<'_> {
+        self.0.conn()
+    }
+
+    /// Closes it.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
 }

@@ -5,12 +5,16 @@
 //! them. Lists go from the newest batch to older ones until no older one can hold what is missing:
 //! batches may overlap in time. Counts by the hour are kept beside them.
 
+pub mod search;
+
+mod marks;
+
 use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock};
 
 use domain::{
     FederationId, HOUR_MS, KeyId, Millis, RequestId,
     ids::IdChance,
-    usage::{Decision, UsageRecord},
+    usage::{Decision, UsageRecord, filter::UsageFilter, seal::SealedRow},
 };
 use serde::Deserialize;
 use sqlx::FromRow;
@@ -24,26 +28,21 @@ use crate::{
 
 statements! {
     // A request that is recorded twice must not take the batch of others with it: both records are kept.
-    INSERT = "INSERT INTO usage_batches (federation_id, key_id, last_request_id, first_request_id, first_ms, last_ms,
-        count, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-        ON CONFLICT (federation_id, key_id, last_request_id) DO UPDATE SET
+    // What is sealed is not touched again: there the late record makes a row of its own.
+    INSERT = "INSERT INTO usage_batches (federation_id, key_id, last_request_id, seal, first_request_id, first_ms,
+        last_ms, count, records, marks) VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (federation_id, key_id, last_request_id, seal) DO UPDATE SET
         first_request_id = CASE WHEN excluded.first_request_id < usage_batches.first_request_id
             THEN excluded.first_request_id ELSE usage_batches.first_request_id END,
         first_ms = CASE WHEN excluded.first_ms < usage_batches.first_ms
             THEN excluded.first_ms ELSE usage_batches.first_ms END,
         last_ms = CASE WHEN excluded.last_ms > usage_batches.last_ms
             THEN excluded.last_ms ELSE usage_batches.last_ms END,
-        count = usage_batches.count + excluded.count,
+        count = usage_batches.count + excluded.count, marks = usage_batches.marks | excluded.marks,
         records = substr(usage_batches.records, 1, length(usage_batches.records) - 1) || ','
             || substr(excluded.records, 2)";
     COUNT_HOUR = "INSERT INTO usage_hours (hour, federation_id, decision, count) VALUES ($1, $2, $3, $4)
         ON CONFLICT (hour, federation_id, decision) DO UPDATE SET count = usage_hours.count + excluded.count";
-    OF_KEY = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
-        WHERE federation_id = $1 AND key_id = $2 AND last_request_id < $3 ORDER BY last_request_id DESC LIMIT $4";
-    // $2 narrows nothing; it keeps the binds of both lists the same.
-    OF_FEDERATION = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
-        WHERE federation_id = $1 AND CAST($2 AS TEXT) IS NULL AND last_request_id < $3
-        ORDER BY last_request_id DESC LIMIT $4";
     // One row for so long a stretch, however many requests: a burst must not hide what was before it. A text
     // within a record has its quotes escaped, so the word with quotes around it is the decision.
     ACTIVE = "SELECT MIN(first_ms) AS first_ms, MAX(last_ms) AS last_ms FROM usage_batches
@@ -58,9 +57,6 @@ statements! {
 
 /// After every request id.
 const NEWEST: &str = "s";
-
-/// How many batches a list reads first; then four times as many.
-const FIRST_BATCHES: i64 = 4;
 
 /// A record as it is packed: request, time, method, type, resource, status, decision, reason,
 /// duration, source, user agent, what was tolerated; 1 for real work, when it was. Newer fields go to the
@@ -123,7 +119,7 @@ fn pack(record: &UsageRecord) -> Packed<'_> {
 }
 
 #[derive(FromRow)]
-struct Batch {
+pub(crate) struct Batch {
     federation_id: String,
     key_id: String,
     last_request_id: String,
@@ -131,7 +127,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn unpack(&self) -> Result<Vec<UsageRecord>, Error> {
+    pub(crate) fn unpack(&self) -> Result<Vec<UsageRecord>, Error> {
         let corrupt = |what: &str| Error::Corrupt(format!("usage batch {}: {what}", self.last_request_id));
         let federation_id = match self.federation_id.as_str() {
             "" => None,
@@ -156,11 +152,23 @@ impl Batch {
                 user_agent: read.user_agent,
                 tolerated: read.tolerated,
                 is_work: read.is_work != 0,
+                facts: domain::usage::Facts::default(),
                 attributes: read.attributes,
             })
         };
         records.into_iter().map(record).collect()
     }
+}
+
+/// The records of a sealed row.
+pub(crate) fn unpack(row: &SealedRow) -> Result<Vec<UsageRecord>, Error> {
+    let batch = Batch {
+        federation_id: row.federation_id.clone(),
+        key_id: row.key_id.clone(),
+        last_request_id: row.last_request_id.clone(),
+        records: row.records.clone(),
+    };
+    batch.unpack()
 }
 
 /// What the records of a batch of the committer come to, before anything of it is written.
@@ -181,6 +189,7 @@ struct Packet<'a> {
     last_ms: Millis,
     count: i64,
     records: String,
+    marks: i64,
 }
 
 impl<'a> Plan<'a> {
@@ -258,6 +267,7 @@ impl<'a> Plan<'a> {
                 .bind(row.last_ms)
                 .bind(row.count)
                 .bind(&row.records)
+                .bind(row.marks)
                 .execute(db).await.map(drop))?;
         }
         for (hour, federation, decision, count) in &self.hours {
@@ -295,6 +305,7 @@ impl<'a> Plan<'a> {
             .bind(row.last_ms)
             .bind(row.count)
             .bind(&row.records)
+            .bind(row.marks)
             .bind(hour)
             .bind(federation)
             .bind(decision)
@@ -307,7 +318,7 @@ impl<'a> Plan<'a> {
 /// The statements of [`Plan::write`] for one key, as one text for SQLite: it takes several at once,
 /// with one row of binds for all of them.
 static AT_ONCE: LazyLock<String> = LazyLock::new(|| {
-    let (hour, used) = (renumbered(COUNT_HOUR, 8), renumbered(keys::MARKING_USED, 12));
+    let (hour, used) = (renumbered(COUNT_HOUR, 9), renumbered(keys::MARKING_USED, 13));
     format!("BEGIN IMMEDIATE; {INSERT}; {hour}; {used}; COMMIT")
 });
 
@@ -337,6 +348,7 @@ fn packet<'a>(federation: &'a str, key: &'a str, records: &[&'a UsageRecord]) ->
         first_ms: times().min().unwrap_or_default(),
         last_ms: times().max().unwrap_or_default(),
         count: i64::try_from(records.len()).unwrap_or(i64::MAX),
+        marks: records.iter().fold(0, |marks, record| marks | marks::of(record)),
         records: serde_json::to_string(&packed).map_err(|error| Error::Corrupt(error.to_string()))?,
     })
 }
@@ -348,7 +360,7 @@ pub async fn of_key(
     key_id: &KeyId,
     limit: i64,
 ) -> Result<Vec<UsageRecord>, Error> {
-    newest(conn, OF_KEY, federation_id, Some(key_id), limit).await
+    newest(conn, federation_id, Some(key_id), limit).await
 }
 
 /// The last requests to a federation, newest first.
@@ -357,48 +369,24 @@ pub async fn of_federation(
     federation_id: &FederationId,
     limit: i64,
 ) -> Result<Vec<UsageRecord>, Error> {
-    newest(conn, OF_FEDERATION, federation_id, None, limit).await
+    newest(conn, federation_id, None, limit).await
 }
 
+/// The newest records, however many rows have to be read for them.
 async fn newest(
     conn: &mut Conn<'_>,
-    sql: &'static str,
     federation_id: &FederationId,
     key_id: Option<&KeyId>,
     limit: i64,
 ) -> Result<Vec<UsageRecord>, Error> {
     let limit = usize::try_from(limit).unwrap_or(0);
-    let mut found: Vec<UsageRecord> = Vec::new();
-    let mut before = NEWEST.to_owned();
-    let mut count = FIRST_BATCHES;
-    loop {
-        let batches: Vec<Batch> = on_db!(&mut *conn, db => sqlx::query_as(sql)
-            .bind(federation_id.as_str())
-            .bind(key_id.map(KeyId::as_str))
-            .bind(&before)
-            .bind(count)
-            .fetch_all(db).await)?;
-        for batch in &batches {
-            // Nothing in this batch or an older one is newer than what is there.
-            if limit == 0
-                || found
-                    .get(limit - 1)
-                    .is_some_and(|last| last.request_id.as_str() > batch.last_request_id.as_str())
-            {
-                return Ok(found);
-            }
-            found.extend(batch.unpack()?);
-            found.sort_unstable_by(|one, other| other.request_id.cmp(&one.request_id));
-            found.truncate(limit);
-        }
-        match batches.last() {
-            Some(oldest) if i64::try_from(batches.len()).is_ok_and(|read| read == count) => {
-                before.clone_from(&oldest.last_request_id);
-            }
-            Some(_) | None => return Ok(found),
-        }
-        count = (count * 4).min(512);
+    if limit == 0 {
+        return Ok(Vec::new());
     }
+    let filter = UsageFilter { key_id: key_id.cloned(), ..UsageFilter::default() };
+    let budget = search::Budget { rows: usize::MAX, records: usize::MAX };
+    let of = [Some(federation_id.clone())];
+    Ok(search::page(conn, &of, &filter, None, limit, budget).await?.records)
 }
 
 /// When a key was let in since a moment: the first and the last request of each stretch of `stretch_ms`.
@@ -484,6 +472,6 @@ mod tests {
     fn binds_are_numbered_anew() {
         assert_eq!(renumbered("a = $1, b = $12 + $2", 8), "a = $9, b = $20 + $10");
         assert_eq!(renumbered("nothing", 8), "nothing");
-        assert!(AT_ONCE.contains("$21") && !AT_ONCE.contains("$22"));
+        assert!(AT_ONCE.contains("$22") && !AT_ONCE.contains("$23"));
     }
 }

@@ -20,6 +20,10 @@ macro_rules! columns {
 statements! {
     INSERT = "INSERT INTO scim_users (federation_id, id, user_name, user_name_lower, external_id, active, body, made_by,
         version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)";
+    REVIVE = "INSERT INTO scim_users (federation_id, id, user_name, user_name_lower, external_id, active, body, made_by,
+        version, created_ms, modified_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    // Out of the way of another of the same unit; no name holds the character before the id.
+    PARK = "UPDATE scim_users SET user_name_lower = $3 WHERE federation_id = $1 AND id = $2";
     UPDATE = "UPDATE scim_users SET user_name = $4, user_name_lower = $5, external_id = $6, active = $7, body = $8,
         modified_ms = $9, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3 RETURNING version";
@@ -112,6 +116,44 @@ pub async fn insert(
     conn.touch(Touch::User(federation_id, user.id.as_str()));
     conn.touch(Touch::Users(federation_id));
     reindex.write(conn, federation_id, &user.id).await
+}
+
+/// Adds a user that was there before, with the version and the times that it says.
+///
+/// # Errors
+/// [`Error::Conflict`] when its `userName` is taken.
+pub async fn revive(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    user: &UserRow,
+    reindex: &Reindex,
+) -> Result<(), Error> {
+    let inserted = on_db!(&mut *conn, db => sqlx::query(REVIVE)
+        .bind(federation_id.as_str())
+        .bind(user.id.as_str())
+        .bind(&user.user_name)
+        .bind(scim::fold_case(&user.user_name))
+        .bind(&user.external_id)
+        .bind(i64::from(user.active))
+        .bind(&user.body)
+        .bind(&user.made_by)
+        .bind(user.version)
+        .bind(user.created_ms)
+        .bind(user.modified_ms)
+        .execute(db).await.map(drop));
+    inserted.map_err(|error| Error::from(error).or_conflict(taken(user)))?;
+    conn.touch(Touch::User(federation_id, user.id.as_str()));
+    conn.touch(Touch::Users(federation_id));
+    reindex.write(conn, federation_id, &user.id).await
+}
+
+/// Lets go of the name of a user that gets another one later in the same unit, so that two can change names.
+pub async fn park(conn: &mut Conn<'_>, federation_id: &FederationId, id: &ResourceId) -> Result<(), Error> {
+    on_db!(&mut *conn, db => sqlx::query(PARK)
+        .bind(federation_id.as_str()).bind(id.as_str()).bind(format!("\u{1}{id}"))
+        .execute(db).await.map(drop))?;
+    conn.touch(Touch::User(federation_id, id.as_str()));
+    Ok(())
 }
 
 /// Writes a user that was read at `user.version`, and what it is looked up by where that changed; the

@@ -46,9 +46,20 @@ pub fn build(profile: Profile) -> Outcome {
 
 /// Builds the binary, with whatever is in target/site.
 pub fn server(profile: Profile) -> Outcome {
-    step(format_args!("build keyward ({})", profile.name()), || {
+    server_with(profile, &[])
+}
+
+/// Builds the binary that a bench can tell to leave no records. It takes the place of the other until that is
+/// built again.
+pub fn server_for_bench() -> Outcome {
+    server_with(Profile::Release, &["--features", "bench"])
+}
+
+fn server_with(profile: Profile, more: &[&str]) -> Outcome {
+    let what = if more.is_empty() { "" } else { ", for a bench" };
+    step(format_args!("build keyward ({}{what})", profile.name()), || {
         let mut cargo = sh::cargo();
-        cargo.args(["build", "--package", "server", "--bin", "keyward"]);
+        cargo.args(["build", "--package", "server", "--bin", "keyward"]).args(more);
         if profile == Profile::Release {
             cargo.arg("--release");
         }

@@ -21,6 +21,8 @@ enum Part {
     Limits,
     /// Against SCIM services that others made
     Peers,
+    /// What the records of a request cost
+    Cost,
     /// What forwarding to an upstream adds
     Gateway,
     /// Postgres against SQLite, two nodes against one
@@ -111,6 +113,9 @@ pub struct ChaosArgs {
 pub fn bench(args: BenchArgs) -> Outcome {
     let args = args.quickly();
     setup::setup(setup::Wanted { bench: true, ..setup::Wanted::default() })?;
+    let parts = args.parts();
+    // Before the other, which then takes its place: this one must never be shipped.
+    let switchable = if parts.contains(&Part::Cost) { Some(switchable()?) } else { None };
     build::build(Profile::Release)?;
     let mut load = loader()?;
     load.arg("bench")
@@ -121,7 +126,6 @@ pub fn bench(args: BenchArgs) -> Outcome {
     load.args(["--rounds", &args.rounds.to_string(), "--seconds", &args.seconds.to_string()]);
     load.args(["--connections", &args.connections.to_string(), "--users", &args.users.to_string()]);
     load.args(["--keys", &args.keys.to_string(), "--most-users", &args.most_users.to_string()]);
-    let parts = args.parts();
     for part in &parts {
         load.args(["--part", &part.word()]);
     }
@@ -134,6 +138,9 @@ pub fn bench(args: BenchArgs) -> Outcome {
         && let Some(library) = slow_sync()?
     {
         load.arg("--slow-sync").arg(library);
+    }
+    if let Some(binary) = switchable {
+        load.arg("--switchable").arg(binary);
     }
     // It lives as long as the run.
     let postgres = if parts.contains(&Part::Postgres) { Some(Postgres::start()?) } else { None };
@@ -149,6 +156,15 @@ pub fn bench(args: BenchArgs) -> Outcome {
 /// Where the bench makes databases, and keeps the large ones.
 fn scratch() -> PathBuf {
     sh::target().join("bench")
+}
+
+/// A build of Keyward that can be told to leave no records, beside the bench's databases.
+fn switchable() -> Outcome<PathBuf> {
+    build::server_for_bench()?;
+    let binary = scratch().join("keyward-for-bench");
+    std::fs::create_dir_all(scratch()).during("make the folder of the bench")?;
+    std::fs::rename(Profile::Release.binary(), &binary).during("put the binary of the bench aside")?;
+    Ok(binary)
 }
 
 /// The peers that are installed; says which are not.

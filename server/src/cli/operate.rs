@@ -17,22 +17,31 @@ use crate::{
 /// # Errors
 /// What was refused, or kept the installation from being reached.
 pub async fn operate(config: Config, ask: Ask, json: bool) -> Result<(), Exit> {
-    let person = Person::of_process();
-    let by_socket = match config.database_kind {
-        DatabaseKind::Postgres => None,
-        DatabaseKind::Sqlite => through_socket(&config, &person, &ask).await?,
-    };
-    let (said, is_served) = match by_socket {
-        Some(said) => (said, true),
-        None => (Box::pin(by_itself(config, &person, &ask)).await?, false),
-    };
-    let answer = said.map_err(|refused| Exit::failed(format!("{}.", refused.message)))?;
+    let (answer, is_served) = asked(&config, &ask).await?;
     if let Some(aside) = say::aside(&answer).filter(|_| !json) {
         // Nobody can be told when standard error is closed.
         let _ = writeln!(std::io::stderr(), "{aside}");
     }
     let text = if json { say::as_json(&answer)? } else { say::in_words(&answer, is_served) };
     print(&text)
+}
+
+/// Asks; whether a server that runs has answered.
+///
+/// # Errors
+/// As [`operate`].
+pub async fn asked(config: &Config, ask: &Ask) -> Result<(Answer, bool), Exit> {
+    let person = Person::of_process();
+    let by_socket = match config.database_kind {
+        DatabaseKind::Postgres => None,
+        DatabaseKind::Sqlite => through_socket(config, &person, ask).await?,
+    };
+    let (said, is_served) = match by_socket {
+        Some(said) => (said, true),
+        None => (Box::pin(by_itself(config, &person, ask)).await?, false),
+    };
+    let answer = said.map_err(|refused| Exit::failed(format!("{}.", refused.message)))?;
+    Ok((answer, is_served))
 }
 
 async fn through_socket(
@@ -49,8 +58,8 @@ async fn through_socket(
     })
 }
 
-async fn by_itself(config: Config, person: &Person, ask: &Ask) -> Result<Result<Answer, Refused>, Exit> {
-    if let Some(path) = sqlite_file(&config)
+async fn by_itself(config: &Config, person: &Person, ask: &Ask) -> Result<Result<Answer, Refused>, Exit> {
+    if let Some(path) = sqlite_file(config)
         && !path.exists()
     {
         return Err(Exit::failed(format!(
@@ -58,7 +67,7 @@ async fn by_itself(config: Config, person: &Person, ask: &Ask) -> Result<Result<
             path.display()
         )));
     }
-    let keyward = serve::open_as_configured(&config).await?;
+    let keyward = serve::open_as_configured(config).await?;
     let said = Box::pin(carry_out(&person.cx(&keyward), ask.clone())).await;
     keyward.close().await;
     Ok(said)

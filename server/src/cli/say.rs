@@ -17,6 +17,7 @@ pub fn as_json(answer: &Answer) -> Result<String, Exit> {
         Answer::Rotations(rotations) => serde_json::to_string_pretty(rotations),
         Answer::Rotation(rotation) => serde_json::to_string_pretty(rotation),
         Answer::Case(case) => serde_json::to_string_pretty(case),
+        Answer::Export(export) => serde_json::to_string_pretty(export),
     };
     value.map(|text| text + "\n").map_err(|error| Exit::failed(format!("JSON: {error}")))
 }
@@ -67,6 +68,7 @@ pub fn in_words(answer: &Answer, is_served: bool) -> String {
         ),
         Answer::Rotation(rotation) => facts(&of_rotation(rotation)),
         Answer::Case(case) => of_case(case, is_served),
+        Answer::Export(export) => format!("Records {} to {} may be exported.\n", export.from, export.to),
     }
 }
 

@@ -215,7 +215,7 @@ fn environment_layer(layered: &mut Layered, sources: &Sources) {
     for (name, value) in &sources.environment {
         let name = name.to_string_lossy();
         let is_ours = name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX));
-        if !is_ours || name == FILE_VARIABLE || is_of_kubernetes(&name, value) {
+        if !is_ours || name == FILE_VARIABLE || is_of_kubernetes(&name, value) || is_of_bench(&name) {
             continue;
         }
         let place = format!("environment {name}");
@@ -261,6 +261,17 @@ fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
         || rest.starts_with("SERVICE_PORT_")
         || is_of_port
         || (rest == "PORT" && is_address)
+}
+
+/// Whether a variable is the switch of a bench. In a build that ships it is what it looks like: no setting.
+#[cfg(feature = "bench")]
+fn is_of_bench(name: &str) -> bool {
+    name == super::bench::VARIABLE
+}
+
+#[cfg(not(feature = "bench"))]
+fn is_of_bench(_name: &str) -> bool {
+    false
 }
 
 /// A value of the environment, in the shape of its setting where the text allows it. A text stays

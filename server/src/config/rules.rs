@@ -1,5 +1,6 @@
 //! From settings to a [`Config`]: what each value must be.
 
+mod audit;
 mod telling;
 
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, time::Duration};
@@ -38,6 +39,9 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
     let roles = roles(reader);
     let usage_reads =
         reader.choice("usage.reads", &[("batched", UsageReads::Batched), ("strict", UsageReads::Strict)]);
+    let usage_retention_days = reader.number("usage.retention_days", 1, 3_650);
+    let journal_retention_days = reader.number("journal.retention_days", 1, 3_650);
+    let audit = audit::audit(reader);
     let egress = egress(reader);
     let logging = logging(reader);
     let limits = limits(reader);
@@ -57,6 +61,9 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
         oidc: oidc?,
         roles: roles?,
         usage_reads: usage_reads?,
+        usage_retention_days: i64::try_from(usage_retention_days?).unwrap_or(i64::MAX),
+        journal_retention_days: i64::try_from(journal_retention_days?).unwrap_or(i64::MAX),
+        audit: audit?,
         egress: egress?,
         logging: logging?,
         limits: limits?,

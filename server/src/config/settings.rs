@@ -246,6 +246,18 @@ pub const SETTINGS: &[Setting] = &[
         ),
         "\"batched\"",
     ),
+    number(
+        "usage.retention_days",
+        "400",
+        "How many days usage records are kept. Older ones are removed in sealed stretches; the counts by\n\
+         the hour stay, and the audit log says what went.",
+    ),
+    number(
+        "journal.retention_days",
+        "400",
+        "How many days the journal keeps what changes of users and groups replaced. What is older cannot be\n\
+         taken back any more.",
+    ),
     or(
         shaped(
             text(
@@ -265,6 +277,45 @@ pub const SETTINGS: &[Setting] = &[
             Shape::List,
         ),
         "[\"443\"]",
+    ),
+    text(
+        "audit.origin",
+        "\"keyward.example.com/audit\"",
+        "The name of the audit log in its checkpoints, and of the key that signs them: no space, no plus.\n\
+         keyward/ and the id of the master key when not set. Who verifies names it: keep it as it is.",
+    ),
+    text(
+        "audit.anchor_file",
+        "\"/mnt/worm/keyward.anchor\"",
+        "A file that every checkpoint of the audit log is appended to. It is compared at the start. Put it where\n\
+         whoever has the database cannot write: another host, a disk that only appends.",
+    ),
+    shown(
+        text(
+            "audit.anchor_webhook",
+            "\"https://siem.example.com/keyward\"",
+            "A webhook that is told every checkpoint (Standard Webhooks). egress.allow and egress.ports hold for it.",
+        ),
+        Shown::Address,
+    ),
+    shown(
+        text("audit.anchor_webhook_secret", "\"whsec_…\"", "The secret that signs its calls."),
+        Shown::Secret,
+    ),
+    text("audit.anchor_webhook_secret_file", "\"/run/secrets/anchor\"", "A file that holds it."),
+    text(
+        "audit.anchor_syslog",
+        "\"tcp://logs.internal:601\"",
+        "A log host that is told every checkpoint (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT or unix:///PATH.",
+    ),
+    or(
+        text(
+            "audit.on_rollback",
+            "\"refuse\"",
+            "What happens when the anchor file has seen more records than the database holds, or other ones.\n\
+             refuse: the server does not start. warn: it starts and raises a critical finding.",
+        ),
+        "\"refuse\"",
     ),
     text("log.format", "\"json\"", "json or text. When not set: text on a terminal, json otherwise."),
     or(text("log.level", "\"info\"", "error, warn, info, debug or trace."), "\"info\""),

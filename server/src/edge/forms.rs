@@ -4,7 +4,12 @@
 //! 303; when it is refused, the same page is rendered again with what was typed and why. A form
 //! whose answer holds a secret is answered by the page that shows it, kept by nobody.
 
+mod audit;
+mod behaviour;
+mod brakes;
 mod delivery;
+mod journal;
+mod mutes;
 mod rotation;
 mod telling;
 
@@ -49,7 +54,12 @@ pub fn routes() -> Router<Pages> {
         .route("/keys/{id}/rotate", post(rotate_key).get(page))
         .route("/keys/{id}/client", post(change_client).get(page))
         .route("/keys/{id}/revoke", post(revoke_key).get(page))
+        .merge(audit::routes())
+        .merge(behaviour::routes())
+        .merge(brakes::routes())
         .merge(delivery::routes())
+        .merge(journal::routes())
+        .merge(mutes::routes())
         .merge(rotation::routes())
         .merge(telling::routes())
 }

@@ -16,7 +16,7 @@ use leptos::prelude::{LeptosOptions, provide_context, use_context};
 use ops::{Cx, Keyward};
 use tower_sessions::Session;
 
-use super::{assets, forms, headers, oidc, session};
+use super::{api_usage, assets, export, forms, headers, live, oidc, session};
 
 /// What every page needs.
 #[derive(Clone)]
@@ -38,11 +38,19 @@ impl Pages {
         Self { keyward, options, bundle, oidc }
     }
 
+    /// The installation.
+    pub(super) fn keyward(&self) -> Arc<Keyward> {
+        Arc::clone(&self.keyward)
+    }
+
     /// The routes. They need the layer of [`session::layer`] outside.
     pub fn routes(self) -> Router {
         let guard = from_fn_with_state(Arc::clone(&self.keyward), session::require_admin);
         let guarded = Router::new()
             .merge(forms::routes())
+            .merge(api_usage::routes())
+            .merge(export::routes())
+            .merge(live::routes())
             .route("/api/{*path}", any(server_function))
             .fallback(page)
             .layer(guard);

@@ -22,5 +22,11 @@ pub async fn run(keyward: Arc<Keyward>, mut stop: Stop) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "upkeep was put off"),
         }
+        // On every node: what is over is over for all of them, and each unit looks again.
+        match ops::brakes::sweep(&keyward).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "held operations are over"),
+            Err(error) => tracing::warn!(%error, "held operations were not looked at"),
+        }
     }
 }

@@ -33,6 +33,13 @@ fn a_bad_setting_ends_the_start_with_78_within_two_seconds() {
         (GOOD, &["serve"], &[("KEYWARD_LISTN", "x")], "listn (environment KEYWARD_LISTN)"),
         (&plain_http, &["serve"], &[], "public_url (keyward.toml:1)"),
         (GOOD, &["serve", "--listen", "nowhere"], &[], "listen (flag --listen)"),
+        // The switch of a bench is no setting of a build that ships.
+        (
+            GOOD,
+            &["serve"],
+            &[("KEYWARD_BENCH_WITHOUT", "records")],
+            "bench_without (environment KEYWARD_BENCH_WITHOUT)",
+        ),
         ("", &["serve"], &[], "keyward master-key generate"),
         (GOOD, &["migrate", "--config", "missing.toml"], &[], "config (flag --config)"),
         (

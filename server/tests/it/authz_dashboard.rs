@@ -1,6 +1,8 @@
 //! Every route of the dashboard: signed out, for each role, and from another site (T-AUTHZ-01, T-CSRF-01).
 //!
-//! To add a route, add a row to [`ROUTES`].
+//! To add a route, add a row to [`routes::ROUTES`].
+
+mod routes;
 
 use axum::body::Body;
 use domain::{
@@ -9,137 +11,8 @@ use domain::{
     scopes::{ResourceKind, Scope, Verb},
 };
 
+use self::routes::ROUTES;
 use crate::house::{Browser, FROM_OUR_PAGE, House, form, house};
-
-/// Statuses for an admin, a manager, the operator of the federation, and the operator of another.
-type Row = (&'static str, &'static str, &'static str, [u16; 4]);
-
-const FEDERATION: &str =
-    "slug=new&name=New&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
-const EDIT: &str =
-    "version=1&name=Renamed&vendor=okta&owners=a&max_age_days=90&overlap_hours=72&warn_days=14";
-const KEY: &str = "federation=own&name=another&scope=read-only&lifetime_days=30&idempotency_token=t1";
-
-const CLIENT: &str = "version=1&jwks_uri=https%3A%2F%2Fid.example.com%2Fother";
-
-const TARGET: &str = "version=5&base_url=http%3A%2F%2F127.0.0.1%3A9%2Fv2&sign_in=bearer&secret=abc&timeout_ms=500&concurrency=1";
-
-const POLICY: &str =
-    "version=4&max_age_days=90&overlap_hours=72&warn_days=14&automatic=no&rotate_before_days=20";
-
-const DEFAULTS: &str = "version=0&automatic=no&rotate_before_days=14&silence_cycles=3&least_silence_minutes=1500\
-    &on_deadline=extend&windows=&jitter_minutes=60&max_open_per_vendor=10";
-
-const EXCEPTION: &str = "owner=legal&reason=renewal+of+the+contract&ends=2026-01-11";
-
-/// `{"id":"urn:example:a:User","attributes":[{"name":"badge","type":"string"}]}`
-const SCHEMA: &str = "resource_type=User&json=%7B%22id%22%3A%22urn%3Aexample%3Aa%3AUser%22%2C%22attributes%22%3A%5B%7B%22name%22%3A%22badge%22%2C%22type%22%3A%22string%22%7D%5D%7D";
-
-const DELIVERY: &str = "connector=webhook&name=Another&url=http%3A%2F%2F127.0.0.1%3A9%2F&credential=whsec_C2FVsBQIhrscChlQIMV%2Bb5sSYspob7oD";
-
-const DELIVERY_EDIT: &str = "version=01&connector=webhook&name=Renamed&url=http%3A%2F%2F127.0.0.1%3A9%2F";
-
-const CHANNEL: &str = "kind=webhook&name=hook&url=http%3A%2F%2F127.0.0.1%3A9%2F&least=medium";
-
-/// The order counts: what comes later stands on what came before.
-const ROUTES: &[Row] = &[
-    ("GET", "/", "", [200, 200, 200, 200]),
-    ("GET", "/federations", "", [200, 200, 200, 200]),
-    ("GET", "/federations/new", "", [200, 403, 403, 403]),
-    ("GET", "/federations/own", "", [200, 200, 200, 404]),
-    ("GET", "/federations/own/edit", "", [200, 403, 200, 404]),
-    ("GET", "/federations/own/target", "", [200, 403, 403, 404]),
-    ("GET", "/federations/own/schemas", "", [200, 403, 200, 404]),
-    ("GET", "/federations/own/delivery", "", [200, 200, 200, 404]),
-    ("GET", "/federations/own/delivery/new?connector=webhook", "", [200, 403, 200, 404]),
-    ("GET", "/federations/own/delivery/{target}", "", [200, 403, 200, 404]),
-    ("GET", "/keys", "", [200, 200, 200, 200]),
-    ("GET", "/keys/new", "", [200, 403, 200, 200]),
-    ("GET", "/keys/new?federation=own", "", [200, 403, 200, 200]),
-    ("GET", "/keys/{key}", "", [200, 200, 200, 404]),
-    ("GET", "/keys/{key}/rotate", "", [200, 403, 200, 404]),
-    ("GET", "/keys/{key}/revoke", "", [200, 403, 200, 404]),
-    ("GET", "/keys/{client}/client", "", [200, 403, 200, 404]),
-    ("GET", "/keys/{key}/hold", "", [200, 403, 200, 404]),
-    ("GET", "/rotation", "", [200, 200, 200, 200]),
-    ("GET", "/rotation?federation=own", "", [200, 200, 200, 404]),
-    ("GET", "/rotation/{rotation}", "", [200, 200, 200, 404]),
-    ("GET", "/rotation/{rotation}/hold", "", [200, 403, 200, 404]),
-    ("GET", "/rotation/{rotation}/release", "", [200, 403, 200, 404]),
-    ("GET", "/rotation/{rotation}/finish", "", [200, 403, 200, 404]),
-    ("GET", "/rotation/{rotation}/roll-back", "", [200, 403, 200, 404]),
-    ("GET", "/rotation/{rotation}/nothing", "", [404, 404, 404, 404]),
-    ("GET", "/federations/own/rotation", "", [200, 200, 200, 404]),
-    ("GET", "/settings/rotation", "", [200, 403, 403, 403]),
-    ("GET", "/keys/{canary}/compromise", "", [200, 403, 200, 404]),
-    ("GET", "/keys/{key}/hand-over", "", [200, 403, 200, 404]),
-    ("GET", "/federations/own/canary", "", [200, 403, 200, 404]),
-    ("GET", "/findings", "", [200, 200, 200, 200]),
-    ("GET", "/findings?federation=own", "", [200, 200, 200, 404]),
-    ("GET", "/cases", "", [200, 200, 200, 200]),
-    ("GET", "/cases/{case}", "", [200, 200, 200, 404]),
-    ("GET", "/settings", "", [200, 200, 404, 404]),
-    ("GET", "/settings/channels", "", [200, 200, 404, 404]),
-    ("GET", "/hand-over/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", [404, 404, 404, 404]),
-    ("GET", "/audit", "", [200, 200, 200, 200]),
-    ("GET", "/audit?federation=own", "", [200, 200, 200, 404]),
-    ("GET", "/audit/1", "", [200, 200, 404, 404]),
-    ("GET", "/audit/{seq}", "", [200, 200, 200, 404]),
-    ("GET", "/api/search?text=own", "", [200, 200, 200, 200]),
-    ("GET", "/api/keys/activity?key={key}", "", [200, 200, 200, 404]),
-    ("POST", "/federations/new", FEDERATION, [303, 403, 403, 403]),
-    ("POST", "/federations/own/edit", EDIT, [303, 403, 303, 404]),
-    ("POST", "/federations/own/pause", "", [303, 403, 303, 404]),
-    ("POST", "/federations/own/resume", "", [303, 403, 303, 404]),
-    ("POST", "/federations/own/rotation/preview", POLICY, [200, 200, 200, 404]),
-    ("POST", "/federations/own/rotation", POLICY, [303, 403, 303, 404]),
-    ("POST", "/federations/own/rotation/exceptions", EXCEPTION, [303, 403, 303, 404]),
-    ("POST", "/federations/own/rotation/exceptions/{exception}/end", "", [303, 403, 303, 404]),
-    ("POST", "/settings/rotation/preview", DEFAULTS, [200, 403, 403, 403]),
-    ("POST", "/settings/rotation", DEFAULTS, [303, 403, 403, 403]),
-    ("POST", "/rotation/clock", "", [409, 403, 403, 403]),
-    ("POST", "/rotation/{rotation}/hold", "reason=not+today", [303, 403, 303, 404]),
-    ("POST", "/rotation/{rotation}/release", "", [303, 403, 303, 404]),
-    ("POST", "/rotation/{rotation}/finish", "reason=now", [409, 403, 409, 404]),
-    ("POST", "/rotation/{rotation}/roll-back", "reason=later", [303, 403, 303, 404]),
-    ("POST", "/keys/{key}/hold", "reason=looking", [303, 403, 303, 404]),
-    ("POST", "/keys/{key}/release", "", [303, 403, 303, 404]),
-    (
-        "POST",
-        "/findings/close",
-        "federation=own&finding={finding}&version=1&reason=known",
-        [303, 403, 303, 404],
-    ),
-    ("POST", "/cases/{case}/note", "note=looked+into", [303, 403, 303, 404]),
-    ("POST", "/cases/{case}/revoke", "", [303, 403, 303, 404]),
-    ("POST", "/cases/{case}/close", "version=1&summary=Somebody+read+the+wiki.", [303, 403, 303, 404]),
-    ("POST", "/keys/{canary}/compromise", "stop=hold&reason=seen", [303, 403, 303, 404]),
-    ("POST", "/keys/{canary}/hand-over", "person=ana%40example.com", [409, 403, 409, 404]),
-    ("POST", "/federations/own/canary", "name=bait&place=a+wiki", [200, 403, 200, 404]),
-    ("POST", "/settings/channels", CHANNEL, [200, 403, 404, 404]),
-    ("POST", "/settings/channels/{channel}/test", "", [303, 403, 404, 404]),
-    ("POST", "/settings/channels/{channel}/remove", "", [303, 403, 404, 404]),
-    ("POST", "/hand-over/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", [404, 404, 404, 404]),
-    ("POST", "/federations/own/target", TARGET, [303, 403, 403, 404]),
-    ("POST", "/federations/own/target/test", "", [303, 403, 409, 404]),
-    ("POST", "/federations/own/target/probe", "", [303, 403, 409, 404]),
-    ("POST", "/federations/own/target/quirks", "", [409, 403, 403, 404]),
-    ("POST", "/federations/own/target/approve", "type=User&id=nobody", [409, 403, 409, 404]),
-    ("POST", "/federations/own/target/embedded", "version=6", [303, 403, 403, 404]),
-    ("POST", "/federations/own/schemas", SCHEMA, [303, 403, 303, 404]),
-    ("POST", "/federations/own/schemas/remove", "urn=urn%3Aexample%3Aa%3AUser", [303, 403, 303, 404]),
-    ("POST", "/federations/own/delivery/new", DELIVERY, [303, 403, 303, 404]),
-    ("POST", "/federations/own/delivery/{target}", DELIVERY_EDIT, [303, 403, 303, 404]),
-    ("POST", "/federations/own/delivery/{target}/later", "", [303, 403, 303, 404]),
-    ("POST", "/federations/own/delivery/{target}/earlier", "", [303, 403, 303, 404]),
-    ("POST", "/federations/own/delivery/{target}/test", "", [303, 403, 303, 404]),
-    ("POST", "/federations/own/delivery/{target}/remove", "", [303, 403, 303, 404]),
-    ("POST", "/keys/new", KEY, [200, 403, 200, 404]),
-    ("POST", "/keys/{key}/rotate", "idempotency_token=t2", [200, 403, 200, 404]),
-    ("POST", "/keys/{key}/revoke", "reason=leaked", [303, 403, 303, 404]),
-    ("POST", "/keys/{client}/client", CLIENT, [303, 403, 303, 404]),
-    ("POST", "/federations/own/archive", "", [303, 403, 403, 404]),
-];
 
 /// A federation `own` with a key, another one, and the place of a record about the first.
 struct Scene {
@@ -161,6 +34,75 @@ struct Scene {
     finding: String,
     /// A webhook at which nobody listens.
     channel: String,
+    /// A user of the first, and a taking back of one of its changes that waits.
+    user: String,
+    undo: String,
+    /// What a brake of the first holds.
+    braked: Braked,
+}
+
+/// A case of a brake, the list that waits in it, a window that was planned, a user that is marked.
+struct Braked {
+    case: String,
+    until: String,
+    hash: String,
+    window: String,
+    marked: String,
+}
+
+async fn braked(house: &House) -> Braked {
+    let slug = Slug::parse("own").unwrap();
+    let (_, secret) = house.key("own", "own-braked", Scope::full_directory()).await;
+    let send = async |method: &str, path: &str, body: serde_json::Value| {
+        let request = http::Request::builder().method(method).uri(format!("/scim/own/v2{path}"));
+        let request = request.header("authorization", format!("Bearer {secret}"));
+        let request = request.header("content-type", "application/scim+json");
+        house.ask(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let mut members = Vec::new();
+    for number in 0..10 {
+        let user = serde_json::json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": format!("held-{number}"),
+        });
+        let made: serde_json::Value = serde_json::from_str(&send("POST", "/Users", user).await.body).unwrap();
+        members.push(serde_json::json!({ "value": made["id"] }));
+    }
+    let group = serde_json::json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "held", "members": members,
+    });
+    let made: serde_json::Value = serde_json::from_str(&send("POST", "/Groups", group).await.body).unwrap();
+    let path = format!("/Groups/{}", made["id"].as_str().unwrap());
+    assert_eq!(send("DELETE", &path, serde_json::Value::Null).await.status, 429);
+    let cases = ops::cases::list(&house.admin()).await.unwrap();
+    let case = cases.iter().find(|view| view.case.kind == domain::cases::CaseKind::Brake).unwrap();
+    let read = ops::brakes::of_case(&house.admin(), &case.case.id, 0).await.unwrap();
+    let now_ms = house.admin().now_ms();
+    let new = ops::brakes::NewWindow {
+        ceiling: 5,
+        begins_ms: now_ms,
+        ends_ms: now_ms + domain::HOUR_MS,
+        reason: "a lay-off".to_owned(),
+    };
+    let window = ops::brakes::plan(&house.admin(), &slug, new).await.unwrap().id;
+    let mark = ops::brakes::NewMark {
+        resource: "held-0".to_owned(),
+        kind: "canary".to_owned(),
+        reason: "bait".to_owned(),
+    };
+    let marked = ops::brakes::mark(&house.admin(), &slug, mark).await.unwrap().resource_id;
+    // Who has users here does not move to an upstream: they go again, one by one.
+    for member in &members {
+        let path = format!("/Users/{}", member["value"].as_str().unwrap());
+        assert_eq!(send("DELETE", &path, serde_json::Value::Null).await.status, 204);
+    }
+    assert_eq!(send("DELETE", &path, serde_json::Value::Null).await.status, 204);
+    Braked {
+        case: case.case.id.to_string(),
+        until: read.until.to_string(),
+        hash: read.hash,
+        window: window.to_string(),
+        marked: marked.to_string(),
+    }
 }
 
 async fn scene(house: &House) -> Scene {
@@ -187,7 +129,10 @@ async fn scene(house: &House) -> Scene {
     let told = telling(house).await;
     let seq =
         house.log().await.iter().position(|line| line.starts_with("key.issued done own-1")).unwrap() + 1;
+    let (user, undo) = taken_back(house).await;
     Scene {
+        user,
+        undo,
         key: key.to_string(),
         client: client.to_string(),
         rotation: rotation.to_string(),
@@ -198,7 +143,41 @@ async fn scene(house: &House) -> Scene {
         case: told.1,
         finding: told.2,
         channel: told.3,
+        braked: braked(house).await,
     }
+}
+
+/// A user of `own`, and a confirmed plan for a change of it.
+async fn taken_back(house: &House) -> (String, String) {
+    let (_, text) = house.key("own", "own-pushing", Scope::full_directory()).await;
+    let ask = async |method: &str, path: &str, body: &str| {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("/scim/own/v2{path}"))
+            .header("authorization", format!("Bearer {text}"))
+            .header("content-type", "application/scim+json");
+        house.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    let made = ask("POST", "/Users", r#"{"userName":"ada","title":"a"}"#).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let made: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+    let id = made["id"].as_str().unwrap().to_owned();
+    let patch = r#"{"Operations":[{"op":"replace","path":"title","value":"b"}]}"#;
+    assert_eq!(ask("PATCH", &format!("/Users/{id}"), patch).await.status, 200);
+    let wish = ops::journal::undo::Wish {
+        selection: domain::journal::Selection {
+            attribute: Some("title".to_owned()),
+            resource: domain::ResourceId::parse(&id),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let (cx, slug) = (house.admin(), Slug::parse("own").unwrap());
+    let plan = ops::journal::undo::plan(&cx, &slug, &wish).await.unwrap();
+    let undo = ops::journal::undo::begin(&cx, &slug, &wish, &plan.hash).await.unwrap();
+    // A directory that holds something keeps its target.
+    assert_eq!(ask("DELETE", &format!("/Users/{id}"), "").await.status, 204);
+    (id, undo.to_string())
 }
 
 /// A quiet canary, the case of one that was used, the finding of an ended key that was, a channel.
@@ -272,6 +251,13 @@ impl Scene {
             .replace("{case}", &self.case)
             .replace("{finding}", &self.finding)
             .replace("{channel}", &self.channel)
+            .replace("{braked}", &self.braked.case)
+            .replace("{until}", &self.braked.until)
+            .replace("{hash}", &self.braked.hash)
+            .replace("{window}", &self.braked.window)
+            .replace("{marked}", &self.braked.marked)
+            .replace("{user}", &self.user)
+            .replace("{undo}", &self.undo)
     }
 }
 
@@ -458,6 +444,43 @@ async fn no_change_comes_by_get_or_as_another_media_type() {
     }
     assert_eq!(house.log().await, before, "nothing was changed");
     house.close().await;
+}
+
+/// The paths of the router that take a POST, read from the router itself.
+fn posts_of<S>(router: &axum::Router<S>) -> Vec<String> {
+    let text = format!("{router:?}");
+    let (routes, paths) = text.split_once("node: Node").expect("a router says its paths");
+    let mut posts = Vec::new();
+    for route in routes.split("RouteId(").skip(1) {
+        let id = route.split_once("): MethodRouter(").expect("a route has an id").0;
+        let post = route.split_once(" post: ").expect("a route says its methods").1;
+        if post.starts_with("None") {
+            continue;
+        }
+        let path = paths.split_once(&format!("RouteId({id}): \"")).expect("a route has a path").1;
+        posts.push(path.split_once('"').expect("a path is a text").0.to_owned());
+    }
+    posts
+}
+
+/// Whether a path of the table is one that the router has.
+fn is_of(route: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
+    route.len() == path.len()
+        && route.iter().zip(&path).all(|(route, path)| route.starts_with('{') || route == path)
+}
+
+#[test]
+fn every_form_of_the_router_stands_in_the_table_and_none_sets_an_anchor() {
+    let posts = posts_of(&server::edge::forms::routes());
+    assert!(posts.len() > 50, "only {} forms were read from the router", posts.len());
+    let missing: Vec<&String> = posts
+        .iter()
+        .filter(|route| !ROUTES.iter().any(|row| row.0 == "POST" && is_of(route, row.1)))
+        .collect();
+    assert!(missing.is_empty(), "no row walks {missing:?}");
+    assert!(posts.iter().all(|route| !route.contains("anchor")), "anchors come from the configuration");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod scim_malformed;
 mod scim_providers;
 mod scim_refusals;
 mod scim_schemas;
+mod scim_scopes;
 mod scim_search;
 
 #[path = "../oidc/jws.rs"]
@@ -35,6 +36,7 @@ mod delivery;
 mod gateway;
 mod telling;
 
+mod audit_proof;
 mod command_line;
 mod crash;
 mod leaks;

@@ -55,6 +55,11 @@ impl Place {
         place
     }
 
+    /// Its folder, in which the program runs.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub fn write_master_key(&self, key: &str) {
         let path = self.folder.path().join("master.key");
         fs::write(&path, format!("{key}\n")).unwrap();
@@ -65,7 +70,7 @@ impl Place {
     pub async fn open(&self) -> Arc<Keyward> {
         store::migrate(&self.database.target).await.unwrap();
         let bytes: [u8; 32] = BASE64_STANDARD.decode(MASTER_KEY).unwrap().try_into().unwrap();
-        let settings = Settings { public_url: "http://127.0.0.1:1".to_owned(), strict_reads: false };
+        let settings = Settings { public_url: "http://127.0.0.1:1".to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 };
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let target = self.database.target.clone();
         let opened = Keyward::open(target, &MasterKey::new(bytes), clock, entropy, settings).await;

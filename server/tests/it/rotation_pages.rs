@@ -117,7 +117,7 @@ async fn the_old_key_is_not_retired_before_the_new_one_works() {
         post(&admin, &turn.path("/roll-back"), &[("reason", "later")], &turn.path("")).await;
         assert_eq!([turn.work(&turn.old).await, turn.work(&turn.new).await], [200, 401]);
         assert_shows(&admin.get("/rotation").await, 200, &["Ended in the last seven days", "was withdrawn"]);
-        assert_shows(&admin.post(&turn.path("/hold"), &[("reason", "a")]).await, 409, &["has ended"]);
+        assert_shows(&admin.post(&turn.path("/hold"), &[("reason", "not now")]).await, 409, &["has ended"]);
         for path in ["/rotation/rot_nobody", "/rotation/x/hold"] {
             assert_eq!(admin.get(path).await.status, 404, "{path}");
         }

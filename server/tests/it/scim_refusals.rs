@@ -284,6 +284,7 @@ async fn without_audit_there_is_no_change() {
     for house in houses().await {
         let client = house.client("okta").await;
         let id = client.user("mia").await;
+        let group = client.group("all").await;
         ops::testing::break_audit(&house.keyward).await;
         let user = json!({ "userName": "max" });
         let patch = json!({ "Operations": [{ "op": "replace", "value": { "active": false } }] });
@@ -293,13 +294,16 @@ async fn without_audit_there_is_no_change() {
             client.json("PATCH", &format!("/Users/{id}"), &patch).await,
             client.delete(&format!("/Users/{id}")).await,
             client.post("/Groups", &json!({ "displayName": "A" })).await,
+            client.put(&format!("/Groups/{group}"), &json!({ "displayName": "B" })).await,
+            client.patch(&format!("/Groups/{group}"), &json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }])).await,
+            client.delete(&format!("/Groups/{group}")).await,
         ] {
             answer.assert_scim_error(503, "a change that cannot be recorded");
             assert_eq!(answer.header("retry-after"), "5");
         }
         let mia = client.get(&format!("/Users/{id}")).await;
         assert_eq!((mia.status, mia.header("etag")), (200, "W/\"1\""), "reads go on");
-        assert_eq!(house.population("okta").await, (1, 0));
+        assert_eq!(house.population("okta").await, (1, 1));
         house.keyward.close().await;
     }
 }

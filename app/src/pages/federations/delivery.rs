@@ -17,6 +17,7 @@ use crate::{
         form::Form,
         page::{Head, Section, page},
         status::{Shape, Status},
+        still::IntoAny,
         time::Ago,
     },
     words,

@@ -11,6 +11,7 @@ use crate::{
     ui::{
         form::{Form, field},
         page::{Head, Section, page},
+        still::IntoAny,
     },
     words,
 };

@@ -21,6 +21,7 @@ use crate::{
         page::{Head, Section, page},
         requests::RequestsTable,
         status::Shape,
+        still::IntoAny,
         time::{Ago, relative},
     },
     words,
@@ -42,6 +43,8 @@ pub fn Federation() -> impl IntoView {
             .actions(view! {
                 <LinkButton href=format!("{path}/rotation") label="Rotation policy" icon="refresh-cw" />
                 <LinkButton href=format!("{path}/delivery") label="Delivery" icon="send" />
+                <LinkButton href=format!("{path}/brakes") label="Brakes" icon="shield-alert" />
+                <LinkButton href=format!("{path}/behaviour") label="Behaviour" icon="activity" />
                 <LinkButton
                     href=format!("{path}/edit")
                     label="Edit federation"
@@ -143,22 +146,25 @@ fn blocked(may: bool, archived: bool) -> Option<String> {
 }
 
 /// What the directory holds, where it is embedded; the card of the target says it otherwise.
-fn directory(view: &FederationView) -> Option<AnyView> {
+fn directory(view: &FederationView) -> AnyView {
+    let path = format!("/federations/{}", view.federation.slug);
     let held = match view.federation.target {
-        FederationTarget::Upstream => return None,
+        FederationTarget::Upstream => "At the service behind it".to_owned(),
         FederationTarget::Embedded => format!(
             "{} and {}, embedded in Keyward",
             words::count(view.users, "user"),
             words::count(view.groups, "group"),
         ),
     };
-    Some(
-        view! {
-            <dt>"Directory"</dt>
-            <dd>{held}</dd>
-        }
-        .into_any(),
-    )
+    view! {
+        <dt>"Directory"</dt>
+        <dd>
+            {held} ": " <a href=format!("{path}/users")>"users"</a> ", "
+            <a href=format!("{path}/groups")>"groups"</a> ", "
+            <a href=format!("{path}/blast")>"every change"</a>
+        </dd>
+    }
+    .into_any()
 }
 
 /// The state in a sentence.

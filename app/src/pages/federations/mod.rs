@@ -28,6 +28,7 @@ use crate::{
         callout::Empty,
         page::{Head, Section, page},
         status::{Status, of_federation},
+        still::IntoAny,
         time::Ago,
     },
     words,

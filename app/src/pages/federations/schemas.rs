@@ -13,6 +13,7 @@ use crate::{
         button::LinkButton,
         form::{Form, field},
         page::{Head, Section, page},
+        still::IntoAny,
     },
     words,
 };

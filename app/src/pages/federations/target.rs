@@ -17,6 +17,7 @@ use crate::{
         button::{LinkButton, PostButton},
         callout::Callout,
         status::{Shape, Status},
+        still::IntoAny,
         time::Ago,
     },
     words,

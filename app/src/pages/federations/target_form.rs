@@ -14,6 +14,7 @@ use crate::{
     ui::{
         form::{Form, field},
         page::{Head, Section, page},
+        still::IntoAny,
     },
     words,
 };

@@ -22,6 +22,7 @@ use crate::{
         page::{Head, Section, page},
         requests::RequestsTable,
         status::{Status, of_key},
+        still::IntoAny,
         time::{Ago, Exact, relative},
         tolerated::ToleratedTable,
     },
@@ -46,6 +47,11 @@ pub fn Key() -> impl IntoView {
                 <a href=format!("/federations/{}", view.federation.slug)>{view.federation.name.clone()}</a>
             })
             .actions(view! {
+                <LinkButton
+                    href=format!("/federations/{}/blast?key={}", view.federation.slug, view.key.id)
+                    label="Blast radius"
+                    icon="search"
+                />
                 <LinkButton
                     href=format!("{path}/compromise")
                     label="Report compromise"
@@ -201,27 +207,34 @@ fn client(data: &KeyPage) -> Option<AnyView> {
 
 fn power(view: &KeyView) -> impl IntoView + use<> {
     let key = &view.key;
-    let will = key.scope.in_words().join("; ");
+    let narrow = (view.may_manage && view.state.is_accepted() && key.successor_id.is_none()).then(|| {
+        let path = format!("/keys/{}", key.id);
+        view! {
+            <span class="small">
+                <a href=format!("{path}/tighten")>"Tighten to what is used"</a>
+                " · "
+                <a href=format!("{path}/scope")>"Narrow by hand"</a>
+            </span>
+        }
+    });
+    let next = key.next_scope.as_ref().map(|next| super::scope::next(&key.scope, next));
     let cannot = words::phrases(&key.scope, false);
     let cannot = if cannot.is_empty() {
         "The full directory.".to_owned()
     } else {
         format!("It cannot {}.", cannot.join(", "))
     };
-    let networks: Vec<String> = key.scope.source_networks.iter().map(ToString::to_string).collect();
-    let from = if networks.is_empty() {
-        "From anywhere.".to_owned()
-    } else {
-        format!("From {}.", networks.join(", "))
-    };
+    let from = if key.scope.source_networks.is_empty() { "From anywhere." } else { "" };
     let why = key
         .justification
         .clone()
         .map(|text| view! { <span class="muted small">{format!("Why: {text}")}</span> });
     view! {
-        <span>{words::sentence(&will)}</span>
+        {super::scope::phrases(&key.scope)}
         <span class="muted small">{format!("{cannot} {from}")}</span>
         {why}
+        {narrow}
+        {next}
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::{Shape, drawing},
+        still::IntoAny,
         time::relative,
     },
     words,

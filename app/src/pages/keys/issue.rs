@@ -6,7 +6,7 @@
 use domain::{
     federations::Federation,
     keys::Proof,
-    scopes::{ResourceKind, Verb},
+    scopes::{ResourceKind, Scope, Verb},
 };
 use leptos::prelude::*;
 use ops::federations::FederationView;
@@ -15,13 +15,14 @@ use crate::{
     api,
     error::{UiError, UiErrorKind},
     forms::{ShownKey, Template, grant_value},
-    pages::keys::secret,
+    pages::keys::{scope::narrowing, secret},
     ssr::{page as page_context, query},
     ui::{
         button::LinkButton,
         callout::Empty,
         form::{Form, field},
         page::{Head, Section, page},
+        still::IntoAny,
     },
     words,
 };
@@ -116,9 +117,6 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
     let lifetime = field("lifetime_days", "Lifetime, days")
         .default(most)
         .hint(format!("The policy of {} allows at most {most}.", federation.name));
-    let networks = field("source_networks", "Source networks")
-        .hint("Only requests from these addresses are accepted, such as 192.0.2.0/24. One a line; empty is anywhere.")
-        .optional();
     let justification = field("justification", "Why the full directory")
         .hint("Kept with the key and in the audit log. At least 10 characters.")
         .needed_when_shown();
@@ -142,7 +140,7 @@ fn issue_form(form: &Form, view: &FederationView) -> AnyView {
                 {proof_fields(form, federation)}
                 {scope_fields(form, federation.vendor.label())}
                 <div class="justification">{form.area(justification, 2)}</div>
-                {form.area(networks, 2)}
+                {narrowing(form, &Scope::of([]))}
                 {form.number(lifetime, 1, most)}
                 <div class="actions">
                     <button class="btn primary">"Issue key"</button>

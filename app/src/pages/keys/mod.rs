@@ -6,7 +6,9 @@ mod hold;
 mod issue;
 mod revoke;
 mod rotate;
+pub(crate) mod scope;
 pub(crate) mod secret;
+mod tighten;
 
 use domain::keys::Proof;
 use leptos::prelude::*;
@@ -14,6 +16,7 @@ use ops::federations::FederationView;
 
 pub use self::{
     client::ChangeClient, detail::Key, hold::HoldKey, issue::IssueKey, revoke::RevokeKey, rotate::RotateKey,
+    scope::NarrowKey, tighten::TightenKey,
 };
 use crate::{
     api,
@@ -23,6 +26,7 @@ use crate::{
         callout::Empty,
         keys::KeysTable,
         page::{Head, Section, page},
+        still::IntoAny,
     },
     words,
 };

@@ -12,6 +12,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::Shape,
+        still::IntoAny,
         time::{Ago, relative},
     },
     words,

@@ -19,6 +19,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::Shape,
+        still::IntoAny,
         time::{Exact, relative, span},
     },
     words,

@@ -23,6 +23,7 @@ use crate::{
         oauth,
         page::{Head, Section, page},
         status::{Shape, Status},
+        still::IntoAny,
         time::Exact,
     },
     words,

@@ -14,6 +14,7 @@ use crate::{
         form::{Form, field},
         page::{Head, Section, page},
         status::{Shape, drawing},
+        still::IntoAny,
         time::relative,
     },
     words,

@@ -19,6 +19,7 @@ use crate::{
         lifespan::{Lifespan, Span},
         page::{Head, Section, page},
         status::{Shape, Status},
+        still::IntoAny,
         time::{Ago, Exact, exact, relative},
         track::Track,
     },

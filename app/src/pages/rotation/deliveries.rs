@@ -10,6 +10,7 @@ use crate::{
     api::rotation::RotationPage,
     ui::{
         status::{Shape, Status},
+        still::IntoAny,
         time::{Ago, relative},
     },
     words,

@@ -8,6 +8,7 @@ use crate::{
     ui::{
         form::{Form, field},
         status::{Shape, Status},
+        still::IntoAny,
         time::{Ago, Exact},
     },
 };

@@ -22,6 +22,7 @@ use crate::{
         lanes::{Lane, Lanes, Mark},
         page::{Head, Section, page},
         status::{Shape, drawing},
+        still::IntoAny,
         time::{Ago, Exact, span},
     },
     words,

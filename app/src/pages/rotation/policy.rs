@@ -19,6 +19,7 @@ use crate::{
     ui::{
         form::{Form, field},
         page::{Head, Section, page},
+        still::IntoAny,
     },
     words,
 };

@@ -10,6 +10,7 @@ use crate::{
         callout::Callout,
         keys::KeyLink,
         status::Shape,
+        still::IntoAny,
         time::{Ago, Exact},
     },
     words,

@@ -33,12 +33,8 @@ impl ScopeWords {
 
     /// A scope that grants nothing but what it granted before and the words say; whatever else
     /// narrows it stays.
-    pub fn narrow(&self, mut scope: Scope) -> Scope {
-        for grant in &mut scope.grants {
-            let resource = grant.resource;
-            grant.verbs.retain(|verb| self.0.contains(&(resource, *verb)));
-        }
-        scope
+    pub fn narrow(&self, scope: &Scope) -> Scope {
+        scope.narrowed_to(&Scope::of(self.0.iter().copied()))
     }
 }
 
@@ -89,11 +85,16 @@ mod tests {
     fn what_else_narrows_a_scope_stays() {
         let mut scope = Scope::full_directory();
         scope.source_networks = crate::scopes::parse_networks("192.0.2.0/24").unwrap();
-        scope.filter = Some("active eq true".to_owned());
-        let narrow = ScopeWords::parse("users:read").unwrap().narrow(scope.clone());
+        scope.grant_mut(ResourceKind::Users).filter = Some("active eq true".to_owned());
+        scope.grant_mut(ResourceKind::Groups).filter = Some("displayName sw \"a\"".to_owned());
+        let narrow = ScopeWords::parse("users:read").unwrap().narrow(&scope);
+        assert!(narrow.is_within(&scope) && !scope.is_within(&narrow));
         assert_eq!(narrow.source_networks, scope.source_networks);
-        assert_eq!(narrow.filter, scope.filter);
-        assert_eq!(narrow.in_words(), ["read users"]);
+        for kind in ResourceKind::ALL {
+            assert_eq!(narrow.filter(kind), scope.filter(kind));
+        }
+        assert!(narrow.grants(ResourceKind::Users, Verb::Read));
+        assert!(!narrow.grants_any(ResourceKind::Groups));
     }
 
     proptest! {
@@ -102,7 +103,7 @@ mod tests {
             let set = |bits: u8| pairs().enumerate().filter(move |(at, _)| bits >> at & 1 == 1).map(|(_, pair)| pair);
             let scope = Scope::of(set(key));
             let words = ScopeWords(set(asked).collect());
-            let narrow = words.narrow(scope.clone());
+            let narrow = words.narrow(&scope);
             for (resource, verb) in pairs() {
                 let said = words.0.contains(&(resource, verb));
                 prop_assert_eq!(narrow.grants(resource, verb), said && scope.grants(resource, verb));

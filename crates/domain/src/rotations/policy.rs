@@ -16,7 +16,7 @@ use crate::{
     keys::{Key, KeyState, Proof},
 };
 
-pub use window::{Window, opens, parse_windows};
+pub use window::{Window, minutes_of_week, opens, parse_windows};
 
 /// One minute in milliseconds.
 const MINUTE_MS: Millis = 60_000;

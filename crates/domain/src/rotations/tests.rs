@@ -553,6 +553,7 @@ fn key(life: Life) -> Key {
         last_four: "abcd".to_owned(),
         proof: Proof::Static,
         scope: Scope::full_directory(),
+        next_scope: None,
         justification: None,
         life,
         predecessor_id: None,

@@ -63,6 +63,7 @@ mod tests {
             last_four: "abcd".to_owned(),
             proof: Proof::Static,
             scope: Scope::full_directory(),
+            next_scope: None,
             justification: None,
             life: Life { first_used_ms: Some(1), ..Life::new(MONDAY_MS - 90 * DAY_MS, MONDAY_MS) },
             predecessor_id: None,

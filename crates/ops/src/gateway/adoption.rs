@@ -8,7 +8,7 @@ use domain::{
     scopes::{ResourceKind, Verb},
     upstreams::LinkState,
 };
-use scim::{ResourceType, ScimError};
+use scim::{Resource, ResourceType, ScimError};
 use serde_json::{Value, json};
 use store::{Change, Conn, links::Link};
 
@@ -22,6 +22,7 @@ impl Job {
         resource: Value,
         external_id: Option<&str>,
         body: Value,
+        wanted: &Resource,
     ) -> Result<Shown, Error> {
         let link = self.link_to(&resource).await?;
         if link.state == LinkState::Live {
@@ -29,7 +30,7 @@ impl Job {
             return Err(ScimError::uniqueness(text).into());
         }
         let link = self.judged(link, &resource, external_id).await?;
-        Box::pin(self.bring(link, body)).await
+        Box::pin(self.bring(link, body, wanted)).await
     }
 
     /// A change met a link that is nobody's: the link when it may be adopted.

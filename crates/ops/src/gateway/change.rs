@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::upstreams::{CallState, CallVerb};
 use scim::{Op, Resource, ScimError, Type};
 use serde_json::{Value, json};
+use store::links::Link;
 
 use super::{
     Gate, UnderWay, difference,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     Error,
     ports::{Method, UpstreamRequest},
+    scoped::{attributes, resource_kind, upstream},
 };
 
 /// How a resource is to be changed.
@@ -46,13 +48,15 @@ impl Job {
             link = self.adoptable(link, external_id).await?;
             was_adopted = true;
         }
+        let wanted = self.scoped(&mut link, wanted).await?;
         let upstream_id = link.upstream_id.clone().unwrap_or_default();
         let before: Value = serde_json::from_str(&link.body).unwrap_or_default();
+        let planned = self.planned(&link, &wanted).await?;
         let (told, call_id) = match wanted {
             Wanted::Replace(resource) => {
                 let body = self.body(resource.into_value()).await?;
                 let sent = Sent { verb: CallVerb::Replace, hash: hash_of(&body) };
-                let call_id = self.intend(&link, &sent, false).await?;
+                let call_id = self.intend(&link, &sent, false, planned).await?;
                 let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
                 (self.replaced(&upstream_id, if_match, body, &before).await, call_id)
             }
@@ -64,7 +68,7 @@ impl Job {
                 let quirks = self.gate.upstream.quirks;
                 let requests =
                     if quirks.no_patch { None } else { Some(patch::rewrite(of, ops.clone(), quirks)?) };
-                let call_id = self.intend(&link, &sent, false).await?;
+                let call_id = self.intend(&link, &sent, false, planned).await?;
                 let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
                 let told = match requests {
                     Some(requests) => self.patch(&upstream_id, if_match, requests).await,
@@ -92,6 +96,54 @@ impl Job {
         let end = (CallState::Done, "done".to_owned());
         self.conclude(&call_id, end, End::Written(link), Some((event, 200))).await?;
         Ok(shown)
+    }
+
+    /// A change as the scope of the key lets it through: held against the resource as it is there now, and
+    /// against what becomes of it.
+    async fn scoped(&self, link: &mut Link, wanted: Wanted) -> Result<Wanted, Error> {
+        let scope = &self.cx.actor.scope;
+        if !upstream::looks_before(scope, resource_kind(self.kind)) {
+            return Ok(wanted);
+        }
+        let of = self.cx.schemas().of(self.kind);
+        let now = self.now(link).await?;
+        match wanted {
+            Wanted::Replace(resource) => {
+                let mut after = resource.into_value();
+                // What this server says of it is not the provider's to write.
+                let mut before = now;
+                if let Some(parts) = before.as_object_mut() {
+                    parts.remove("groups");
+                }
+                attributes::preserved_body(scope, of, &before, &mut after);
+                if scope.restricts_writing(resource_kind(self.kind)) {
+                    attributes::check_written(scope, of, Some(&before), Some(&after))?;
+                }
+                upstream::check_after(&self.cx, of, &after)?;
+                Ok(Wanted::Replace(Resource::from_stored(of, after)))
+            }
+            Wanted::Patch(ops) => {
+                if scope.filter(resource_kind(self.kind)).is_some() {
+                    upstream::check_after(&self.cx, of, &patch::applied(of, &now, &ops)?)?;
+                }
+                Ok(Wanted::Patch(ops))
+            }
+        }
+    }
+
+    /// The resource as it is there now, in ids of ours, when it is there for the key. The shadow is that
+    /// from here on.
+    pub(super) async fn now(&self, link: &mut Link) -> Result<Value, Error> {
+        let upstream_id = link.upstream_id.clone().unwrap_or_default();
+        match self.gate.read(&self.cx.keyward, self.kind, &upstream_id).await.body() {
+            Ok((resource, etag)) => {
+                self.refresh(link, &resource);
+                let mut shown = self.shown(resource, etag, Some((&upstream_id, &link.id))).await?;
+                upstream::see(&self.cx, self.kind, &mut shown.body)?;
+                Ok(shown.body)
+            }
+            Err(told) => self.fail(told, &[(upstream_id.as_str(), link.id.as_str())]).await,
+        }
     }
 
     /// Brings a resource to what a PUT says, by PUT or by what stands for it.
@@ -233,9 +285,13 @@ impl Job {
         if !link.state.is_ours() {
             link = self.adoptable(link, None).await?;
         }
+        if self.cx.actor.scope.hides(resource_kind(self.kind)) {
+            self.now(&mut link).await?;
+        }
         let upstream_id = link.upstream_id.clone().unwrap_or_default();
         let sent = Sent { verb: CallVerb::Delete, hash: hash_of(&Value::Null) };
-        let call_id = self.intend(&link, &sent, false).await?;
+        let planned = self.planned_deletion(&link).await?;
+        let call_id = self.intend(&link, &sent, false, planned).await?;
         let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
         let request = UpstreamRequest {
             method: Method::Delete,

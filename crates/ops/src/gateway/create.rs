@@ -11,8 +11,10 @@ use store::{Change, Conn, links::Link};
 
 use super::{
     Gate, UnderWay,
+    change::Wanted,
     job::{End, Job, Sent, hash_of},
     patch,
+    planned::Planned,
     requests::{Shown, actions},
     told::Told,
     translate,
@@ -20,6 +22,7 @@ use super::{
 use crate::{
     Error,
     ports::{Method, UpstreamRequest},
+    scoped::resource_kind,
 };
 
 /// The most bytes of a name or external id, in lower case.
@@ -43,7 +46,7 @@ impl Job {
             }
         }
         let _turn = self.turn(&folded).await?;
-        let body = self.body(resource.into_value()).await?;
+        let body = self.body(resource.as_value().clone()).await?;
         let sent = Sent { verb: CallVerb::Create, hash: hash_of(&body) };
         if let Some(shown) = self.known_already(&folded, &sent).await? {
             return Ok(shown);
@@ -53,14 +56,14 @@ impl Job {
             let found = self.gate.look_up(&self.cx.keyward, self.kind, &name, external_id.as_deref()).await;
             match found {
                 Ok(found) => {
-                    if let Some(resource) = found.into_iter().next() {
-                        return self.adopt(resource, external_id.as_deref(), body).await;
+                    if let Some(found) = found.into_iter().next() {
+                        return self.adopt(found, external_id.as_deref(), body, &resource).await;
                     }
                 }
                 Err(told) => return self.fail(told, &[]).await,
             }
         }
-        self.post(&name, folded, external_id, body, sent).await
+        self.post(&name, (folded, external_id), body, sent, &resource).await
     }
 
     /// What is known of a name before anything is asked: a resource of this federation, or an
@@ -112,10 +115,10 @@ impl Job {
     pub(super) async fn post(
         &self,
         name: &str,
-        folded: String,
-        external_id: Option<String>,
+        (folded, external_id): (String, Option<String>),
         body: Value,
         sent: Sent,
+        wanted: &Resource,
     ) -> Result<Shown, Error> {
         let now_ms = self.now_ms();
         let mut link = Link {
@@ -132,7 +135,8 @@ impl Job {
             created_ms: now_ms,
             modified_ms: now_ms,
         };
-        let call_id = self.intend(&link, &sent, true).await?;
+        let planned = Planned::creation(&link, name, wanted);
+        let call_id = self.intend(&link, &sent, true, planned).await?;
         let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
         let (first, later) = patch::member_chunks(body, self.gate.upstream.quirks.member_chunks);
         let request = UpstreamRequest {
@@ -158,7 +162,7 @@ impl Job {
                 let found =
                     self.gate.look_up(&self.cx.keyward, self.kind, name, external_id.as_deref()).await;
                 return match found.map(|found| found.into_iter().next()) {
-                    Ok(Some(resource)) => self.adopt(resource, external_id.as_deref(), first).await,
+                    Ok(Some(found)) => self.adopt(found, external_id.as_deref(), first, wanted).await,
                     Ok(None) | Err(_) => self.fail(told, &[]).await,
                 };
             }
@@ -218,10 +222,14 @@ impl Job {
     }
 
     /// Brings an account that is there already into this federation, and to the wanted state.
-    pub(super) async fn bring(&self, mut link: Link, body: Value) -> Result<Shown, Error> {
+    pub(super) async fn bring(&self, mut link: Link, body: Value, wanted: &Resource) -> Result<Shown, Error> {
+        if self.cx.actor.scope.hides(resource_kind(self.kind)) {
+            self.now(&mut link).await?;
+        }
         let upstream_id = link.upstream_id.clone().unwrap_or_default();
         let sent = Sent { verb: CallVerb::Replace, hash: hash_of(&body) };
-        let call_id = self.intend(&link, &sent, false).await?;
+        let planned = self.planned(&link, &Wanted::Replace(wanted.clone())).await?;
+        let call_id = self.intend(&link, &sent, false, planned).await?;
         let _under_way = UnderWay::begin(&self.cx.keyward.gateway, &call_id);
         let before: Value = serde_json::from_str(&link.body).unwrap_or_default();
         let told = self.replaced(&upstream_id, None, body, &before).await;

@@ -7,7 +7,10 @@
 use scim::{ListQuery, ResourceType, ScimError, SortOrder};
 use serde_json::{Value, json};
 
-use crate::{Cx, Error, ScimClient, listing::CURSOR_TIMEOUT_MS};
+use crate::{
+    Cx, Error, ScimClient,
+    cursors::{self, Bound},
+};
 
 /// Where a list of one type goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +62,6 @@ pub(super) struct Cursor {
     pub(super) total: u64,
 }
 
-pub(super) fn invalid() -> ScimError {
-    ScimError::invalid_cursor(
-        "the cursor is not one of this query: begin again with an empty cursor, and go on with the nextCursor \
-         of each page",
-    )
-}
-
 impl Cursor {
     /// Seals it.
     pub(super) fn seal(
@@ -75,39 +71,20 @@ impl Cursor {
         query: &ListQuery,
     ) -> Result<String, Error> {
         let plain = json!([cx.now_ms(), query.count, self.total, self.kind.name(), self.place.to_json()]);
-        let (caller, asked) = bound_to(cx, kinds, query);
-        let keyward = &cx.keyward;
-        keyward
-            .vault
-            .seal_cursor(keyward.entropy.as_ref(), &caller, &asked, plain.to_string().as_bytes())
-            .map_err(Error::Internal)
+        cursors::seal(cx, &bound_to(cx, kinds, query), &plain.to_string())
     }
 
     /// Opens one that a client brings.
     ///
     /// # Errors
-    /// 400 `invalidCursor`, `expiredCursor`, `invalidCount`, as for the embedded directory.
+    /// As [`cursors::open`].
     pub(super) fn open(
         cx: &Cx<ScimClient>,
         kinds: &[ResourceType],
         query: &ListQuery,
         text: &str,
     ) -> Result<Self, ScimError> {
-        let (caller, asked) = bound_to(cx, kinds, query);
-        let plain = cx.keyward.vault.open_cursor(&caller, &asked, text).map_err(|_| invalid())?;
-        let (made_ms, count, cursor) = Self::read(&plain).ok_or_else(invalid)?;
-        if cx.now_ms().saturating_sub(made_ms) >= CURSOR_TIMEOUT_MS {
-            return Err(ScimError::expired_cursor(format!(
-                "the cursor is older than {} seconds: begin again with an empty cursor",
-                CURSOR_TIMEOUT_MS / 1_000
-            )));
-        }
-        if count != query.count {
-            return Err(ScimError::invalid_count(format!(
-                "the first page was asked for with a count of {count}: keep it on every page"
-            )));
-        }
-        Ok(cursor)
+        cursors::open(cx, &bound_to(cx, kinds, query), query, text, Self::read)
     }
 
     fn read(plain: &[u8]) -> Option<(i64, u64, Self)> {
@@ -120,12 +97,12 @@ impl Cursor {
 }
 
 /// Whom a cursor belongs to, and the query that it goes on with.
-fn bound_to(cx: &Cx<ScimClient>, kinds: &[ResourceType], query: &ListQuery) -> (String, String) {
+fn bound_to(cx: &Cx<ScimClient>, kinds: &[ResourceType], query: &ListQuery) -> Bound {
     let caller = format!("{} {}", cx.federation_id(), cx.actor.key_id);
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     let filter = query.filter.as_ref().map(ToString::to_string);
     let sort = query.sort.as_ref().map(|sort| (sort.by.to_string(), sort.order == SortOrder::Descending));
-    (caller, json!(["upstream", kinds, filter, sort]).to_string())
+    Bound { caller, asked: json!(["upstream", kinds, filter, sort]).to_string() }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use scim::{Op, ResourceType, ScimError};
 use serde_json::{Value, json};
 use store::{Change, Conn, calls::Call, links::Link};
 
-use super::{Gate, reconcile, requests::Shown, target, told, told::Told, translate};
-use crate::{Cx, Error, ScimClient, scim_client::Asked};
+use super::{Gate, planned::Planned, reconcile, requests::Shown, target, told, told::Told, translate};
+use crate::{Cx, Error, ScimClient, effect, journal, scim_client::Asked};
 
 /// One change on its way to an upstream.
 #[derive(Clone)]
@@ -105,8 +105,15 @@ impl Job {
         self.cx.directory_event(action, &link.name_lower, &detail)
     }
 
-    /// Step one: the intent, with its audit record. `new` is a link that comes into being with it.
-    pub(super) async fn intend(&self, link: &Link, sent: &Sent, new: bool) -> Result<String, Error> {
+    /// Step one: the intent, with its audit record, once the guard lets the change pass. `new` is a link that
+    /// comes into being with it.
+    pub(super) async fn intend(
+        &self,
+        link: &Link,
+        sent: &Sent,
+        new: bool,
+        planned: Planned,
+    ) -> Result<String, Error> {
         let call = Call {
             id: RequestId::new(self.now_ms(), self.cx.keyward.id_chance()).to_string(),
             key_id: self.cx.actor.key_id.to_string(),
@@ -126,11 +133,16 @@ impl Job {
             &json!({ "verb": sent.verb.as_str(), "type": self.kind.name(), "sha256": sent.hash }),
         );
         let id = call.id.clone();
-        let (own, link, is_unique) = (self.cx.clone(), new.then(|| link.clone()), self.unique_names());
-        self.cx
+        let (job, link, is_unique) = (self.clone(), new.then(|| link.clone()), self.unique_names());
+        let made = self
+            .cx
             .keyward
             .commit(async move |conn: &mut Conn<'_>| {
+                let own = &job.cx;
                 own.still_accepted(conn).await?;
+                if let Some(held) = job.guard(conn, &planned).await? {
+                    return Ok(held.stop());
+                }
                 if let Some(link) = &link {
                     let federation_id = own.federation_id();
                     let other =
@@ -139,9 +151,10 @@ impl Job {
                     store::links::insert(conn, federation_id, link, takes_name).await.map_err(taken)?;
                 }
                 store::calls::insert(conn, own.federation_id(), &call).await?;
-                Ok(Change::new((), event.clone()))
+                Ok(Change::new(Ok(()), event.clone()))
             })
             .await?;
+        effect::told(made)?;
         Ok(id)
     }
 
@@ -160,14 +173,23 @@ impl Job {
             };
             (event, self.cx.usage(&self.asked, id.as_deref(), status, Decision::Allowed, None))
         });
-        let (own, call_id, now_ms) = (self.cx.clone(), call_id.to_owned(), self.now_ms());
+        let (own, asked) = (self.cx.clone(), self.asked.clone());
+        let (call_id, now_ms) = (call_id.to_owned(), self.now_ms());
         self.cx
             .keyward
             .commit(async move |conn: &mut Conn<'_>| {
                 let federation_id = own.federation_id();
                 store::calls::settle(conn, federation_id, &call_id, state, &note, now_ms).await?;
                 match &end {
-                    End::Written(link) => store::links::update(conn, federation_id, link).await?,
+                    End::Written(link) => {
+                        if done.is_some() {
+                            let source = own.request.source.map(|address| address.to_string());
+                            let author = journal::author(&own, &asked, source.as_deref());
+                            journal::upstream::change(&own.keyward, conn, federation_id, author, link)
+                                .await?;
+                        }
+                        store::links::update(conn, federation_id, link).await?;
+                    }
                     End::Removed(link) => {
                         store::links::delete(conn, federation_id, link.kind, &link.id).await?;
                     }

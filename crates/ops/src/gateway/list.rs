@@ -15,14 +15,19 @@ use serde_json::Value;
 
 use super::{
     Gate,
-    cursor::{Cursor, Place, invalid},
+    cursor::{Cursor, Place},
     job::Job,
     offers::Offers,
     told,
     told::Told,
     translate,
 };
-use crate::{Cx, Error, Keyward, ScimClient, scim_client::Asked};
+use crate::{
+    Cx, Error, Keyward, ScimClient,
+    cursors::invalid,
+    scim_client::Asked,
+    scoped::{attributes, resource_kind, sight, upstream},
+};
 
 /// How many resources a filter or an order that the upstream does not have may look at.
 const MAX_WALKED: u64 = 10_000;
@@ -185,6 +190,10 @@ pub(super) async fn search(
         Some(Cursor { kind, place, .. }) => (Some(kind), place),
         None => (None, Place::Start),
     };
+    for kind in kinds {
+        attributes::check_query(&cx.actor.scope, cx.schemas().of(*kind), query)?;
+        check_hidden(cx, cx.schemas().of(*kind), query)?;
+    }
     let (mut total, mut resources, mut next) = (0, Vec::new(), None);
     let Some(kind) = kinds.first() else { return Ok(ListResponse::default()) };
     let any = Job::new(cx, asked, *kind).await?;
@@ -201,7 +210,10 @@ pub(super) async fn search(
         (place, skip) = (Place::Start, skip.saturating_sub(part.total));
         total += part.total;
         limit = limit.saturating_sub(part.resources.len());
-        resources.extend(part.resources.into_iter().map(|resource| query.selection.apply(of, resource)));
+        resources.extend(part.resources.into_iter().map(|mut resource| {
+            upstream::hide_related(&cx.actor.scope, kind, &mut resource);
+            cx.readable(kind, query.selection.apply(of, resource))
+        }));
         if next.is_none() {
             // The page may have ended exactly where the type before did.
             next = part.next.or(begins_here.then_some(Place::Start)).map(|place| (kind, place));
@@ -248,7 +260,10 @@ fn is_never(filter: &Filter, of: Type<'_>) -> bool {
 
 impl Job {
     async fn part(&self, of: Type<'_>, query: &ListQuery, wanted: Wanted) -> Result<Part, Error> {
-        let mut filter = query.filter.as_ref().map(Filter::to_string);
+        let is_narrowed = self.cx.actor.scope.hides(resource_kind(self.kind));
+        let narrowed =
+            sight::conjunction(query.filter.as_ref(), sight::filter_of(&self.cx, self.kind)?.as_ref());
+        let mut filter = narrowed.as_ref().map(Filter::to_string);
         if let Some(text) = &mut filter {
             let mut ids = BTreeSet::new();
             translate::quoted_ids(text, &mut ids);
@@ -264,7 +279,8 @@ impl Job {
         };
         let filters_here = self.gate.upstream.quirks.no_filter && filter.is_some();
         let sorts_here = query.sort.as_ref().is_some_and(|sort| !offers.sort || is_by_id(sort, of));
-        let found = if filters_here || sorts_here {
+        // What the key may not see is left out here, whatever the upstream says.
+        let found = if filters_here || sorts_here || is_narrowed {
             self.by_walk(of, query, filter.as_deref(), wanted).await?
         } else {
             self.by_page(of, query, filter.as_deref(), offers, wanted).await?
@@ -279,6 +295,17 @@ impl Job {
             self.gate.inward(&self.cx.keyward, self.kind, &mut part.resources, None).await?;
         }
         Ok(part)
+    }
+
+    /// The ids there of the only groups that the key sees.
+    async fn named_groups(&self) -> Result<Option<BTreeSet<String>>, Error> {
+        match &self.cx.actor.scope.groups {
+            Some(groups) if self.kind == ResourceType::Group => {
+                let outward = self.gate.outward(&self.cx.keyward, groups).await?;
+                Ok(Some(outward.into_values().collect()))
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// Large groups are mostly asked for without their members.
@@ -355,8 +382,10 @@ impl Job {
         wanted: Wanted,
     ) -> Result<Result<(Part, bool), Told>, Error> {
         let has_no_filter = self.gate.upstream.quirks.no_filter;
+        let is_narrowed = self.cx.actor.scope.hides(resource_kind(self.kind));
+        let named = self.named_groups().await?;
         let decides = match filter {
-            Some(text) if has_no_filter => Some(Filter::parse(text)?),
+            Some(text) if has_no_filter || is_narrowed => Some(Filter::parse(text)?),
             Some(_) | None => None,
         };
         let walk = Walk {
@@ -366,6 +395,15 @@ impl Job {
             most: MAX_WALKED,
         };
         let fits = |resource: &Value| {
+            if let Some(named) = &named {
+                let id = translate::id_of(resource).unwrap_or_default();
+                if !named.contains(&id) {
+                    return Ok(false);
+                }
+                let mut seen = resource.clone();
+                hide_members(&mut seen, named);
+                return decides.as_ref().map_or(Ok(true), |filter| scim::matches(filter, of, &seen));
+            }
             decides.as_ref().map_or(Ok(true), |filter| scim::matches(filter, of, resource))
         };
         let mut all = match self.gate.walk(&self.cx.keyward, &walk, fits).await {
@@ -397,6 +435,30 @@ impl Job {
         let last = resources.last().filter(|_| has_more);
         let next = last.map(|last| Place::After { id: id(last), index: end as u64 });
         Ok(Ok((Part { total, resources, next }, by_id)))
+    }
+}
+
+/// With named groups, which groups a user is in is decided by what the key sees of them, and not by an
+/// upstream that knows of all.
+fn check_hidden(cx: &Cx<ScimClient>, of: Type<'_>, query: &ListQuery) -> Result<(), Error> {
+    let hides = of.kind == ResourceType::User && cx.actor.scope.groups.is_some();
+    let text = query.filter.as_ref().map(Filter::to_string).unwrap_or_default();
+    let sort = query.sort.as_ref().map(|sort| sort.by.to_string()).unwrap_or_default();
+    if hides && [text, sort].iter().any(|text| text.to_ascii_lowercase().contains("groups")) {
+        return Err(Error::Forbidden(
+            "this key may not ask an upstream about the groups of users".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Takes other groups out of the members of a group of theirs.
+fn hide_members(group: &mut Value, named: &BTreeSet<String>) {
+    if let Some(Value::Array(members)) = group.get_mut("members") {
+        members.retain(|member| {
+            let id = member.get("value").and_then(Value::as_str).unwrap_or_default();
+            !upstream::is_group_member(member) || named.contains(id)
+        });
     }
 }
 

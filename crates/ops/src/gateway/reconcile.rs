@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Millis, RequestId,
-    audit::{Action, AuditEvent},
+    KeyId, Millis, RequestId,
+    audit::{Action, ActorKind, AuditEvent},
     federations::{Federation, FederationTarget},
     upstreams::{CallState, CallVerb, LinkState},
 };
@@ -29,7 +29,10 @@ use super::{
     told::Told,
     translate,
 };
-use crate::{Actor, Cx, Error, Keyward, System};
+use crate::{
+    Actor, Cx, Error, Keyward, System,
+    journal::{self, Author},
+};
 
 /// The lease of this work.
 const LEASE: &str = "gateway";
@@ -88,7 +91,7 @@ where
         Some(upstream_id) => changed(cx, gate, &link, calls, &upstream_id).await?,
     };
     let Some(verdict) = verdict else { return Ok(Found::Open) };
-    write(cx, gate, link, verdict).await?;
+    write(cx, gate, link, verdict, calls).await?;
     Ok(Found::Settled)
 }
 
@@ -186,11 +189,18 @@ fn without_meta(mut resource: Value) -> Value {
     resource
 }
 
-async fn write<A>(cx: &Cx<A>, gate: &Gate, link: Link, verdict: Verdict) -> Result<(), Error>
+async fn write<A>(cx: &Cx<A>, gate: &Gate, link: Link, verdict: Verdict, calls: &[Call]) -> Result<(), Error>
 where
     A: Actor + Clone + Send + Sync + 'static,
 {
     let Verdict { outcome, link: fresh, states } = verdict;
+    let is_done = |call: &&Call| states.iter().any(|(id, state)| *id == call.id && *state == CallState::Done);
+    let made = calls.iter().rev().find(is_done).cloned();
+    let key_name = match &made {
+        Some(call) => key_name(cx, call).await?,
+        None => String::new(),
+    };
+    let keyward = std::sync::Arc::clone(&cx.keyward);
     let calls: Vec<&str> = states.iter().map(|(id, _)| id.as_str()).collect();
     let upstream_id = fresh.as_ref().and_then(|link| link.upstream_id.clone());
     let told = json!({ "id": link.id, "upstream_id": upstream_id, "outcome": outcome, "calls": calls });
@@ -202,12 +212,31 @@ where
                 store::calls::settle(conn, &federation_id, id, *state, outcome, now_ms).await?;
             }
             match &fresh {
-                Some(fresh) => links::update(conn, &federation_id, fresh).await?,
+                Some(fresh) => {
+                    if let Some(call) = &made {
+                        let author = Author {
+                            request_id: &call.request_id,
+                            key_id: Some(&call.key_id),
+                            actor: (ActorKind::Key, "", &key_name),
+                            source: None,
+                            undo_of: None,
+                        };
+                        journal::upstream::change(&keyward, conn, &federation_id, author, fresh).await?;
+                    }
+                    links::update(conn, &federation_id, fresh).await?;
+                }
                 None => links::delete(conn, &federation_id, link.kind, &link.id).await?,
             }
             Ok(Change::new((), event.clone()))
         })
         .await
+}
+
+/// The name of the key through which a call was made.
+async fn key_name<A: Actor>(cx: &Cx<A>, call: &Call) -> Result<String, Error> {
+    let Some(id) = KeyId::parse(&call.key_id) else { return Ok(String::new()) };
+    let found = store::keys::by_id(&mut cx.read().await?.conn(), &id).await?;
+    Ok(found.map(|stored| stored.key.name).unwrap_or_default())
 }
 
 fn event<A: Actor>(cx: &Cx<A>, gate: &Gate, link: &Link, detail: &Value) -> AuditEvent {

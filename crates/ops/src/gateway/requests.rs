@@ -2,18 +2,19 @@
 //!
 //! Changes run to their end whether the provider waits or not.
 
-use domain::{
-    audit::Action,
-    scopes::{ResourceKind, Verb},
-    upstreams::LinkState,
-};
+use domain::{audit::Action, scopes::Verb, upstreams::LinkState};
 use scim::{ListQuery, ListResponse, Op, Resource, ResourceType, Type};
 use serde_json::Value;
 use tracing::Instrument as _;
 
 pub use super::offers::{Offers, offers};
 use super::{change::Wanted, job::Job, list};
-use crate::{Cx, Error, ScimClient, listing::seen, scim_client::Asked};
+use crate::{
+    Cx, Error, ScimClient,
+    listing::seen,
+    scim_client::Asked,
+    scoped::{attributes, ceilings, resource_kind, upstream},
+};
 
 /// A resource as it is answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,10 +39,21 @@ pub(super) const fn actions(kind: ResourceType) -> [Action; 4] {
     }
 }
 
-const fn resource_kind(kind: ResourceType) -> ResourceKind {
-    match kind {
-        ResourceType::User => ResourceKind::Users,
-        ResourceType::Group => ResourceKind::Groups,
+/// What the key sees of a resource.
+fn seen_by(cx: &Cx<ScimClient>, kind: ResourceType, mut shown: Shown) -> Result<Shown, Error> {
+    upstream::see(cx, kind, &mut shown.body)?;
+    Ok(shown)
+}
+
+/// Refuses a change that names what the key may not read or write, before anything is asked.
+fn check_named(cx: &Cx<ScimClient>, kind: ResourceType, wanted: &Wanted) -> Result<(), Error> {
+    let (scope, of) = (&cx.actor.scope, cx.schemas().of(kind));
+    match wanted {
+        Wanted::Replace(resource) => attributes::check_body(scope, resource.as_value(), of),
+        Wanted::Patch(operations) => {
+            attributes::check_operations(scope, of, operations)?;
+            attributes::check_named(scope, of, operations)
+        }
     }
 }
 
@@ -64,8 +76,10 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
     let [_, action, _, _] = actions(kind);
     let made = async {
         cx.admit(Verb::Create, resource_kind(kind))?;
+        let of = cx.schemas().of(kind);
+        upstream::check_new(cx, of, resource.as_value())?;
         let job = Job::new(cx, asked, kind).await?;
-        to_its_end(async move { job.create(resource).await }).await
+        to_its_end(async move { job.create(resource).await }).await.and_then(|shown| seen_by(cx, kind, shown))
     };
     cx.changed(asked, action, made.await).await
 }
@@ -77,13 +91,13 @@ pub async fn create(cx: &Cx<ScimClient>, asked: &Asked, resource: Resource) -> R
 pub async fn get(cx: &Cx<ScimClient>, asked: &Asked, kind: ResourceType, id: &str) -> Result<Shown, Error> {
     let [action, ..] = actions(kind);
     let found = async {
-        cx.admit(Verb::Read, resource_kind(kind))?;
+        ceilings::admit_read(cx, resource_kind(kind)).await?;
         let job = Job::new(cx, asked, kind).await?;
         let mut link = job.link(id).await?;
         if link.state == LinkState::Unknown {
             link = job.certain(link).await?;
         }
-        job.read(&link).await
+        job.read(&link).await.and_then(|shown| seen_by(cx, kind, shown))
     };
     cx.answered(asked, action, found.await).await
 }
@@ -101,7 +115,7 @@ pub async fn list(
 ) -> Result<ListResponse, Error> {
     let [action, ..] = actions(of.kind);
     let found = async {
-        cx.admit(Verb::Read, resource_kind(of.kind))?;
+        ceilings::admit_read(cx, resource_kind(of.kind)).await?;
         list::search(cx, asked, &[of.kind], query).await
     };
     cx.listed(asked, action, found.await, |page| seen(query, page.resources.len())).await
@@ -121,9 +135,10 @@ pub async fn everything(
         let mut kinds = Vec::new();
         let mut refusal = None;
         for kind in ResourceType::ALL {
-            match cx.admit(Verb::Read, resource_kind(kind)) {
+            match ceilings::admit_read(cx, resource_kind(kind)).await {
                 Ok(()) => kinds.push(kind),
-                Err(error) => refusal = Some(error),
+                Err(error @ Error::Forbidden(_)) => refusal = Some(error),
+                Err(error) => return Err(error),
             }
         }
         match refusal {
@@ -175,9 +190,11 @@ async fn change_one(
     let [_, _, action, _] = actions(kind);
     let made = async {
         cx.admit(Verb::Update, resource_kind(kind))?;
+        check_named(cx, kind, &wanted)?;
         let job = Job::new(cx, asked, kind).await?;
         let id = id.to_owned();
-        to_its_end(async move { job.change(&id, if_match, wanted).await }).await
+        let shown = to_its_end(async move { job.change(&id, if_match, wanted).await }).await;
+        shown.and_then(|shown| seen_by(cx, kind, shown))
     };
     cx.changed(asked, action, made.await).await
 }

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use domain::scopes::ResourceKind;
 use scim::{
     CompareOp, CompareValue, Filter, Op, PatchPath, Reading, Resource, ResourceType, ScimError, Tolerance,
     Tolerances, Verb,
@@ -47,9 +48,13 @@ pub(super) enum Members {
 impl Wanted {
     /// PUT.
     pub fn replace(cx: &Cx<ScimClient>, mut resource: Resource) -> Self {
-        let members = resource.take_members().into_iter().map(|member| member.value).collect();
+        let members: BTreeSet<String> =
+            resource.take_members().into_iter().map(|member| member.value).collect();
         let edit = Some(Arc::new(Edit::of(cx, Becomes::This(resource))));
-        Self { edit, members: Members::Exactly(members), tolerated: Tolerances::NONE }
+        // What may not be written and is not mentioned stays.
+        let stays = members.is_empty() && !cx.actor.scope.may_write(ResourceKind::Groups, "members");
+        let members = if stays { Members::Untouched } else { Members::Exactly(members) };
+        Self { edit, members, tolerated: Tolerances::NONE }
     }
 
     /// PATCH.

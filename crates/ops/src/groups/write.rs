@@ -24,7 +24,7 @@ use store::{
 };
 
 use super::{
-    Changed, Group, MEMBERS_PER_REQUEST, MEMBERS_SHOWN, Shown, members_of, naming, row_of,
+    Changed, Group, MEMBERS_PER_REQUEST, MEMBERS_SHOWN, Shown, check_seen, members_of, naming, row_of,
     wanted::{Members, Wanted},
 };
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
     effect::{self, Effect, Held, OrHeld, RowFacts},
     journal,
     scim_client::Asked,
+    scoped::sight,
 };
 
 const KIND: ResourceType = ResourceType::Group;
@@ -102,7 +103,12 @@ pub(super) async fn kinds(
     joining: &[String],
 ) -> Result<Vec<(String, Kind)>, Error> {
     let ids: Vec<&str> = joining.iter().map(String::as_str).collect();
-    let found = members::kinds(conn, cx.federation_id(), &ids).await?;
+    let mut found = members::kinds(conn, cx.federation_id(), &ids).await?;
+    let named = found.iter().map(|(id, kind)| (ResourceType::from_name(kind), id.as_str()));
+    // Who is hidden from the key is a stranger like any other.
+    if let Some(seen) = sight::visible_members(cx, conn, named).await? {
+        found.retain(|(id, _)| seen.contains(id));
+    }
     if found.len() == ids.len() {
         return Ok(found);
     }
@@ -111,6 +117,20 @@ pub(super) async fn kinds(
     let shown: String = stranger.chars().take(100).collect();
     Err(ScimError::invalid_value(format!("members: {shown:?} is not the id of a user or a group here"))
         .into())
+}
+
+/// Takes out of the members of a group those that are not there for the key: they stay what they are.
+async fn hide(cx: &Cx<ScimClient>, conn: &mut Conn<'_>, members: &mut HashSet<String>) -> Result<(), Error> {
+    if !sight::hides_any(cx) || members.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = members.iter().map(String::as_str).collect();
+    let kinds = members::kinds(conn, cx.federation_id(), &ids).await?;
+    let named = kinds.iter().map(|(id, kind)| (ResourceType::from_name(kind), id.as_str()));
+    if let Some(seen) = sight::visible_members(cx, conn, named).await? {
+        members.retain(|id| seen.contains(id));
+    }
+    Ok(())
 }
 
 /// A change that somebody asked for.
@@ -215,10 +235,12 @@ impl Request {
             Members::Delta { joining, leaving } => {
                 let named: Vec<&str> = joining.iter().chain(leaving).map(String::as_str).collect();
                 members = members::present(conn, federation_id, &self.id, &named).await?;
+                hide(cx, conn, &mut members).await?;
                 leaving_count = leaving.len();
             }
             Members::Exactly(_) => {
                 members = members::ids_of(conn, federation_id, &self.id).await?.into_iter().collect();
+                hide(cx, conn, &mut members).await?;
                 size = members.len();
             }
             Members::Computed => {
@@ -260,8 +282,10 @@ impl Request {
             }
         };
         // One statement empties a group, however many are in it.
-        let leaves_all =
-            joining.is_empty() && leaving.len() > MEMBERS_SHOWN && leaving.len() == before.members.len();
+        let leaves_all = !sight::hides_any(cx)
+            && joining.is_empty()
+            && leaving.len() > MEMBERS_SHOWN
+            && leaving.len() == before.members.len();
         check_count(joining.len() + if leaves_all { 0 } else { leaving.len() })?;
         let mut bare = before.resource.clone();
         if !before.known.is_empty() {
@@ -293,6 +317,7 @@ impl Request {
         let mut reader = cx.read().await?;
         let row = store::groups::by_id(&mut reader.conn(), cx.federation_id(), &self.id).await?;
         let row = row.ok_or(Error::NotFound("group"))?;
+        check_seen(cx, &mut reader.conn(), &row).await?;
         let before = self.read(cx, &mut reader.conn(), row).await?;
         // No reader waits while a change is computed.
         drop(reader);
@@ -332,7 +357,9 @@ impl Request {
         let unit = async move |conn: &mut Conn<'_>| {
             own.still_accepted(conn).await?;
             let row = store::groups::for_change(conn, own.federation_id(), &request.id).await?;
-            let before = request.read(&own, conn, row.ok_or(Error::NotFound("group"))?).await?;
+            let row = row.ok_or(Error::NotFound("group"))?;
+            check_seen(&own, conn, &row).await?;
+            let before = request.read(&own, conn, row).await?;
             let after = match request.wanted.edit.as_deref() {
                 Some(edit) => edit.apply(KIND, &before.resource)?,
                 None => (before.resource.clone(), Tolerances::NONE),
@@ -407,7 +434,9 @@ impl Request {
 
     fn usage(&self, cx: &Cx<ScimClient>, plan: &Plan) -> UsageRecord {
         let asked = with_tolerated(&self.asked, plan.tolerated);
-        cx.usage(&asked, None, self.status(plan.size()), Decision::Allowed, None).writing(&plan.attributes)
+        let mut usage = cx.usage(&asked, None, self.status(plan.size()), Decision::Allowed, None);
+        usage.facts.left = u32::try_from(plan.leaving.len()).unwrap_or(u32::MAX);
+        usage.writing(&plan.attributes)
     }
 
     fn status(&self, size: usize) -> u16 {

@@ -64,6 +64,7 @@ impl Draft {
             proof,
             justification: scope.is_full_directory().then_some(justification),
             scope,
+            next_scope: None,
             life: Life::new(now_ms, now_ms + lifetime_days * DAY_MS),
             predecessor_id,
             successor_id: None,

@@ -12,10 +12,10 @@ use scim::{ListQuery, ResourceType, ScimError, SortOrder};
 use serde_json::{Value, json};
 use store::directory::Place;
 
-use crate::{Cx, Error, ScimClient};
-
-/// How long a cursor is good for.
-pub const TIMEOUT_MS: Millis = 60 * 60 * 1_000;
+use crate::{
+    Cx, Error, ScimClient,
+    cursors::{self, Bound, invalid},
+};
 
 /// Where a list of one type goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +78,6 @@ pub(super) struct Cursor {
     pub total: u64,
 }
 
-pub(super) fn invalid() -> ScimError {
-    ScimError::invalid_cursor(
-        "the cursor is not one of this query: begin again with an empty cursor, and go on with the nextCursor \
-         of each page",
-    )
-}
-
 impl Cursor {
     /// Seals it.
     pub(super) fn seal(
@@ -94,40 +87,20 @@ impl Cursor {
         query: &ListQuery,
     ) -> Result<String, Error> {
         let plain = self.write(cx.now_ms(), query.count);
-        let (caller, asked) = bound_to(cx, kinds, query);
-        let keyward = &cx.keyward;
-        keyward
-            .vault
-            .seal_cursor(keyward.entropy.as_ref(), &caller, &asked, plain.as_bytes())
-            .map_err(Error::Internal)
+        cursors::seal(cx, &bound_to(cx, kinds, query), &plain)
     }
 
     /// Opens one that a client brings.
     ///
     /// # Errors
-    /// 400 `invalidCursor` for what was not sealed for this caller and query, `expiredCursor` after
-    /// [`TIMEOUT_MS`], `invalidCount` when a page is to hold another number than the first.
+    /// As [`cursors::open`].
     pub(super) fn open(
         cx: &Cx<ScimClient>,
         kinds: &[ResourceType],
         query: &ListQuery,
         text: &str,
     ) -> Result<Self, ScimError> {
-        let (caller, asked) = bound_to(cx, kinds, query);
-        let plain = cx.keyward.vault.open_cursor(&caller, &asked, text).map_err(|_| invalid())?;
-        let (made_ms, count, cursor) = Self::read(&plain).ok_or_else(invalid)?;
-        if cx.now_ms().saturating_sub(made_ms) >= TIMEOUT_MS {
-            return Err(ScimError::expired_cursor(format!(
-                "the cursor is older than {} seconds: begin again with an empty cursor",
-                TIMEOUT_MS / 1_000
-            )));
-        }
-        if count != query.count {
-            return Err(ScimError::invalid_count(format!(
-                "the first page was asked for with a count of {count}: keep it on every page"
-            )));
-        }
-        Ok(cursor)
+        cursors::open(cx, &bound_to(cx, kinds, query), query, text, Self::read)
     }
 
     fn write(&self, made_ms: Millis, count: u64) -> String {
@@ -150,8 +123,12 @@ pub(crate) fn same(plain: &[u8]) -> Option<String> {
 }
 
 /// Whom a cursor belongs to, and the query that it goes on with.
-fn bound_to(cx: &Cx<ScimClient>, kinds: &[ResourceType], query: &ListQuery) -> (String, String) {
-    let caller = format!("{} {}", cx.federation_id(), cx.actor.key_id);
+fn bound_to(cx: &Cx<ScimClient>, kinds: &[ResourceType], query: &ListQuery) -> Bound {
+    let mut caller = format!("{} {}", cx.federation_id(), cx.actor.key_id);
+    if crate::scoped::sight::hides_any(cx) {
+        // What is there for the key may be less than when the list began: then it begins again.
+        caller = format!("{caller} {}", cx.actor.key_version);
+    }
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     let filter = query.filter.as_ref().map(ToString::to_string);
     let sort = query.sort.as_ref().map(|sort| {
@@ -161,7 +138,7 @@ fn bound_to(cx: &Cx<ScimClient>, kinds: &[ResourceType], query: &ListQuery) -> (
         };
         (sort.by.to_string(), direction)
     });
-    (caller, json!([kinds, filter, sort]).to_string())
+    Bound { caller, asked: json!([kinds, filter, sort]).to_string() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use domain::ResourceId;
 use scim::{
-    AttrPath, Filter, GroupRef, Member, Meta, Related, ResourceType, ScimError, Selection, Type, fold_case,
+    AttrPath, Filter, GroupRef, Member, Meta, Related, Resource, ResourceType, ScimError, Selection, Type,
+    fold_case,
 };
 use serde_json::Value;
 use store::{
@@ -19,6 +20,7 @@ use crate::{
     Cx, Error, ScimClient,
     directory::stored_resource,
     groups::{self, Group},
+    scoped::sight,
     users::{self, User},
 };
 
@@ -45,6 +47,14 @@ impl Found {
         match self {
             Self::User(user) => &user.id,
             Self::Group(group) => &group.id,
+        }
+    }
+
+    /// The resource, without what is kept beside it.
+    pub(crate) fn resource(&self) -> &Resource {
+        match self {
+            Self::User(user) => &user.resource,
+            Self::Group(group) => &group.resource,
         }
     }
 
@@ -156,6 +166,17 @@ impl Row {
             }),
         })
     }
+}
+
+/// One page of the resources of a type, without what is kept beside them.
+pub(crate) async fn read_rows(
+    cx: &Cx<ScimClient>,
+    conn: &mut Conn<'_>,
+    of: Type<'_>,
+    terms: &[Term],
+    window: &Window,
+) -> Result<Vec<Found>, Error> {
+    rows(cx, conn, of, terms, window).await?.into_iter().map(Row::open).collect()
 }
 
 /// One page of the rows of a type.
@@ -300,8 +321,12 @@ impl Relations {
             self.members_left = self.members_left.checked_sub(rows.len()).ok_or_else(too_many_members)?;
             rows
         };
+        let named =
+            rows.iter().map(|row| (ResourceType::from_name(&row.member_kind), row.member_id.as_str()));
+        let seen = sight::visible_members(cx, conn, named).await?;
         let mut members: HashMap<String, Vec<Member>> = HashMap::new();
-        for row in rows {
+        let is_seen = |id: &str| seen.as_ref().is_none_or(|seen| seen.contains(id));
+        for row in rows.into_iter().filter(|row| is_seen(&row.member_id)) {
             members.entry(row.group_id.clone()).or_default().push(groups::member(row));
         }
         for resource in found {

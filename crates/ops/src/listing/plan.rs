@@ -22,6 +22,13 @@ pub(super) struct Plan {
     pub rest: Option<Filter>,
 }
 
+/// Whether some members of groups are hidden from the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hidden {
+    Nothing,
+    Some,
+}
+
 /// What one part of a filter becomes.
 struct Step {
     /// None when every resource meets it.
@@ -44,7 +51,10 @@ impl Step {
 ///
 /// # Errors
 /// `invalidFilter` for a comparison that the attributes of the type do not allow.
-pub(super) fn plan(of: Type<'_>, filter: Option<&Filter>) -> Result<Plan, ScimError> {
+///
+/// Where some members are `hidden` from the key, an index finds more groups than those whose members it sees:
+/// then the members are looked at.
+pub(super) fn plan(of: Type<'_>, filter: Option<&Filter>, hidden: Hidden) -> Result<Plan, ScimError> {
     let Some(filter) = filter else { return Ok(Plan::default()) };
     filter.check(of)?;
     let parts = match filter {
@@ -60,8 +70,9 @@ pub(super) fn plan(of: Type<'_>, filter: Option<&Filter>) -> Result<Plan, ScimEr
     for part in parts {
         match step(of, part) {
             Some(step) => {
+                let is_exact = hidden == Hidden::Nothing || !matches!(step.term, Some(Term::Group(_)));
                 plan.terms.extend(step.term);
-                is_whole &= step.is_whole;
+                is_whole &= step.is_whole && is_exact;
             }
             None => is_whole = false,
         }
@@ -153,6 +164,7 @@ fn either(of: Type<'_>, parts: &[Filter]) -> Option<Step> {
                 | Term::NamePrefix(_)
                 | Term::Modified(_)
                 | Term::Created(_)
+                | Term::MadeBy(_)
                 | Term::User(_)
                 | Term::Group(_),
                 _,
@@ -236,7 +248,7 @@ mod tests {
     use super::*;
 
     fn check(kind: ResourceType, filter: &str, terms: &[Term], is_whole: bool) {
-        let plan = plan(kind.into(), Some(&Filter::parse(filter).unwrap())).unwrap();
+        let plan = plan(kind.into(), Some(&Filter::parse(filter).unwrap()), Hidden::Nothing).unwrap();
         assert_eq!((plan.terms.as_slice(), plan.rest.is_none()), (terms, is_whole), "{filter}");
     }
 

@@ -12,7 +12,6 @@
 
 use std::sync::Arc;
 
-use domain::scopes::Verb;
 use scim::{ListQuery, ResourceType};
 use store::{
     Conn,
@@ -24,9 +23,15 @@ use super::{
     Indexed, MAX_MEMBERS, Ordering, Seen, Shelf, Wanted,
     cursor::{Cursor, Position},
     found::{Found, Relations, Row, count_rows, too_many_members},
-    plan, read_action, resource_kind, search, seen,
+    plan,
+    plan::Hidden,
+    read_action, search, seen,
 };
-use crate::{Cx, Error, ScimClient, ready, scim_client::Asked};
+use crate::{
+    Cx, Error, ScimClient, ready,
+    scim_client::Asked,
+    scoped::{self, ceilings, resource_kind},
+};
 
 /// The text under which the number of all is kept: no question has it.
 const COUNT: &str = "count";
@@ -75,7 +80,7 @@ where
     F: Fn(Found) -> (T, usize) + Send + Sync,
 {
     let found = async {
-        cx.admit(Verb::Read, resource_kind(kind))?;
+        ceilings::admit_read(cx, resource_kind(kind)).await?;
         page(cx, kind, query, &make).await
     };
     cx.listed(asked, read_action(kind), found.await, |page| seen(query, page.found.len())).await
@@ -91,19 +96,20 @@ where
     T: Made,
     F: Fn(Found) -> (T, usize) + Send + Sync,
 {
+    if scoped::answers_differ(&cx.actor.scope, kind) {
+        // What everybody gets is not what this key gets.
+        return Box::pin(made_of(cx, kind, query, make)).await;
+    }
     let of = cx.schemas().of(kind);
     let resumed = match query.cursor.as_deref() {
         None | Some("") => None,
         Some(text) => Some(Cursor::open(cx, &[kind], query, text)?),
     };
-    let plan = plan::plan(of, query.filter.as_ref())?;
-    let shelf = Shelf { cx, of, query, count: None };
+    let plan = plan::plan(of, query.filter.as_ref(), Hidden::Nothing)?;
+    let shelf = Shelf { cx, of, query, sight: None, count: None };
     let (Ordering::Indexed(order, is_descending), None) = (shelf.ordering(&plan.terms), &plan.rest) else {
         // What has to be looked at is made anyway.
-        let listed = Box::pin(search(cx, query, &[kind])).await?;
-        let found = listed.found.into_iter().map(|found| Arc::new(make(found).0)).collect();
-        let (total, start_index, next_cursor) = (listed.total, listed.start_index, listed.next_cursor);
-        return Ok(Page { total, start_index, found, next_cursor });
+        return Box::pin(made_of(cx, kind, query, make)).await;
     };
     let is_paged_by_cursor = query.cursor.is_some();
     let limit = usize::try_from(query.count.min(scim::list::MAX_COUNT)).unwrap_or(0);
@@ -139,6 +145,22 @@ where
     };
     let start_index = (!is_paged_by_cursor).then_some(query.start_index);
     Ok(Page { total, start_index, found: part.found, next_cursor })
+}
+
+/// A page that is searched for, of which nothing is kept.
+async fn made_of<T, F>(
+    cx: &Cx<ScimClient>,
+    kind: ResourceType,
+    query: &ListQuery,
+    make: &F,
+) -> Result<Page<T>, Error>
+where
+    F: Fn(Found) -> (T, usize) + Send + Sync,
+{
+    let listed = search(cx, query, &[kind]).await?;
+    let found = listed.found.into_iter().map(|found| Arc::new(make(found).0)).collect();
+    let (total, start_index, next_cursor) = (listed.total, listed.start_index, listed.next_cursor);
+    Ok(Page { total, start_index, found, next_cursor })
 }
 
 /// One page of one type.

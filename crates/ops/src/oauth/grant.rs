@@ -172,7 +172,10 @@ impl Attempt<'_> {
             let held = GrantError::Held { retry_after_s: PAUSED_RETRY_S };
             return self.refuse(&key.id, of, "key is held", held).await;
         }
-        if let Err(refusal) = key.scope.admits_source(self.request.source) {
+        let now_ms = self.now_ms();
+        let admitted =
+            key.scope.admits_source(self.request.source).and_then(|()| key.scope.admits_time(now_ms));
+        if let Err(refusal) = admitted {
             return self.refuse(&key.id, of, &refusal.to_string(), GrantError::UnauthorizedClient).await;
         }
         let words = asked

@@ -68,7 +68,7 @@ pub(crate) async fn in_unit(
     let wanted = Wanted {
         federation_id: old.federation_id.clone(),
         name: draft::successor_name(&old.name),
-        scope: old.scope.clone(),
+        scope: old.next_scope.as_ref().unwrap_or(&old.scope).clone(),
         lifetime_days: *lifetime_days,
         justification: old.justification.clone().unwrap_or_default(),
         predecessor_id: Some(old.id.clone()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{KeyId, federations::Federation, keys::Life, scopes::Scope};
+use domain::{KeyId, brakes::Guards, federations::Federation, keys::Life, scopes::Scope};
 use store::{
     cache::{Kind, Mark, Proof},
     keys::StoredKey,
@@ -25,6 +25,7 @@ pub(super) struct KnownKey {
     pub scope: Arc<Scope>,
     pub federation: Arc<Federation>,
     pub schemas: Arc<scim::Schemas>,
+    pub guards: Arc<Guards>,
 }
 
 pub(super) async fn known_key(
@@ -46,6 +47,7 @@ async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>
     let found = store::keys::with_federation(&mut reader.conn(), id).await?;
     let Some((StoredKey { key, hash }, federation)) = found else { return Ok(None) };
     let schemas = keyward.schemas_of(&mut reader.conn(), &federation).await?;
+    let guards = store::protected::guards(&mut reader.conn(), &federation.id).await?;
     drop(reader);
     let digest =
         parse_hash(&hash).ok_or_else(|| Error::Internal(format!("key {id}: its hash cannot be read")))?;
@@ -59,9 +61,10 @@ async fn read_key(keyward: &Keyward, id: &KeyId) -> Result<Option<(Arc<KnownKey>
         scope: Arc::new(key.scope),
         federation: Arc::new(federation),
         schemas,
+        guards: Arc::new(guards),
     });
+    let weight = KNOWN_KEY_BYTES + known.guards.bytes();
     let marks = [Mark::Settings(&known.federation.id)];
-    let proof =
-        ticket.and_then(|ticket| store.cache().keep(ticket, &marks, Arc::clone(&known), KNOWN_KEY_BYTES));
+    let proof = ticket.and_then(|ticket| store.cache().keep(ticket, &marks, Arc::clone(&known), weight));
     Ok(Some((known, proof)))
 }

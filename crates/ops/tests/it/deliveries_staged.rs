@@ -65,7 +65,7 @@ async fn told(house: &House) -> String {
 #[tokio::test]
 async fn the_old_key_lives_as_long_as_its_target_gives_it_out() {
     for house in houses().await {
-        let (scene, _) = staged(&house).await;
+        let (scene, _) = Box::pin(staged(&house)).await;
         used(&house, &scene).await;
         scene.memory.next(DeliveryStep::Promote, Mishap::Not(FailureKind::Refused));
         run(&house).await;
@@ -86,7 +86,7 @@ async fn the_old_key_lives_as_long_as_its_target_gives_it_out() {
 async fn a_target_that_was_removed_moves_nothing_and_says_so_until_a_person_finishes() {
     for is_early in [true, false] {
         for house in houses().await {
-            let (scene, target) = staged(&house).await;
+            let (scene, target) = Box::pin(staged(&house)).await;
             if is_early {
                 deliveries::remove(&house.admin(), scene.slug(), &target.id).await.unwrap();
                 used(&house, &scene).await;
@@ -114,7 +114,7 @@ async fn a_target_that_was_removed_moves_nothing_and_says_so_until_a_person_fini
 #[tokio::test]
 async fn a_target_that_was_changed_is_told_to_move_only_what_it_has() {
     for house in houses().await {
-        let (scene, target) = staged(&house).await;
+        let (scene, target) = Box::pin(staged(&house)).await;
         // Another right for the same secret, which moves at once from now on: it still has to move.
         let again = [("access_key_id", "AKIDOTHER"), ("current", "at-once")];
         let target = change(&house, &scene, &target, &again).await;

@@ -1,6 +1,8 @@
 //! The gateway: what becomes of changes whose upstream does not behave.
 
+mod journal;
 mod lists;
+mod scopes;
 
 use domain::{
     admins::Role,

@@ -57,6 +57,11 @@ async fn everything(house: &House, old: &Signer) -> Vec<(Action, Result<(), Erro
         scim: None,
     };
     done.push((Action::FederationEdited, ops::federations::edit(&cx, &slug, edit).await.map(drop)));
+    done.push((Action::AuditExported, ops::audit::export::begin(&cx, None, None).await.map(drop)));
+    let federation = ops::federations::open(&cx, &slug).await.unwrap().federation;
+    let rules = domain::behaviour::Rules { r1: domain::behaviour::Removals { most: 400, ..Default::default() }, ..federation.behaviour };
+    let edit = ops::behaviour::EditRules { rules, reason: String::new(), version: federation.version };
+    done.push((Action::BehaviourSet, ops::behaviour::set(&cx, &slug, edit).await.map(drop)));
     done.push((Action::FederationPaused, ops::federations::pause(&cx, &slug).await.map(drop)));
     let paused = ops::federations::resume(&cx, &slug).await;
     let was_paused = !matches!(paused, Err(Error::Conflict(_)));
@@ -68,6 +73,15 @@ async fn everything(house: &House, old: &Signer) -> Vec<(Action, Result<(), Erro
     done.push((Action::KeyIssued, ops::keys::issue(&cx, new_key(&slug, "law", scope)).await.map(drop)));
     let views = ops::keys::list(&cx, &Default::default()).await.unwrap();
     let base = views.iter().find(|view| view.key.name == "base").unwrap().key.id.clone();
+    let narrow = |version, when| {
+        let scope = Scope::of([(ResourceKind::Users, Verb::Read)]);
+        ops::tighten::narrow(&cx, &base, version, scope, when)
+    };
+    let version = views.iter().find(|view| view.key.name == "base").unwrap().key.version;
+    let next = narrow(version, ops::tighten::When::NextRotation).await;
+    let version = next.as_ref().map_or(version, |key| key.version);
+    done.push((Action::KeyNextScopeSet, next.map(drop)));
+    done.push((Action::KeyNarrowed, narrow(version, ops::tighten::When::Now).await.map(drop)));
     let extra = views.iter().find(|view| view.key.name == "extra").unwrap().key.id.clone();
     done.push((Action::KeyRotated, ops::keys::rotate(&cx, &base, Rotate::default()).await.map(drop)));
     done.push((Action::KeyRevoked, ops::keys::revoke(&cx, &extra, "").await.map(drop)));
@@ -197,16 +211,22 @@ async fn every_change_leaves_its_audit_record() {
         let keys = prepared(&house).await;
         let gate = crate::gateway::prepared(&house).await;
         let told = crate::telling_steps::prepared(&house).await;
-        let targets = crate::deliveries::prepared(&house).await;
+        let targets = Box::pin(crate::deliveries::prepared(&house)).await;
         let turns = crate::rotation_steps::prepared(&house).await;
+        let brakes = crate::brakes_review::prepared(&house).await;
+        let used = crate::usage::prepared(&house).await;
+        let journal = crate::journal::prepared(&house).await;
         let mut seen: BTreeSet<&str> = BTreeSet::from([Action::InstallationCreated.as_str()]);
         let before = house.log().await.len();
         let mut steps = everything(&house, &keys.1).await;
         steps.extend(directory(&house, &keys).await);
         steps.extend(crate::gateway::steps(&house, &gate).await);
         steps.extend(crate::telling_steps::steps(&house, &told).await);
-        steps.extend(crate::deliveries::steps(&house, &targets).await);
+        steps.extend(crate::usage::steps(&house, &used).await);
+        steps.extend(Box::pin(crate::deliveries::steps(&house, &targets)).await);
         steps.extend(crate::rotation_steps::steps(&house, &turns).await);
+        steps.extend(crate::journal::steps(&house, &journal).await);
+        steps.extend(crate::brakes_review::steps(&house, &brakes).await);
         let archived =
             ops::federations::archive(&house.admin(), &domain::federations::Slug::parse("base").unwrap())
                 .await;
@@ -232,8 +252,11 @@ async fn without_its_audit_record_no_change_happens() {
         let keys = prepared(&house).await;
         let gate = crate::gateway::prepared(&house).await;
         let told = crate::telling_steps::prepared(&house).await;
-        let targets = crate::deliveries::prepared(&house).await;
+        let targets = Box::pin(crate::deliveries::prepared(&house)).await;
         let turns = crate::rotation_steps::prepared(&house).await;
+        let brakes = crate::brakes_review::prepared(&house).await;
+        let used = crate::usage::prepared(&house).await;
+        let journal = crate::journal::prepared(&house).await;
         let slug = domain::federations::Slug::parse("base").unwrap();
         let before = state(&house, &slug).await;
         testing::break_audit(&house.keyward).await;
@@ -241,8 +264,11 @@ async fn without_its_audit_record_no_change_happens() {
         steps.extend(directory(&house, &keys).await);
         steps.extend(crate::gateway::steps(&house, &gate).await);
         steps.extend(crate::telling_steps::steps(&house, &told).await);
-        steps.extend(crate::deliveries::steps(&house, &targets).await);
+        steps.extend(crate::usage::steps(&house, &used).await);
+        steps.extend(Box::pin(crate::deliveries::steps(&house, &targets)).await);
         steps.extend(crate::rotation_steps::steps(&house, &turns).await);
+        steps.extend(crate::journal::steps(&house, &journal).await);
+        steps.extend(crate::brakes_review::steps(&house, &brakes).await);
         let archived = ops::federations::archive(&house.admin(), &slug).await;
         steps.push((Action::FederationArchived, archived.map(drop)));
         let walked: BTreeSet<&str> = steps.iter().map(|(action, _)| action.as_str()).collect();

@@ -24,6 +24,11 @@ mod keys;
 mod oauth;
 mod roles;
 
+mod audit_log;
+mod audit_tamper;
+mod behaviour;
+mod brakes;
+mod brakes_review;
 mod cache;
 mod corpus;
 mod cost;
@@ -35,14 +40,21 @@ mod listing;
 mod members;
 mod policies;
 mod ready_lists;
+mod scoped;
+mod scoped_tight;
 mod rotation_faults;
 mod rotation_steps;
 mod rotation_turns;
 mod rotations;
 
+mod journal;
+mod journal_large;
+mod journal_model;
 mod laws;
 mod overview;
 
 mod gateway;
+mod sight;
 mod targets;
 mod upstream;
+mod usage;

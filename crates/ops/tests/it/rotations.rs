@@ -285,7 +285,7 @@ async fn people_hold_release_roll_back_and_finish() {
         assert_eq!(seen(&house, &old).await.rotation.stage, Stage::Held(Step::InUse));
         assert_eq!(state(&house, &old).await, KeyState::Retiring);
         rotations::release(&admin, &id).await.unwrap();
-        let late = rotations::roll_back(&admin, &id, "no").await;
+        let late = rotations::roll_back(&admin, &id, "not now").await;
         assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
         rotations::finish(&admin, &id, "the replica is gone").await.unwrap();
         assert_eq!(state(&house, &old).await, KeyState::Retired);

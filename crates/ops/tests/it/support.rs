@@ -135,6 +135,19 @@ impl House {
         testing::cx(&self.keyward, role)
     }
 
+    /// Lets so many operations past the brakes of a federation for a day: planned by one person, agreed by another.
+    pub async fn planned(&self, slug: &Slug, ceiling: i64) {
+        let now_ms = self.admin().now_ms();
+        let new = ops::brakes::NewWindow {
+            ceiling,
+            begins_ms: now_ms,
+            ends_ms: now_ms + domain::DAY_MS,
+            reason: "the test removes many".to_owned(),
+        };
+        let window = ops::brakes::plan(&self.admin(), slug, new).await.unwrap();
+        ops::brakes::agree(&self.person(Role::Manager), slug, &window.id).await.unwrap();
+    }
+
     pub async fn federation(&self, slug: &str) -> Federation {
         ops::federations::register(&self.admin(), new_federation(slug)).await.unwrap()
     }
@@ -162,9 +175,16 @@ impl House {
 
     /// The words of every audit record, oldest first: `action outcome target`.
     pub async fn log(&self) -> Vec<String> {
-        let page = ops::audit::list(&self.admin(), &Default::default(), None, 200).await.unwrap();
-        let mut words: Vec<String> = page
-            .records
+        let (mut records, mut before) = (Vec::new(), None);
+        loop {
+            let page = ops::audit::list(&self.admin(), &Default::default(), before, 200).await.unwrap();
+            records.extend(page.records);
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
+            }
+        }
+        let mut words: Vec<String> = records
             .into_iter()
             .map(|record| {
                 let event = record.event;

@@ -3,7 +3,7 @@
 //! | a change of | touches | so that these go |
 //! |---|---|---|
 //! | a key | its row | the key |
-//! | a federation, its extensions | its settings | its keys, users and groups |
+//! | a federation, its extensions, marks and what was learned of it | its settings | its keys, users and groups |
 //! | a user | its row, the names of the federation | the user; groups, which show names of members |
 //! | that a user appears or goes | which users there are | their number, pages of all users |
 //! | whose a `userName` or `externalId` is | that value | the answer to who has it |
@@ -109,7 +109,7 @@ pub(crate) mod tables {
         let which = |bit: u32| if is_row { bit } else { 0 };
         match table {
             "provisioning_keys" => KEYS,
-            "federations" | "scim_extensions" => FEDERATIONS,
+            "federations" | "scim_extensions" | "protected_resources" | "brake_learned" => FEDERATIONS,
             "scim_users" => USERS | which(WHICH_USERS),
             "scim_groups" => GROUPS | which(WHICH_GROUPS),
             "scim_group_members" => MEMBERS,

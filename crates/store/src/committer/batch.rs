@@ -22,7 +22,7 @@ use crate::{
     Cache, Conn, Engine, Error, Target, audit,
     cache::{head::Head, touch::Touched},
     db::{Link, on_db},
-    installation,
+    installation, recording,
     usage::Plan,
 };
 
@@ -54,6 +54,7 @@ pub(super) async fn serve(
         full: true,
         careful: 0,
         written: Arc::default(),
+        uses: Vec::new(),
     };
     let opened = writer.link().await.map(drop);
     let is_open = opened.is_ok();
@@ -113,12 +114,14 @@ struct Writer {
     careful: u32,
     /// The tables that SQLite has written, as bits of [`crate::cache::touch::tables`].
     written: Arc<AtomicU32>,
+    /// The usage records of the batch that was committed last.
+    uses: Vec<Arc<UsageRecord>>,
 }
 
 /// How a transaction ended before its COMMIT.
 enum Worked {
-    /// Everything is written; the record before the batch's own, and the head that they make.
-    Whole(Option<(i64, ChainHead)>),
+    /// Everything is written; the record before the batch's own, the head that they make, and the usage records.
+    Whole(Option<(i64, ChainHead)>, Vec<Arc<UsageRecord>>),
     /// The only unit failed: to be undone, and nothing else.
     Nothing,
     /// One of several units failed and had no savepoint: to be undone, and run again with them.
@@ -190,6 +193,10 @@ impl Writer {
         for unit in units {
             unit.answer(failure.clone().map_or(Ok(()), |text| Err(Error::Unavailable(text))));
         }
+        let uses = std::mem::take(&mut self.uses);
+        if failure.is_none() {
+            self.shared.feed.publish(uses);
+        }
     }
 
     async fn attempt(&mut self, units: &mut [Box<dyn Unit>], is_change: bool) -> Result<Tried, Error> {
@@ -203,7 +210,7 @@ impl Writer {
         if engine == Engine::Sqlite && self.only_uses(units).await? {
             return Ok(Tried::Committed);
         }
-        let Shared { cache, head } = &self.shared;
+        let Shared { cache, head, .. } = &self.shared;
         let (cache, head) = (Arc::clone(cache), head.clone());
         let written = Arc::clone(&self.written);
         let has_savepoints = self.careful > 0;
@@ -220,10 +227,11 @@ impl Writer {
         let worked =
             transaction(&mut link.writing(&cache, &mut touched), units, has_savepoints, &written).await;
         match worked {
-            Ok(Worked::Whole(made)) => {
+            Ok(Worked::Whole(made, uses)) => {
                 let closing = Closing::begin(&cache, head.as_deref(), &touched, made);
                 execute(&mut link.conn(), "COMMIT").await?;
                 closing.committed();
+                self.uses = uses;
                 Ok(Tried::Committed)
             }
             Ok(Worked::Nothing) => {
@@ -250,7 +258,10 @@ impl Writer {
         let link = self.link().await?;
         let written = plan.write_at_once(&mut link.conn()).await;
         match written {
-            Ok(true) => self.shared.cache.decided(),
+            Ok(true) => {
+                self.shared.cache.decided();
+                self.uses = uses;
+            }
             Ok(false) => {}
             Err(_) => {
                 // Wherever it stopped, nothing of it stays; it may have stopped before its BEGIN.
@@ -363,7 +374,7 @@ async fn transaction(
                     execute(conn, "RELEASE SAVEPOINT unit").await?;
                 }
                 events.extend(own);
-                uses.extend(usage.map(Arc::new));
+                uses.extend(usage);
             }
             Ran::Failed if has_savepoints => execute(conn, "ROLLBACK TO SAVEPOINT unit").await?,
             Ran::Failed if is_alone => return Ok(Worked::Nothing),
@@ -372,6 +383,9 @@ async fn transaction(
         }
     }
     conn.check_touched(written.load(Ordering::SeqCst))?;
+    if recording::is_off() {
+        return Ok(Worked::Whole(None, Vec::new()));
+    }
     Plan::of(uses.iter().map(Arc::as_ref))?.write(conn).await?;
-    Ok(Worked::Whole(audit::append(conn, events).await?))
+    Ok(Worked::Whole(audit::append(conn, events).await?, uses))
 }

@@ -46,6 +46,7 @@ fn usage(number: u8) -> UsageRecord {
         user_agent: None,
         tolerated: Vec::new(),
         is_work: false,
+        facts: domain::usage::Facts::default(),
         attributes: Vec::new(),
     }
 }

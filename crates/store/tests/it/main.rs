@@ -10,6 +10,7 @@
 )]
 
 mod committer;
+mod journal;
 mod plans;
 mod schema;
 mod tables;

@@ -25,6 +25,16 @@ const POSTGRES: [&str; 6] = [
     include_str!("../../../../migrations/postgres/0006_rotation.sql"),
 ];
 
+/// The later ones that add to what this test reads.
+const SQLITE_LATER: [&str; 2] = [
+    include_str!("../../../../migrations/sqlite/0009_scopes.sql"),
+    include_str!("../../../../migrations/sqlite/0010_behaviours.sql"),
+];
+const POSTGRES_LATER: [&str; 2] = [
+    include_str!("../../../../migrations/postgres/0009_scopes.sql"),
+    include_str!("../../../../migrations/postgres/0010_behaviours.sql"),
+];
+
 /// 2100-01-01: after any day on which this test runs.
 const LATER_MS: i64 = 4_102_444_800_000;
 
@@ -90,6 +100,13 @@ async fn overlaps_that_are_under_way_become_rotations_and_no_key_wakes_up() {
         rows += &row(&federation, 11, LATER_MS, None, None);
         testing::run_sql(&database.target, rows).await;
         testing::run_sql(&database.target, rotation.to_owned()).await;
+        let later = match database.engine {
+            Engine::Sqlite => SQLITE_LATER,
+            Engine::Postgres => POSTGRES_LATER,
+        };
+        for migration in later {
+            testing::run_sql(&database.target, migration.to_owned()).await;
+        }
 
         let store = Store::open(database.target.clone()).await.unwrap();
         let mut reader = store.read().await.unwrap();

@@ -55,6 +55,7 @@ fn record(number: i64) -> UsageRecord {
         user_agent: some(format!("agent/{number}, \u{e9}")),
         tolerated: (0..number % 3).map(|word| format!("word-{word}")).collect(),
         is_work: number % 5 == 0,
+        facts: domain::usage::Facts::default(),
         attributes: (0..number % 4).map(|name| format!("attribute-{name}")).collect(),
     }
 }
@@ -195,7 +196,13 @@ async fn records_of_the_older_schema_move() {
     for database in testing::databases().await {
         let (migrator, folder) = older(database.engine).await;
         let records: Vec<UsageRecord> = (0..900)
-            .map(|number| UsageRecord { tolerated: Vec::new(), is_work: false, ..record(number) })
+            .map(|number| UsageRecord {
+                tolerated: Vec::new(),
+                is_work: false,
+                facts: domain::usage::Facts::default(),
+                attributes: Vec::new(),
+                ..record(number)
+            })
             .collect();
         let insert =
             "INSERT INTO usage_records (federation_id, request_id, at_ms, key_id, method, resource_type,

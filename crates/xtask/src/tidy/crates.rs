@@ -24,6 +24,9 @@ const SERVER_SIDE: [&str; 3] = ["ops", "scim", "store"];
 /// What must not be in the browser.
 const NOT_IN_WASM: [&str; 6] = ["sqlx", "axum", "tokio", "ops", "store", "hyper"];
 
+/// Features for tests and benches.
+const NOT_SHIPPED: [&str; 2] = ["testing", "bench"];
+
 /// The browser gets no code of the server.
 pub fn wasm_tree(root: &Path) -> Outcome<Vec<String>> {
     let mut cargo = sh::cargo();
@@ -73,6 +76,33 @@ fn wrong_ways(metadata: &Value) -> Vec<String> {
                 hydrate.filter(|feature| SERVER_SIDE.iter().any(|name| *feature == format!("dep:{name}")));
             faults
                 .extend(wrong.map(|feature| format!("the feature `hydrate` of app must not have {feature}")));
+        }
+    }
+    faults
+}
+
+/// A build that ships cannot move its clock or leave no records.
+pub fn features(root: &Path) -> Outcome<Vec<String>> {
+    Ok(shipped_for_tests(&metadata(root)?))
+}
+
+/// Who switches a feature of [`NOT_SHIPPED`] on, other than tests, such a feature of its own, and xtask.
+fn shipped_for_tests(metadata: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    for package in packages(metadata).filter(|package| name(package) != "xtask") {
+        let from = name(package);
+        for dependency in list(package, "dependencies").filter(|dependency| dependency["kind"] != "dev") {
+            let wanted = list(dependency, "features").filter_map(Value::as_str);
+            let wrong = wanted.filter(|feature| NOT_SHIPPED.contains(feature));
+            faults.extend(wrong.map(|feature| format!("{from} wants {feature} of {}", name(dependency))));
+        }
+        for (feature, brings) in package["features"].as_object().into_iter().flatten() {
+            if NOT_SHIPPED.contains(&feature.as_str()) {
+                continue;
+            }
+            let brings = brings.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let wrong = brings.filter(|word| NOT_SHIPPED.contains(&word.rsplit('/').next().unwrap_or(word)));
+            faults.extend(wrong.map(|word| format!("the feature {feature} of {from} brings {word}")));
         }
     }
     faults
@@ -158,6 +188,27 @@ mod tests {
     fn a_crate_without_a_place_is_refused() {
         let faults = wrong_ways(&json!({ "packages": [package("helpers", &[])] }));
         assert_eq!(faults, ["helpers is a new crate: say in tidy/crates.rs whom it may use"]);
+    }
+
+    #[test]
+    fn a_feature_for_tests_in_what_ships_is_refused() {
+        let dependency = |kind: Value| json!({ "name": "ops", "kind": kind, "features": ["testing"] });
+        let package = |name: &str, kind: Value, features: Value| {
+            json!({ "packages": [
+            { "name": name, "dependencies": [dependency(kind)], "features": features }
+        ] })
+        };
+        let own = json!({ "default": [], "bench": ["ops/bench"] });
+        assert_eq!(shipped_for_tests(&package("server", json!("dev"), own)), Vec::<String>::new());
+        assert_eq!(shipped_for_tests(&package("xtask", Value::Null, json!({}))), Vec::<String>::new());
+        assert_eq!(
+            shipped_for_tests(&package("server", Value::Null, json!({ "default": ["bench", "ops/bench"] }))),
+            [
+                "server wants testing of ops",
+                "the feature default of server brings bench",
+                "the feature default of server brings ops/bench"
+            ]
+        );
     }
 
     #[test]

@@ -55,6 +55,19 @@ pub fn migrations(root: &Path) -> Outcome<Vec<String>> {
     Ok(faults)
 }
 
+/// Pages and their parts erase a view by writing it down: what Leptos erases is compiled three times as large.
+pub fn views(root: &Path) -> Outcome<Vec<String>> {
+    let mut faults = Vec::new();
+    for (path, text) in rust_files(root)? {
+        let place = shown(root, &path);
+        let is_page = place.starts_with("app/src/pages/") || place.starts_with("app/src/ui/");
+        if is_page && text.contains(".into_any()") && !text.contains("still::IntoAny") {
+            faults.push(format!("{place}: into_any() without `use crate::ui::still::IntoAny`"));
+        }
+    }
+    Ok(faults)
+}
+
 /// What must not be printed, copied or sent cannot be.
 pub fn secrets(root: &Path) -> Outcome<Vec<String>> {
     const TRAITS: [&str; 4] = ["Debug", "Clone", "Serialize", "Display"];
@@ -195,6 +208,15 @@ mod tests {
         check(migrations, &[one, ("migrations/postgres/0001_a.sql", "")], &[]);
         let faults = ["0001_a.sql is missing in postgres", "0001_b.sql is missing in sqlite"];
         check(migrations, &[one, ("migrations/postgres/0001_b.sql", "")], &faults);
+    }
+
+    #[test]
+    fn a_page_whose_views_are_erased_by_leptos_is_refused() {
+        let page = "app/src/pages/a.rs";
+        check(views, &[(page, "//!\nuse crate::ui::still::IntoAny;\nfn a() { b.into_any() }\n")], &[]);
+        check(views, &[("app/src/islands/a.rs", "//!\nfn a() { b.into_any() }\n")], &[]);
+        let fault = "app/src/pages/a.rs: into_any() without `use crate::ui::still::IntoAny`";
+        check(views, &[(page, "//!\nfn a() { b.into_any() }\n")], &[fault]);
     }
 
     #[test]

@@ -15,13 +15,15 @@ use crate::sh;
 /// Looks at a tree and returns one line for each place that breaks the law.
 type Law = fn(&Path) -> Outcome<Vec<String>>;
 
-const LAWS: [(&str, Law); 9] = [
+const LAWS: [(&str, Law); 11] = [
     ("every .rs file begins with //!", files::headers),
     ("no .rs file is longer than 600 lines", files::lengths),
     ("every crate and top folder is named in ARCHITECTURE.md", files::map),
     ("both databases have the same migrations", files::migrations),
     ("a secret has no Debug, Clone, Serialize, Display", files::secrets),
     ("every crate takes the workspace's lints", files::lints),
+    ("a page writes its views down at once", files::views),
+    ("what ships has no feature of tests and benches", crates::features),
     ("no server code in wasm", crates::wasm_tree),
     ("crates depend on each other in one direction", crates::directions),
     ("only store knows sqlx", crates::sqlx),

@@ -13,10 +13,13 @@ use leptos::prelude::provide_context;
 use ops::{
     Error, keys,
     policies::{self, Proposal},
-    rotations,
+    rotations, tighten,
 };
 
-use app::forms::{Submitted, Values, rotation as fields};
+use app::forms::{
+    Submitted, Values, rotation as fields,
+    scope::{self, Narrowing},
+};
 
 use super::{Posted, as_get, key_of, refused, settle, slug_of};
 use crate::edge::pages::{Pages, page};
@@ -25,6 +28,8 @@ use crate::edge::pages::{Pages, page};
 pub fn routes() -> Router<Pages> {
     Router::new()
         .route("/keys/{id}/hold", post(hold_key).get(page))
+        .route("/keys/{id}/scope", post(narrow_key).get(page))
+        .route("/keys/{id}/tighten", post(narrow_key).get(page))
         .route("/keys/{id}/release", post(release_key))
         .route("/rotation/clock", post(agree))
         .route("/rotation/{id}/hold", post(hold).get(page))
@@ -42,6 +47,18 @@ pub fn routes() -> Router<Pages> {
 async fn hold_key(State(pages): State<Pages>, Path(id): Path<String>, posted: Posted) -> Response {
     let made = match (key_of(&id), fields::reason(&posted.values)) {
         (Ok(id), Ok(reason)) => keys::hold(&posted.cx, &id, &reason).await,
+        (Err(error), _) => Err(error),
+        (Ok(_), Err(faults)) => Err(faults.into()),
+    };
+    settle(&pages, posted, made, None, |key| format!("/keys/{}", key.id)).await
+}
+
+/// A narrower scope, made by hand or proposed from what is used.
+async fn narrow_key(State(pages): State<Pages>, Path(id): Path<String>, posted: Posted) -> Response {
+    let made = match (key_of(&id), scope::narrowing(&posted.values)) {
+        (Ok(id), Ok(Narrowing { version, scope, when })) => {
+            tighten::narrow(&posted.cx, &id, version, scope, when).await
+        }
         (Err(error), _) => Err(error),
         (Ok(_), Err(faults)) => Err(faults.into()),
     };

@@ -61,6 +61,7 @@ impl Ready {
         let base = base(cx);
         let (version, location) = (found.version(), found.location(&base));
         let body = found.render(cx.schemas().of(found.kind()), &base, &Selection::Default);
+        let body = cx.readable(found.kind(), body);
         let body = Bytes::from(body.to_string());
         let bytes = body.len() + location.len() + 200;
         let etag = HeaderValue::from_str(&scim::etag(version)).ok();

@@ -89,6 +89,7 @@ pub(super) async fn take_in(
         _ => Verb::Update,
     };
     cx.allow(asked, verb, resource_kind(kind)).await.map_err(|error| problem(&error))?;
+    cx.allow_selection(asked, kind, &selection).await.map_err(|error| problem(&error))?;
     let mut reading = reading(cx);
     let read = read(cx, kind, id, request, &mut reading).await;
     let asked = tolerating(asked, reading);

@@ -134,6 +134,9 @@ async fn single(
         Ok(selection) => selection,
         Err(error) => return refuse(cx, asked, error).await,
     };
+    if let Err(error) = cx.allow_selection(asked, kind, &selection).await {
+        return problem(&error);
+    }
     let seen = text_of(request.headers(), &header::IF_NONE_MATCH);
     let found = requests::get(cx, asked, kind, id).await;
     if let Ok(Shown { etag: Some(etag), .. }) = &found
@@ -184,7 +187,8 @@ fn answer(
         Ok(shown) => shown,
         Err(error) => return problem(&error),
     };
-    let mut response = json(status, &selection.apply(cx.schemas().of(kind), body));
+    let body = selection.apply(cx.schemas().of(kind), body);
+    let mut response = json(status, &cx.readable(kind, body));
     if let Ok(location) = HeaderValue::from_str(&location) {
         let name = if status == 201 { header::LOCATION } else { header::CONTENT_LOCATION };
         response.headers_mut().insert(name, location);

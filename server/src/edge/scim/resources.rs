@@ -44,6 +44,9 @@ pub(super) async fn single(
                 Ok(selection) => selection,
                 Err(error) => return refuse(cx, asked, error).await,
             };
+            if let Err(error) = cx.allow_selection(asked, kind, &selection).await {
+                return problem(&error);
+            }
             let if_none_match = versions(request.headers(), header::IF_NONE_MATCH);
             let got = Box::pin(get(cx, asked, kind, id, if_none_match, &selection));
             got.await.unwrap_or_else(|error| problem(&error))
@@ -97,5 +100,6 @@ async fn get(
 pub(super) fn show(cx: &Cx<ScimClient>, found: &Found, status: u16, selection: &Selection) -> Response {
     let base = base(cx);
     let body = found.render(cx.schemas().of(found.kind()), &base, selection);
+    let body = cx.readable(found.kind(), body);
     resource(status, &body, found.version(), &found.location(&base))
 }

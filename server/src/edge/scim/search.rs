@@ -121,7 +121,10 @@ fn page(cx: &Cx<ScimClient>, query: &ListQuery, listed: Listed) -> Response {
     let Listed { total, start_index, found, next_cursor } = listed;
     let resources = found
         .iter()
-        .map(|found| found.render(cx.schemas().of(found.kind()), &base, &query.selection))
+        .map(|found| {
+            let body = found.render(cx.schemas().of(found.kind()), &base, &query.selection);
+            cx.readable(found.kind(), body)
+        })
         .collect();
     let response = ListResponse {
         total_results: total,

@@ -50,6 +50,11 @@ impl Window {
         Ok(Self { days, from, to, offset })
     }
 
+    /// Whether a moment is in it.
+    pub fn holds(&self, at_ms: Millis) -> bool {
+        self.next(at_ms).is_some_and(|(from_ms, _)| from_ms <= at_ms)
+    }
+
     /// From when on rotations may begin, at `at_ms` or after it, and until when.
     fn next(&self, at_ms: Millis) -> Option<(Millis, Millis)> {
         let local = at_ms + self.offset * MINUTE_MS;
@@ -153,6 +158,25 @@ pub fn parse_windows(text: &str) -> Result<Vec<Window>, Invalid> {
         return Err(Invalid::new("windows", format!("at most 20 are allowed, not {}", windows.len())));
     }
     Ok(windows)
+}
+
+/// Which minutes of a week in UTC, from Monday's first, are in one of the windows: they have no more than a
+/// week says.
+pub fn minutes_of_week(windows: &[Window]) -> Vec<bool> {
+    const WEEK: i64 = 7 * 24 * 60;
+    let mut minutes = vec![false; 7 * 24 * 60];
+    for Window { days, from, to, offset } in windows {
+        let length = if to > from { to - from } else { to + 24 * 60 - from };
+        for day in (0..7).filter(|day| days & (1 << day) != 0) {
+            for minute in 0..length {
+                let at = (day * 24 * 60 + from - offset + minute).rem_euclid(WEEK);
+                if let Some(slot) = usize::try_from(at).ok().and_then(|at| minutes.get_mut(at)) {
+                    *slot = true;
+                }
+            }
+        }
+    }
+    minutes
 }
 
 /// From when on rotations may begin, at `at_ms` or after it, and until when; always when there is no

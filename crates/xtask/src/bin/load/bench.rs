@@ -3,6 +3,7 @@
 //! A figure compares two contestants of the same rounds. To add one: its contestants and its line in one of the
 //! stages. What is compared with each other stands in one stage.
 
+mod cost;
 mod gateway;
 mod growth;
 mod limits;
@@ -30,6 +31,8 @@ pub enum Part {
     Limits,
     /// Against SCIM services that others made
     Peers,
+    /// What the records of a request cost
+    Cost,
     /// What forwarding adds
     Gateway,
     /// Postgres against SQLite, two nodes against one
@@ -45,6 +48,7 @@ impl Part {
         match self {
             Self::Limits => "Against the limits of the machine",
             Self::Peers => "Against SCIM services that others made",
+            Self::Cost => "What the records of a request cost",
             Self::Gateway => "What the gateway adds",
             Self::Postgres => "Postgres",
             Self::Sync => "Writes where each sync takes 2 ms longer",
@@ -63,6 +67,9 @@ pub struct Args {
     /// The binary to measure
     #[arg(long)]
     pub keyward: PathBuf,
+    /// A build of it that can be told to leave no records
+    #[arg(long)]
+    pub switchable: Option<PathBuf>,
     /// What to measure
     #[arg(long = "part", value_enum)]
     parts: Vec<Part>,
@@ -141,6 +148,7 @@ pub async fn bench(mut args: Args) -> Outcome {
         let stage = match part {
             Part::Limits => limits::run(&args).await,
             Part::Peers => peers::run(&args).await,
+            Part::Cost => cost::run(&args).await,
             Part::Gateway => gateway::run(&args).await,
             Part::Postgres => postgres::run(&args).await,
             Part::Sync => sync::run(&args).await,
@@ -164,7 +172,7 @@ pub async fn bench(mut args: Args) -> Outcome {
 /// The writes that are compared with a raw writer: in a house of its own, and by the writer.
 async fn add_writes(stage: &mut Stage, args: &Args, house: &House, preload: Option<&PathBuf>) -> Outcome {
     stage.add("raw", Doing::Writes(usize::try_from(args.connections)?, preload.cloned()));
-    stage.add("toggle", house.does(Work::Toggle(house.sample()), args.connections));
+    stage.add("change", house.does(Work::Change(house.sample()), args.connections));
     let create = Work::Create(house.at("/Users"));
     stage.add("create", house.does(create.clone(), args.connections));
     stage.add("raw alone", Doing::Writes(1, preload.cloned()));
@@ -173,7 +181,7 @@ async fn add_writes(stage: &mut Stage, args: &Args, house: &House, preload: Opti
 }
 
 fn write_figures(stage: &mut Stage) -> Outcome {
-    stage.ratio("PATCH active, durable / raw group commit", 0.75, "toggle", "raw")?;
+    stage.ratio("PATCH title, durable / raw group commit", 0.75, "change", "raw")?;
     stage.ratio("POST, durable / raw group commit", 0.75, "create", "raw")?;
     stage.ratio("POST, 1 connection / raw single commit", 0.85, "create alone", "raw alone")
 }

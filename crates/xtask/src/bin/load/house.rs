@@ -149,6 +149,15 @@ impl House {
         Ok(path)
     }
 
+    /// How many audit records there are: what was refused without a key leaves one each.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn records(&self) -> Outcome<i64> {
+        let target = store::Target::sqlite(self.keyward.folder().join("data/keyward.db"));
+        Ok(store::raw::audit_records(&target).await?)
+    }
+
     /// Looks at a sample of answers as a client would.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ pub fn master_key() -> String {
 /// When the database does not take it.
 pub async fn make(place: &Place, wanted: Wanted<'_>) -> Outcome<Vec<IssuedKey>> {
     store::migrate(&place.target).await?;
-    let settings = Settings { public_url: "http://127.0.0.1".to_owned(), strict_reads: false };
+    let settings = Settings { public_url: "http://127.0.0.1".to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 };
     let master_key = MasterKey::new(bytes_of(&place.master_key)?);
     let target = place.target.clone();
     let keyward = Installation::open(target, &master_key, Arc::new(Now), Arc::new(Random), settings).await?;

@@ -25,10 +25,11 @@ pub struct Keyward {
     database: Option<String>,
     master_key: String,
     preload: Option<PathBuf>,
+    leaves_records: bool,
 }
 
 /// How an installation is to be.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Plan<'a> {
     /// The folder that its folder is made in; that of the system when there is none.
     pub scratch: Option<&'a Path>,
@@ -40,6 +41,15 @@ pub struct Plan<'a> {
     pub wanted: Wanted<'a>,
     /// A library that is loaded before all others.
     pub preload: Option<&'a Path>,
+    /// Whether requests leave records; a build for benches can do without.
+    pub leaves_records: bool,
+}
+
+impl Default for Plan<'_> {
+    fn default() -> Self {
+        let wanted = Wanted::default();
+        Self { scratch: None, database: None, users: 0, wanted, preload: None, leaves_records: true }
+    }
 }
 
 impl Keyward {
@@ -50,7 +60,7 @@ impl Keyward {
 
     /// As [`Keyward::prepare`], with more in it.
     pub async fn prepare_with(binary: &Path, name: &str, plan: Plan<'_>) -> Outcome<Self> {
-        let Plan { scratch, database, users, wanted, preload } = plan;
+        let Plan { scratch, database, users, wanted, preload, leaves_records } = plan;
         let temporary = std::env::temp_dir();
         let scratch = scratch.unwrap_or(&temporary);
         let folder = scratch.join(format!("keyward-{name}-{}", std::process::id()));
@@ -68,6 +78,7 @@ impl Keyward {
             database: database.map(str::to_owned),
             master_key: installation::master_key(),
             preload: preload.map(Path::to_path_buf),
+            leaves_records,
         };
         if users > 0 && database.is_none() {
             let (kept, master_key) = installation::kept(scratch, users).await?;
@@ -105,6 +116,7 @@ impl Keyward {
             database: self.database.clone(),
             master_key: self.master_key.clone(),
             preload: None,
+            leaves_records: self.leaves_records,
         };
         node.configure()?;
         Ok(node)
@@ -196,6 +208,9 @@ impl Keyward {
             command.env_remove(name);
         }
         command.env("KEYWARD_MASTER_KEY", &self.master_key);
+        if !self.leaves_records {
+            command.env("KEYWARD_BENCH_WITHOUT", "records");
+        }
         if let Some(library) = &self.preload {
             command.env("LD_PRELOAD", library);
         }

@@ -98,15 +98,15 @@ impl Peer {
         if list["totalResults"] != count || shown != count.min(100) as usize {
             return Err(format!("{}: {} of {} users", self.name, shown, list["totalResults"]).into());
         }
-        for active in [false, true] {
-            let body = crate::work::toggle(&active.to_string());
+        for title in ["Clerk", "Chief"] {
+            let body = crate::work::change(title);
             let answer = client(port).await?.send("PATCH", last, &body).await?;
             if !(200..300).contains(&answer.status) {
                 return Err(format!("{}: PATCH: {}", self.name, answer.status).into());
             }
             let user = self.get(port, last).await?;
-            if user["active"] != active {
-                return Err(format!("{}: PATCH left active at {}", self.name, user["active"]).into());
+            if user["title"] != title {
+                return Err(format!("{}: PATCH left title at {}", self.name, user["title"]).into());
             }
         }
         Ok(())

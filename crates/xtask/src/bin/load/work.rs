@@ -15,8 +15,9 @@ pub enum Work {
     Keys(String, Vec<IssuedKey>),
     /// POST of a new user to this path.
     Create(String),
-    /// PATCH of `active` of these users in turn, true and false by turns, and by turns from run to run.
-    Toggle(Vec<String>),
+    /// PATCH of `title` of these users in turn, one and another by turns, and by turns from run to run. Not of
+    /// `active`: whoever takes away so many users so fast is stopped by a brake, as he should be.
+    Change(Vec<String>),
     /// PATCH of one group: these users join it one by one, and leave it one by one.
     Member {
         /// The path of the group.
@@ -38,9 +39,9 @@ pub struct Request {
 
 const PATCH: &str = "\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:PatchOp\"],\"Operations\":";
 
-/// The body of a PATCH that sets `active`.
-pub fn toggle(active: &str) -> String {
-    format!("{{{PATCH}[{{\"op\":\"replace\",\"path\":\"active\",\"value\":{active}}}]}}")
+/// The body of a PATCH that sets `title`.
+pub fn change(title: &str) -> String {
+    format!("{{{PATCH}[{{\"op\":\"replace\",\"path\":\"title\",\"value\":\"{title}\"}}]}}")
 }
 
 fn join(id: &str) -> String {
@@ -62,7 +63,7 @@ impl Work {
     pub fn keys(&self) -> &[IssuedKey] {
         match self {
             Self::Keys(_, keys) => keys,
-            Self::Read(_) | Self::Create(_) | Self::Toggle(_) | Self::Member { .. } => &[],
+            Self::Read(_) | Self::Create(_) | Self::Change(_) | Self::Member { .. } => &[],
         }
     }
 
@@ -79,10 +80,10 @@ impl Work {
             Self::Create(path) => {
                 Request { method: "POST", path: path.clone(), body: user(&format!("r{run}w{worker}n{turn}")) }
             }
-            Self::Toggle(paths) => {
+            Self::Change(paths) => {
                 let rounds = (turn / paths.len()) as u64;
-                let active = if (rounds + run).is_multiple_of(2) { "false" } else { "true" };
-                Request { method: "PATCH", path: paths[turn % paths.len()].clone(), body: toggle(active) }
+                let title = if (rounds + run).is_multiple_of(2) { "Clerk" } else { "Chief" };
+                Request { method: "PATCH", path: paths[turn % paths.len()].clone(), body: change(title) }
             }
             Self::Member { group, users } => {
                 let id = &users[turn % users.len()];
@@ -127,13 +128,13 @@ impl Work {
                 run_number(),
                 pieces(&user("@@"), "name"),
             ),
-            Self::Toggle(paths) => {
+            Self::Change(paths) => {
                 list(&mut text, "paths", paths);
                 format!(
-                    "  local active = (math.floor(i / #paths) + {}) % 2 == 0 and \"false\" or \"true\"\n\
+                    "  local title = (math.floor(i / #paths) + {}) % 2 == 0 and \"Clerk\" or \"Chief\"\n\
                      \x20 return wrk.format(\"PATCH\", paths[i % #paths + 1], nil, {})\n",
                     run_number(),
-                    pieces(&toggle("@@"), "active"),
+                    pieces(&change("@@"), "title"),
                 )
             }
             Self::Member { group, users } => {

@@ -21,7 +21,7 @@ pub async fn run(args: &Args) -> Outcome<Option<Stage>> {
     stage.add("get", house.reads(house.sample(), all));
     stage.add("userName", house.reads(house.filters("userName").await?, all));
     stage.add("list", house.reads(vec![house.list().await?], all.min(LISTING)));
-    stage.add("toggle", house.does(Work::Toggle(house.sample()), all));
+    stage.add("change", house.does(Work::Change(house.sample()), all));
     stage.add("create", created.does(Work::Create(created.at("/Users")), all));
     let mut filled = Vec::new();
     for peer in &args.peers {
@@ -36,7 +36,7 @@ pub async fn run(args: &Args) -> Outcome<Option<Stage>> {
         stage.add(format!("userName {name}"), ask(Work::Read(filters)));
         let list = Work::Read(vec![format!("{USERS}?count=100")]);
         stage.add(format!("list {name}"), Doing::Asked(target.clone(), list, all.min(LISTING)));
-        stage.add(format!("toggle {name}"), ask(Work::Toggle(paths.clone())));
+        stage.add(format!("change {name}"), ask(Work::Change(paths.clone())));
         // Each turn begins with nothing in it: a peer that looks at all users for each new one is not made slower by
         // the turns before.
         stage.add(format!("create {name}"), Doing::Fresh(peer.clone(), all));
@@ -50,7 +50,7 @@ pub async fn run(args: &Args) -> Outcome<Option<Stage>> {
             ("GET by id", "get"),
             ("userName eq", "userName"),
             ("list of 100, 8 connections", "list"),
-            ("PATCH active", "toggle"),
+            ("PATCH title", "change"),
             ("POST", "create"),
         ] {
             let name = &peer.name;

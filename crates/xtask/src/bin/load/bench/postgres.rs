@@ -28,12 +28,12 @@ pub async fn run(args: &Args) -> Outcome<Option<Stage>> {
     stage.add("get nodes", nodes(Work::Read(postgres.sample())));
     stage.add("userName nodes", nodes(Work::Read(postgres.filters("userName").await?)));
     for (name, house) in [("sqlite", &sqlite), ("postgres", &postgres)] {
-        stage.add(format!("toggle {name}"), house.does(Work::Toggle(house.sample()), all));
+        stage.add(format!("change {name}"), house.does(Work::Change(house.sample()), all));
     }
     stage.run(args, &[&sqlite, &postgres]).await?;
     stage.ratio("GET by id: Postgres / SQLite", 0.60, "get postgres", "get sqlite")?;
     stage.ratio("userName eq: Postgres / SQLite", 0.60, "userName postgres", "userName sqlite")?;
-    stage.ratio("PATCH active: Postgres, fsync off / SQLite", 0.0, "toggle postgres", "toggle sqlite")?;
+    stage.ratio("PATCH title: Postgres, fsync off / SQLite", 0.0, "change postgres", "change sqlite")?;
     stage.ratio("GET by id: two nodes / one", 1.60, "get nodes", "get postgres")?;
     stage.ratio("userName eq: two nodes / one", 1.60, "userName nodes", "userName postgres")?;
     Ok(Some(stage))

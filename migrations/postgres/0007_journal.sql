@@ -1,0 +1,64 @@
+-- What every change of a directory replaced, and the taking back of changes.
+
+CREATE TABLE journal (
+    federation_id TEXT COLLATE "C" NOT NULL,
+    -- In order of time.
+    id            TEXT COLLATE "C" NOT NULL,
+    at_ms         BIGINT NOT NULL,
+    request_id    TEXT COLLATE "C" NOT NULL,
+    -- None when no key did it.
+    key_id        TEXT COLLATE "C",
+    actor_kind    TEXT COLLATE "C" NOT NULL,
+    -- Empty for a key, whose id stands above.
+    actor_id      TEXT COLLATE "C" NOT NULL,
+    actor_name    TEXT COLLATE "C" NOT NULL,
+    source        TEXT COLLATE "C",
+    resource_type TEXT COLLATE "C" NOT NULL CHECK (resource_type IN ('User', 'Group')),
+    resource_id   TEXT COLLATE "C" NOT NULL,
+    name          TEXT COLLATE "C" NOT NULL,
+    change        TEXT COLLATE "C" NOT NULL CHECK (change IN ('create', 'update', 'delete')),
+    -- The version that it had before.
+    version       BIGINT NOT NULL,
+    -- The attributes that differ, as JSON; the whole resource of what is created or deleted.
+    was           TEXT COLLATE "C",
+    became        TEXT COLLATE "C",
+    -- The ids of those who joined and left, and of the groups that a deleted one was in, as JSON.
+    members       TEXT COLLATE "C",
+    -- What else the row of a deleted one said, as JSON.
+    facts         TEXT COLLATE "C",
+    -- The taking back that it belongs to.
+    undo_of       TEXT COLLATE "C",
+    PRIMARY KEY (federation_id, id)
+);
+CREATE INDEX journal_resource ON journal (federation_id, resource_id, id);
+CREATE INDEX journal_key ON journal (federation_id, key_id, id) WHERE key_id IS NOT NULL;
+CREATE INDEX journal_undo ON journal (federation_id, undo_of, id) WHERE undo_of IS NOT NULL;
+
+-- Changes that are taken back, from the confirmed plan on.
+CREATE TABLE undos (
+    federation_id TEXT COLLATE "C" NOT NULL,
+    id            TEXT COLLATE "C" NOT NULL,
+    -- What was chosen, as JSON, and in words.
+    selection     TEXT COLLATE "C" NOT NULL,
+    title         TEXT COLLATE "C" NOT NULL,
+    -- The digest of the plan that was confirmed.
+    plan_hash     TEXT COLLATE "C" NOT NULL,
+    case_id       TEXT COLLATE "C",
+    made_by       TEXT COLLATE "C" NOT NULL,
+    made_ms       BIGINT NOT NULL,
+    units         BIGINT NOT NULL,
+    ended_ms      BIGINT,
+    PRIMARY KEY (federation_id, id)
+);
+
+CREATE TABLE undo_units (
+    federation_id TEXT COLLATE "C" NOT NULL,
+    undo_id       TEXT COLLATE "C" NOT NULL,
+    position      BIGINT NOT NULL,
+    -- What is to be done, as JSON.
+    body          TEXT COLLATE "C" NOT NULL,
+    done_ms       BIGINT,
+    -- How much was done, and what was not and why, as JSON.
+    report        TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (federation_id, undo_id, position)
+);

@@ -1,0 +1,17 @@
+-- Scopes in full: ceilings, and the scope that a successor will have.
+
+-- As JSON; none is the scope of the key itself.
+ALTER TABLE provisioning_keys ADD COLUMN next_scope TEXT;
+
+-- How often something was done with the keys of one line, by the minute, for the scopes that have
+-- ceilings. The first key of the line names it, so a successor goes on counting.
+CREATE TABLE scope_counters (
+    federation_id TEXT   NOT NULL REFERENCES federations (id),
+    line_id       TEXT   NOT NULL,
+    resource      TEXT   NOT NULL,
+    verb          TEXT   NOT NULL,
+    -- Pairs of a minute since 1970 and a number, oldest first, as JSON; what is older than an hour is gone.
+    minutes       TEXT   NOT NULL,
+    uses          BIGINT NOT NULL,
+    PRIMARY KEY (federation_id, line_id, resource, verb)
+);
