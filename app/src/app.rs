@@ -12,8 +12,8 @@ use crate::{
     pages::{
         audit::{Audit, AuditEntry},
         behaviour::Behaviour,
-        brakes::{AllowIdentity, Brakes, HeldOperations, MarkResource, PlanWindow},
         blast::BlastRadius,
+        brakes::{AllowIdentity, Brakes, HeldOperations, MarkResource, PlanWindow},
         cases::{Case, Cases},
         compromise::{NewCanary, ReportCompromise},
         directory::{Group, Groups, User, Users},
@@ -29,8 +29,8 @@ use crate::{
         rotation::{ActOnRotation, Board, DefaultPolicy, FederationPolicy, Rotation},
         settings::{Channels, Settings, ShownOncePage},
         sign_in::SignIn,
-        usage::{LiveUsagePage, Usage, UsageRequest},
         undo::{Undo, UndoPlan},
+        usage::{LiveUsagePage, Usage, UsageRequest},
     },
     ssr,
 };

@@ -138,7 +138,12 @@ pub async fn demo(options: DemoOptions) -> Result<(), Exit> {
     let address = main.local_addr().map_err(|error| failed(&error))?;
     let public_url = PublicUrl::of_loopback(address);
     let folder = DemoFolder::make(options.data_dir).map_err(|error| failed(&error))?;
-    let settings = Settings { public_url: public_url.origin().to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 };
+    let settings = Settings {
+        public_url: public_url.origin().to_owned(),
+        strict_reads: false,
+        usage_retention_days: 400,
+        journal_retention_days: 400,
+    };
     let master_key = MasterKeyBytes::generate(&OsEntropy);
     master_key.write_new(&folder.path.join("master.key")).map_err(|error| failed(&error))?;
     let target = Target::sqlite(folder.path.join("keyward.db"));

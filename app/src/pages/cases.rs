@@ -230,7 +230,9 @@ fn brake(view: &CaseView) -> AnyView {
         Some(Moment::T3) => {
             "A brake holds operations of the provider: nothing of them was done, and the rest of its traffic flows. Look at the list, then approve or reject it."
         }
-        Some(_) | None => "What comes next to the same brake joins this case. Close it with what was learned.",
+        Some(_) | None => {
+            "What comes next to the same brake joins this case. Close it with what was learned."
+        }
     };
     let href = format!("/cases/{}/held", view.case.id);
     view! {

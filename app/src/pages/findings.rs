@@ -290,7 +290,8 @@ fn next(view: &FindingView) -> Option<AnyView> {
 /// The findings of this filter as a file.
 fn export(format: &'static str, label: &'static str) -> AnyView {
     let names = ["federation", "rule", "severity", "state"];
-    let pairs = names.into_iter().filter_map(|name| Some(format!("&{name}={}", words::encode(&query(name)?))));
+    let pairs =
+        names.into_iter().filter_map(|name| Some(format!("&{name}={}", words::encode(&query(name)?))));
     let href = format!("/exports/findings?format={format}{}", pairs.collect::<String>());
     view! {
         <a class="btn sm ghost" href=href rel="external" download="">
@@ -385,8 +386,8 @@ fn mutes(mutes: &[MuteView], now: Millis) -> Option<AnyView> {
 /// The form for a whole rule.
 fn muting(federations: &[FederationView]) -> Option<AnyView> {
     let own: Vec<_> = federations.iter().filter(|view| view.may_run).collect();
-    let may_all = use_context::<Cx<Admin>>()
-        .is_some_and(|cx| cx.actor().role.may(Right::RegisterFederation, None));
+    let may_all =
+        use_context::<Cx<Admin>>().is_some_and(|cx| cx.actor().role.may(Right::RegisterFederation, None));
     if own.is_empty() && !may_all {
         return None;
     }
@@ -397,8 +398,10 @@ fn muting(federations: &[FederationView]) -> Option<AnyView> {
             view! { <option value=view.federation.slug.to_string()>{view.federation.name.clone()}</option> }
         })
         .collect_view();
-    let rules =
-        Rule::ALL.iter().map(|rule| view! { <option value=rule.as_str()>{rule.title()}</option> }).collect_view();
+    let rules = Rule::ALL
+        .iter()
+        .map(|rule| view! { <option value=rule.as_str()>{rule.title()}</option> })
+        .collect_view();
     Some(
         view! {
             <details class="more card">

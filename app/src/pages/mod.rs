@@ -2,8 +2,8 @@
 
 pub mod audit;
 pub mod behaviour;
-pub mod brakes;
 pub mod blast;
+pub mod brakes;
 pub mod cases;
 pub mod compromise;
 pub mod directory;

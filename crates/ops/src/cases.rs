@@ -159,11 +159,7 @@ pub async fn moment(
     Ok(())
 }
 
-pub(crate) async fn write(
-    conn: &mut Conn<'_>,
-    case: &Case,
-    moment: &CaseMoment,
-) -> Result<bool, Error> {
+pub(crate) async fn write(conn: &mut Conn<'_>, case: &Case, moment: &CaseMoment) -> Result<bool, Error> {
     // A mark is its own id, so that it is there once; notes are in order of time.
     let id = if moment.moment.is_mark() {
         moment.moment.as_str().to_owned()

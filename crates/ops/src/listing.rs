@@ -24,13 +24,13 @@ use store::{
 pub(crate) use self::cursor::same as same_cursor;
 pub use self::found::Found;
 pub(crate) use self::found::read_rows;
-pub use crate::cursors::TIMEOUT_MS as CURSOR_TIMEOUT_MS;
 pub use self::ready::{Made, Page, list as list_ready};
 use self::{
     cursor::{Cursor, Position},
     found::{Relations, Row, by_ids, count_rows, rows},
     plan::{Hidden, Plan},
 };
+pub use crate::cursors::TIMEOUT_MS as CURSOR_TIMEOUT_MS;
 use crate::{
     Cx, Error, ScimClient, cursors,
     scim_client::Asked,

@@ -68,7 +68,12 @@ pub fn master_key() -> MasterKey {
 
 /// Settings of the tests.
 pub fn settings() -> Settings {
-    Settings { public_url: "https://keyward.test".to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 }
+    Settings {
+        public_url: "https://keyward.test".to_owned(),
+        strict_reads: false,
+        usage_retention_days: 400,
+        journal_retention_days: 400,
+    }
 }
 
 /// Migrates and opens a database.

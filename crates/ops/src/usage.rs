@@ -1,8 +1,8 @@
 //! Usage records: reading and searching them, sealing them, forgetting the old ones.
 
 pub mod live;
-pub mod search;
 pub mod seals;
+pub mod search;
 
 pub use search::{Page, search};
 

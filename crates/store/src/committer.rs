@@ -243,7 +243,11 @@ impl Committer {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it could not be written.
-    pub async fn record_usage(&self, record: impl Into<Arc<UsageRecord>>, is_strict: bool) -> Result<(), Error> {
+    pub async fn record_usage(
+        &self,
+        record: impl Into<Arc<UsageRecord>>,
+        is_strict: bool,
+    ) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Box::new(Use { record: record.into(), is_strict, reply })).await?;
         answer.await.map_err(|_| closed())?

@@ -402,7 +402,8 @@ pub async fn hold(conn: &mut Conn<'_>, key: &Key, hold: Option<&Hold>) -> Result
 /// [`Error::Stale`] when it was changed since.
 pub async fn rescope(conn: &mut Conn<'_>, before: &Key, after: &Key) -> Result<(), Error> {
     conn.touch(Touch::Key(&before.id));
-    let text = |scope: &Scope| serde_json::to_string(scope).map_err(|error| Error::Corrupt(error.to_string()));
+    let text =
+        |scope: &Scope| serde_json::to_string(scope).map_err(|error| Error::Corrupt(error.to_string()));
     let (scope, next) = (text(&after.scope)?, after.next_scope.as_ref().map(text).transpose()?);
     let rows = on_db!(conn, db => sqlx::query(RESCOPE)
         .bind(before.federation_id.as_str())

@@ -83,19 +83,21 @@ async fn braked(house: &House) -> Braked {
         ends_ms: now_ms + domain::HOUR_MS,
         reason: "a lay-off".to_owned(),
     };
-    let window = ops::brakes::plan(&house.admin(), &slug, new).await.unwrap().id;
     let mark = ops::brakes::NewMark {
         resource: "held-0".to_owned(),
         kind: "canary".to_owned(),
         reason: "bait".to_owned(),
     };
     let marked = ops::brakes::mark(&house.admin(), &slug, mark).await.unwrap().resource_id;
-    // Who has users here does not move to an upstream: they go again, one by one.
+    // Who has users here does not move to an upstream: they go again, which is planned.
+    let clearance = house.planned("own", 20).await;
     for member in &members {
         let path = format!("/Users/{}", member["value"].as_str().unwrap());
         assert_eq!(send("DELETE", &path, serde_json::Value::Null).await.status, 204);
     }
     assert_eq!(send("DELETE", &path, serde_json::Value::Null).await.status, 204);
+    ops::brakes::end(&house.admin(), &slug, &clearance).await.unwrap();
+    let window = ops::brakes::plan(&house.admin(), &slug, new).await.unwrap().id;
     Braked {
         case: case.case.id.to_string(),
         until: read.until.to_string(),
@@ -176,7 +178,8 @@ async fn taken_back(house: &House) -> (String, String) {
     let plan = ops::journal::undo::plan(&cx, &slug, &wish).await.unwrap();
     let undo = ops::journal::undo::begin(&cx, &slug, &wish, &plan.hash).await.unwrap();
     // A directory that holds something keeps its target.
-    assert_eq!(ask("DELETE", &format!("/Users/{id}"), "").await.status, 204);
+    let gone = ask("DELETE", &format!("/Users/{id}"), "").await;
+    assert_eq!(gone.status, 204, "{}", gone.body);
     (id, undo.to_string())
 }
 
@@ -289,10 +292,16 @@ async fn every_route_for_every_role() {
                 ("POST", _) if path.ends_with("/preview") => None,
                 ("POST", 200 | 303) => Some(" done "),
                 // An attempt on what may not even be seen is answered like one on what is not there.
+                // There is no such mute.
+                ("POST", 404) if path.ends_with("/unmute") && column != 3 => None,
                 ("POST", 403 | 404) => Some(" refused "),
                 _ => None,
             };
             let is_told = match outcome {
+                // An export is on record before it is read, and with its count at the end.
+                None if path.starts_with("/exports/") && answer.status == 200 => {
+                    told.len() == 2 && told.iter().all(|record| record.starts_with("records.exported done"))
+                }
                 // The rotation that is under way is withdrawn with its federation.
                 Some(" done ") if path.ends_with("/archive") => {
                     matches!(told.as_slice(), [archived, withdrawn]
@@ -506,9 +515,12 @@ async fn without_audit_no_form_changes_anything() {
                 ["/resume", "/release"].iter().any(|end| path.ends_with(end)) || path.contains("/target/");
             // The only delivery target cannot be moved.
             let needs_another = needs_another || path.ends_with("/later") || path.ends_with("/earlier");
-            let is_refused = (needs_another || statuses[0] == 409) && answer.status == 409;
+            let is_refused = (needs_another || statuses[0] == 409) && answer.status == 409
+                // What cannot be accepted is refused before anything is written.
+                || statuses[0] == 422 && answer.status == 422;
             // A schema that could not be registered is not there to be removed.
-            let is_absent = path.ends_with("/schemas/remove") && answer.status == 404;
+            let is_absent =
+                (path.ends_with("/schemas/remove") || path.ends_with("/unmute")) && answer.status == 404;
             assert!(
                 is_refused || is_absent || answer.status == 503,
                 "{path}: {} {}",

@@ -256,6 +256,7 @@ async fn a_second_keyward_behaves_and_no_id_of_it_is_seen() {
     let base = running.url("/scim/target/v2");
     for house in houses().await {
         let client = forwarding(&house, "gate", &base, &key).await;
+        house.planned("gate", 100).await;
         let made = client.post("/Users", &user("mia@example.com")).await;
         assert_eq!(made.status, 201, "{}", made.body);
         let id = made.id();

@@ -127,6 +127,22 @@ impl House {
         testing::cx(&self.keyward, Role::Admin)
     }
 
+    /// Lets a federation remove so many, as people plan it: a day from now on, agreed by a second person.
+    pub async fn planned(&self, slug: &str, ceiling: i64) -> domain::WindowId {
+        let slug = Slug::parse(slug).unwrap();
+        let now_ms = self.admin().now_ms();
+        let new = ops::brakes::NewWindow {
+            ceiling,
+            begins_ms: now_ms,
+            ends_ms: now_ms + domain::DAY_MS,
+            reason: "the test removes many".to_owned(),
+        };
+        let window = ops::brakes::plan(&self.admin(), &slug, new).await.unwrap();
+        let second = testing::cx(&self.keyward, Role::Manager);
+        ops::brakes::agree(&second, &slug, &window.id).await.unwrap();
+        window.id
+    }
+
     pub async fn federation(&self, slug: &str) -> Federation {
         ops::federations::register(&self.admin(), new_federation(slug)).await.unwrap()
     }

@@ -55,6 +55,7 @@ async fn a_hundred_thousand_mutated_requests_are_answered_and_leave_the_director
         let engine = database.engine;
         let place = Place::on(database);
         let key = place.with_key("okta").await;
+        place.tolerating("okta", "a4.answer").await;
         let running = place.start_unbraked().await;
         let mut workers = Vec::new();
         for worker in 0..WORKERS {

@@ -70,7 +70,12 @@ impl Place {
     pub async fn open(&self) -> Arc<Keyward> {
         store::migrate(&self.database.target).await.unwrap();
         let bytes: [u8; 32] = BASE64_STANDARD.decode(MASTER_KEY).unwrap().try_into().unwrap();
-        let settings = Settings { public_url: "http://127.0.0.1:1".to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 };
+        let settings = Settings {
+            public_url: "http://127.0.0.1:1".to_owned(),
+            strict_reads: false,
+            usage_retention_days: 400,
+            journal_retention_days: 400,
+        };
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let target = self.database.target.clone();
         let opened = Keyward::open(target, &MasterKey::new(bytes), clock, entropy, settings).await;
@@ -84,8 +89,34 @@ impl Place {
         ops::federations::register(&admin, new_federation(slug)).await.unwrap();
         let new = new_key(&Slug::parse(slug).unwrap(), "everything", Scope::full_directory());
         let key = ops::keys::issue(&admin, new).await.unwrap().secret.unwrap().expose().to_owned();
+        self.plan(&keyward, slug).await;
         keyward.close().await;
         key
+    }
+
+    /// Has a rule of a federation tell instead of hold.
+    pub async fn tolerating(&self, slug: &str, rule: &str) {
+        let keyward = self.open().await;
+        let (admin, slug) = (testing::cx(&keyward, Role::Admin), Slug::parse(slug).unwrap());
+        let version = ops::federations::open(&admin, &slug).await.unwrap().federation.version;
+        let fields = [(rule.to_owned(), "alert".to_owned())];
+        let reason = "the test does nothing else".to_owned();
+        ops::behaviour::set_fields(&admin, &slug, &fields, reason, version).await.unwrap();
+        keyward.close().await;
+    }
+
+    /// Lets a federation remove as many as a test likes: planned work, agreed by a second person.
+    async fn plan(&self, keyward: &Arc<Keyward>, slug: &str) {
+        let (admin, slug) = (testing::cx(keyward, Role::Admin), Slug::parse(slug).unwrap());
+        let now_ms = admin.now_ms();
+        let new = ops::brakes::NewWindow {
+            ceiling: 100_000,
+            begins_ms: now_ms,
+            ends_ms: now_ms + domain::DAY_MS,
+            reason: "the test removes many".to_owned(),
+        };
+        let window = ops::brakes::plan(&admin, &slug, new).await.unwrap();
+        ops::brakes::agree(&testing::cx(keyward, Role::Manager), &slug, &window.id).await.unwrap();
     }
 
     /// The cookie of an admin who has signed in.

@@ -295,7 +295,12 @@ async fn without_audit_there_is_no_change() {
             client.delete(&format!("/Users/{id}")).await,
             client.post("/Groups", &json!({ "displayName": "A" })).await,
             client.put(&format!("/Groups/{group}"), &json!({ "displayName": "B" })).await,
-            client.patch(&format!("/Groups/{group}"), &json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }])).await,
+            client
+                .patch(
+                    &format!("/Groups/{group}"),
+                    &json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }]),
+                )
+                .await,
             client.delete(&format!("/Groups/{group}")).await,
         ] {
             answer.assert_scim_error(503, "a change that cannot be recorded");

@@ -231,9 +231,10 @@ mod tests {
     mod store_rows {
         use ops::audit::anchors::AnchorView;
 
+        #[expect(clippy::default_trait_access, reason = "the type is of store, which pages do not know")]
         pub fn row(size: i64, told: Option<i64>, error: Option<&str>) -> AnchorView {
             let mut view =
-                AnchorView { name: "file".to_owned(), place: "/a".to_owned(), row: AnchorRow::default() };
+                AnchorView { name: "file".to_owned(), place: "/a".to_owned(), row: Default::default() };
             (view.row.size, view.row.told_ms, view.row.error) = (size, told, error.map(str::to_owned));
             view
         }

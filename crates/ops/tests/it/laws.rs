@@ -59,7 +59,10 @@ async fn everything(house: &House, old: &Signer) -> Vec<(Action, Result<(), Erro
     done.push((Action::FederationEdited, ops::federations::edit(&cx, &slug, edit).await.map(drop)));
     done.push((Action::AuditExported, ops::audit::export::begin(&cx, None, None).await.map(drop)));
     let federation = ops::federations::open(&cx, &slug).await.unwrap().federation;
-    let rules = domain::behaviour::Rules { r1: domain::behaviour::Removals { most: 400, ..Default::default() }, ..federation.behaviour };
+    let rules = domain::behaviour::Rules {
+        r1: domain::behaviour::Removals { most: 400, ..Default::default() },
+        ..federation.behaviour
+    };
     let edit = ops::behaviour::EditRules { rules, reason: String::new(), version: federation.version };
     done.push((Action::BehaviourSet, ops::behaviour::set(&cx, &slug, edit).await.map(drop)));
     done.push((Action::FederationPaused, ops::federations::pause(&cx, &slug).await.map(drop)));

@@ -40,12 +40,12 @@ mod listing;
 mod members;
 mod policies;
 mod ready_lists;
-mod scoped;
-mod scoped_tight;
 mod rotation_faults;
 mod rotation_steps;
 mod rotation_turns;
 mod rotations;
+mod scoped;
+mod scoped_tight;
 
 mod journal;
 mod journal_large;

@@ -284,8 +284,7 @@ async fn what_is_older_than_is_kept_goes_by_whole_seals_and_the_log_says_so() {
         ops::upkeep::run(&house.keyward, "node").await.unwrap();
         let seen = seals::verify(ops::testing::store(&house.keyward)).await.unwrap();
         assert_eq!((seen.whole, seen.forgotten, seen.faults.len()), (2, 1, 0), "{:?}", seen.faults);
-        let left =
-            search(&house.admin(), &filter(&[("federation", "one")]), None, 10).await.unwrap();
+        let left = search(&house.admin(), &filter(&[("federation", "one")]), None, 10).await.unwrap();
         assert_eq!(left.records.len(), 4);
         assert!(house.log().await.iter().any(|line| line.starts_with("usage.forgotten done")));
         // The counts by the hour stay.

@@ -61,7 +61,8 @@ pub fn views(root: &Path) -> Outcome<Vec<String>> {
     for (path, text) in rust_files(root)? {
         let place = shown(root, &path);
         let is_page = place.starts_with("app/src/pages/") || place.starts_with("app/src/ui/");
-        if is_page && text.contains(".into_any()") && !text.contains("still::IntoAny") {
+        let imports = ["still::IntoAny", "still::{IntoAny"].iter().any(|path| text.contains(path));
+        if is_page && text.contains(".into_any()") && !imports {
             faults.push(format!("{place}: into_any() without `use crate::ui::still::IntoAny`"));
         }
     }

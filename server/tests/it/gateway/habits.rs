@@ -174,6 +174,7 @@ async fn a_service_with_several_habits_is_made_up_for_at_once() {
     for house in houses().await {
         let quirky = Quirky::start(&[Habit::NoPut, Habit::ValuesOnly, Habit::Hundred]).await;
         let client = forwarding(&house, "gate", &quirky.base(), "a-credential").await;
+        house.planned("gate", 1_000).await;
         made_up_for(&house, &["member-chunks", "no-put", "member-values"]).await;
         let mut ids = Vec::new();
         for number in 0..150 {

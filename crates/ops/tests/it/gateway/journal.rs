@@ -41,10 +41,13 @@ async fn a_change_at_an_upstream_is_in_the_journal_and_is_shown_but_not_taken_ba
         assert_eq!((created.change, changed.change), (ChangeKind::Create, ChangeKind::Update));
         assert_eq!(created.became["userName"], "Mia");
         assert!(!created.became.contains_key("meta") && !created.became.contains_key("id"));
-        assert_eq!((changed.was.get("active"), changed.became.get("active")), (None, Some(&json!(false))));
+        assert_eq!(
+            (changed.was.get("active"), changed.became.get("active")),
+            (Some(&json!(true)), Some(&json!(false)))
+        );
         assert_eq!((&changed.key_id, changed.actor.name.as_str()), (&Some(key_id.clone()), "pushing"));
         // In ids of ours.
-        assert_eq!(of(&group).await[0].members.joined, [id.clone()]);
+        assert_eq!(of(&group).await[0].members.joined, std::slice::from_ref(&id));
 
         let slug = &federation.slug;
         let plan = undo::plan(&house.admin(), slug, &by(&key_id)).await.unwrap();

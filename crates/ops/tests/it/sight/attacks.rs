@@ -198,6 +198,7 @@ fn set(person: &Person, path: &str, value: &Value) -> Request {
     Request::patch("/Users", &person.handle(), &json!([{ "op": "replace", "path": path, "value": value }]))
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each attack")]
 fn requests(attack: Attack, idp: &Idp, chance: &mut Chance, group: usize) -> Vec<Request> {
     let people = &idp.people;
     let numbers = chance.shuffled(&idp.ordinary());

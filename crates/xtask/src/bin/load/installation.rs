@@ -14,7 +14,7 @@ use ops::federations::NewFederation;
 use ops::gateway::target::NewUpstream;
 use ops::keys::NewKey;
 use ops::vault::MasterKey;
-use ops::{Clock, Cx, Entropy, Keyward as Installation, Settings};
+use ops::{Clock, Cx, Entropy, Keyward as Installation, Settings, brakes::NewWindow};
 use sha2::{Digest, Sha256};
 
 use crate::{Outcome, now, say};
@@ -67,7 +67,12 @@ pub fn master_key() -> String {
 /// When the database does not take it.
 pub async fn make(place: &Place, wanted: Wanted<'_>) -> Outcome<Vec<IssuedKey>> {
     store::migrate(&place.target).await?;
-    let settings = Settings { public_url: "http://127.0.0.1".to_owned(), strict_reads: false, usage_retention_days: 400, journal_retention_days: 400 };
+    let settings = Settings {
+        public_url: "http://127.0.0.1".to_owned(),
+        strict_reads: false,
+        usage_retention_days: 400,
+        journal_retention_days: 400,
+    };
     let master_key = MasterKey::new(bytes_of(&place.master_key)?);
     let target = place.target.clone();
     let keyward = Installation::open(target, &master_key, Arc::new(Now), Arc::new(Random), settings).await?;
@@ -81,6 +86,7 @@ pub async fn make(place: &Place, wanted: Wanted<'_>) -> Outcome<Vec<IssuedKey>> 
     #[expect(clippy::disallowed_methods, reason = "the load owns the database that it measures")]
     let cx = Cx::new(Arc::clone(&keyward), admin, keyward.request_info());
     let mut federation = federation(&cx, "bench").await?;
+    plan(&cx, &federation.slug).await?;
     if let Some(base_url) = wanted.upstream {
         federation = forward(&cx, &federation, base_url).await?;
     }
@@ -113,6 +119,27 @@ async fn issue(cx: Cx<Admin>, slug: Slug, number: u32) -> Outcome<IssuedKey> {
     };
     let secret = ops::keys::issue(&cx, key).await?.secret.ok_or("the key was issued before")?;
     Ok(IssuedKey { base, secret: secret.expose().to_owned() })
+}
+
+/// Checkers and loads remove as many as they like: work that is planned, and agreed by a second person.
+async fn plan(cx: &Cx<Admin>, slug: &Slug) -> Outcome {
+    let overview = ops::brakes::overview(cx, slug).await?;
+    if !overview.windows.is_empty() {
+        return Ok(());
+    }
+    let begins_ms = cx.now_ms();
+    let window = NewWindow {
+        ceiling: 100_000,
+        begins_ms,
+        ends_ms: begins_ms + domain::DAY_MS,
+        reason: "a load that removes as it likes".to_owned(),
+    };
+    let window = ops::brakes::plan(cx, slug, window).await?;
+    let second = Admin { subject: "second".to_owned(), name: "Second".to_owned(), ..cx.actor().clone() };
+    #[expect(clippy::disallowed_methods, reason = "the load owns the database that it measures")]
+    let second = Cx::new(Arc::clone(cx.shared()), second, cx.request().clone());
+    ops::brakes::agree(&second, slug, &window.id).await?;
+    Ok(())
 }
 
 async fn federation(cx: &Cx<Admin>, slug: &str) -> Outcome<Federation> {
