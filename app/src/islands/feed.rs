@@ -73,7 +73,8 @@ mod watch {
     /// The parts of a request that a row shows.
     #[derive(Deserialize)]
     struct Request {
-        request_id: String,
+        #[serde(rename = "request_id")]
+        id: String,
         time: String,
         federation: Option<String>,
         method: String,
@@ -126,7 +127,7 @@ mod watch {
         let ticking = Rc::clone(&feed);
         let tick = move || {
             seconds.update_value(|seconds| *seconds += 1);
-            let is_tenth = seconds.get_value() % 10 == 0;
+            let is_tenth = seconds.get_value().is_multiple_of(10);
             let is_lost = {
                 let mut feed = ticking.borrow_mut();
                 feed.silent += 1;
@@ -172,7 +173,7 @@ mod watch {
             let feed = Rc::clone(feed);
             move || {
                 feed.borrow_mut().silent = 0;
-                set_state.update(|state| state.connection = "Live".to_owned());
+                set_state.update(|state| "Live".clone_into(&mut state.connection));
             }
         };
         let on_beat = {
@@ -198,7 +199,7 @@ mod watch {
             Closure::<dyn FnMut(MessageEvent)>::new(move |_| {
                 source.close();
                 set_state
-                    .update(|state| state.connection = "You are signed out. Reload the page.".to_owned());
+                    .update(|state| "You are signed out. Reload the page.".clone_into(&mut state.connection));
             })
         };
         let on_error = {
@@ -235,7 +236,7 @@ mod watch {
             let mut feed = feed.borrow_mut();
             feed.came += 1;
             feed.denied += u32::from(request.decision != "allowed");
-            feed.last = request.time.get(11..19).unwrap_or_default().to_owned();
+            request.time.get(11..19).unwrap_or_default().clone_into(&mut feed.last);
             if !position.is_empty() {
                 feed.position = position;
             }
@@ -264,7 +265,7 @@ mod watch {
         let Some(body) = body_of(&part) else { return };
         for request in waiting {
             // What the page had already.
-            let known = format!("[data-request=\"{}\"]", request.request_id);
+            let known = format!("[data-request=\"{}\"]", request.id);
             let is_known = body.query_selector(&known).ok().flatten().is_some();
             if !is_known && let Some(row) = row(&request) {
                 let _ = body.prepend_with_node_1(&row);
@@ -297,11 +298,11 @@ mod watch {
             Some(element)
         };
         let row = made("tr", "")?;
-        row.set_attribute("data-request", &request.request_id).ok()?;
+        row.set_attribute("data-request", &request.id).ok()?;
         let head = made("th", "")?;
         head.set_attribute("scope", "row").ok()?;
         let link = made("a", &format!("{} {}", request.method, request.resource_type))?;
-        link.set_attribute("href", &format!("/usage/requests/{}", request.request_id)).ok()?;
+        link.set_attribute("href", &format!("/usage/requests/{}", request.id)).ok()?;
         head.append_child(&link).ok()?;
         for text in [&request.resource_id, &request.federation].into_iter().flatten() {
             let sub = made("span", text)?;
