@@ -15,11 +15,12 @@ use crate::{
         blast::BlastRadius,
         brakes::{AllowIdentity, Brakes, HeldOperations, MarkResource, PlanWindow},
         cases::{Case, Cases},
+        compliance::{Attestation, Attestations, Compliance, Evidence, SignAttestation},
         compromise::{NewCanary, ReportCompromise},
         directory::{Group, Groups, User, Users},
         federations::{
             AddDeliveryTarget, Delivery, EditDeliveryTarget, EditFederation, EditSchemas, EditTarget,
-            Federation, Federations, NewFederation,
+            Federation, Federations, NewFederation, SetUpFederation,
         },
         findings::Findings,
         hand_off::{HandOver, MakeHandOver},
@@ -79,6 +80,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/federations/new") view=NewFederation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug") view=Federation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/edit") view=EditFederation ssr=SsrMode::Async />
+                <Route path=path!("/federations/:slug/setup") view=SetUpFederation ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/schemas") view=EditSchemas ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/target") view=EditTarget ssr=SsrMode::Async />
                 <Route path=path!("/keys") view=Keys ssr=SsrMode::Async />
@@ -117,6 +119,11 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/federations/:slug/brakes/window") view=PlanWindow ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/brakes/mark") view=MarkResource ssr=SsrMode::Async />
                 <Route path=path!("/federations/:slug/brakes/allow") view=AllowIdentity ssr=SsrMode::Async />
+                <Route path=path!("/compliance") view=Compliance ssr=SsrMode::Async />
+                <Route path=path!("/compliance/evidence") view=Evidence ssr=SsrMode::Async />
+                <Route path=path!("/compliance/attestations") view=Attestations ssr=SsrMode::Async />
+                <Route path=path!("/compliance/attestations/new") view=SignAttestation ssr=SsrMode::Async />
+                <Route path=path!("/compliance/attestations/:id") view=Attestation ssr=SsrMode::Async />
                 <Route path=path!("/settings") view=Settings ssr=SsrMode::Async />
                 <Route path=path!("/settings/channels") view=Channels ssr=SsrMode::Async />
                 <Route path=path!("/hand-over/:token") view=HandOver ssr=SsrMode::Async />

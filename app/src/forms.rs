@@ -6,6 +6,7 @@
 
 pub mod behaviour;
 pub mod brakes;
+pub mod compliance;
 pub mod delivery;
 pub mod journal;
 pub mod rotation;

@@ -6,7 +6,7 @@
 
 use domain::{
     Millis,
-    admins::{Admin, Role},
+    admins::{Admin, Role, is_recent},
 };
 use http::StatusCode;
 use leptos::prelude::*;
@@ -29,6 +29,15 @@ pub struct PageContext {
     pub provider_name: String,
     /// On the sign-in page: what went wrong, in one sentence, beside the code in `?error=`.
     pub signed_out_error: Option<String>,
+}
+
+/// When the person last proved at the provider who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProvenAt(pub Millis);
+
+/// Whether that was a moment ago, as approving wants it.
+pub fn is_proven_recently() -> bool {
+    use_context::<ProvenAt>().is_some_and(|ProvenAt(at_ms)| is_recent(at_ms, now_ms()))
 }
 
 /// The context of the person who is signed in.

@@ -4,6 +4,7 @@
 
 use domain::{
     federations::Vendor,
+    guides,
     keys::Proof,
     scopes::{Grant, ResourceKind, Scope, Verb},
 };
@@ -97,33 +98,18 @@ pub const fn after_401(vendor: Vendor) -> &'static str {
     }
 }
 
-/// Where a provider takes the base URL and the key.
-pub const fn paste_guide(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Okta => {
-            "In Okta: Applications, your app, Provisioning, Integration. The base URL goes to “SCIM 2.0 Base Url”, the key to “API Token” or, for header authentication, “Authorization”."
-        }
-        Vendor::Entra => {
-            "In Entra: Enterprise applications, your app, Provisioning. The base URL goes to “Tenant URL”, the key to “Secret Token”. Then “Test Connection”."
-        }
-        Vendor::Google => {
-            "In Google Admin: Apps, Web and mobile apps, your app, Auto-provisioning. The key goes to “Access token”, the base URL to “Endpoint URL”."
-        }
-        Vendor::Onelogin => {
-            "In OneLogin: Applications, your app, Configuration. The base URL goes to “SCIM Base URL”, the key to “SCIM Bearer Token”."
-        }
-        Vendor::Jumpcloud => {
-            "In JumpCloud: your app, Identity Management. The base URL goes to “Base URL”, the key to “Token Key”."
-        }
-        Vendor::Keycloak
-        | Vendor::Authentik
-        | Vendor::Ping
-        | Vendor::Sailpoint
-        | Vendor::Rippling
-        | Vendor::Other => {
-            "In the provider's provisioning settings: the base URL is the SCIM endpoint, the key is the bearer token."
-        }
-    }
+/// Where a provider takes the base URL and the key, in two sentences.
+pub fn paste_guide(vendor: Vendor) -> String {
+    let guide = guides::of(vendor);
+    let place = if vendor == Vendor::Other { "the provider" } else { vendor.label() };
+    let fields =
+        |names: Vec<&str>| names.iter().map(|name| format!("“{name}”")).collect::<Vec<_>>().join(" or ");
+    format!(
+        "In {place}: {}. The base URL goes to {}, the key to {}.",
+        guide.screens.join(", "),
+        fields(guide.base_url_fields().collect()),
+        fields(guide.key_fields().collect()),
+    )
 }
 
 /// What a proof means for whoever holds a key.
@@ -185,6 +171,20 @@ pub fn tag(grant: &Grant) -> String {
         words.push("delete");
     }
     format!("{} {}", grant.resource, words.join(" "))
+}
+
+/// A path with those of its parameters that say something.
+pub fn address<'a>(path: &str, fields: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
+    let mut address = path.to_owned();
+    let said =
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.filter(|text| !text.is_empty())?)));
+    for (number, (name, value)) in said.enumerate() {
+        address.push(if number == 0 { '?' } else { '&' });
+        address.push_str(name);
+        address.push('=');
+        address.push_str(&encode(&value));
+    }
+    address
 }
 
 /// Percent-encodes a value of a query string.

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     edge::leaks::ReporterKey,
-    out::{anchors::AuditSettings, egress::Egress, mail::MailSettings},
+    out::{anchors::AuditSettings, egress::Egress, mail::MailSettings, streams::StreamsConfig},
 };
 
 pub use layers::Sources;
@@ -69,6 +69,8 @@ pub struct Config {
     pub journal_retention_days: i64,
     /// How the audit log is proven.
     pub audit: AuditSettings,
+    /// Where records go as they come.
+    pub streams: StreamsConfig,
     /// Where upstreams of federations may be.
     pub egress: Egress,
     /// What is logged, and how.

@@ -8,4 +8,6 @@ pub mod jwks;
 pub mod mail;
 pub mod notify;
 pub mod standard_webhooks;
+pub mod streams;
+pub mod syslog;
 pub mod upstream;

@@ -8,7 +8,8 @@ use axum::Router;
 use domain::Millis;
 use ops::{
     Keyward, OpenError, Settings,
-    ports::{Clock, Entropy},
+    configuration::Decided,
+    ports::{Clock, Entropy, FetchJwks},
     vault::MasterKey,
 };
 use store::Target;
@@ -46,6 +47,7 @@ use crate::{
         jwks::JwksHttp,
         mail::{MailSettings, SmtpMail},
         notify::Notifier,
+        streams as receivers,
         upstream::UpstreamHttp,
     },
     tasks::{
@@ -53,7 +55,7 @@ use crate::{
         clock::{OsEntropy, SystemClock},
         delivery, gateway, notify, rotation,
         signals::EndSignals,
-        upkeep, usage,
+        streams, undo, upkeep, usage,
     },
 };
 
@@ -71,6 +73,12 @@ pub async fn run(mut config: Config) -> Result<(), Exit> {
     config.make_data_dir()?;
     let keyward = open_as_configured(&config).await?;
     audit::prepare(&keyward, std::mem::take(&mut config.audit), &config.egress).await?;
+    let host = Url::parse(config.public_url.origin()).ok();
+    let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let connected = receivers::of(std::mem::take(&mut config.streams), &config.egress, host);
+    if let Some(connected) = connected.map_err(Exit::failed)? {
+        keyward.connect_streams(connected);
+    }
     let control = open_control(&config);
     let oidc = oidc_settings(&config)?;
     let policy = SessionPolicy {
@@ -109,7 +117,14 @@ pub(crate) async fn open_as_configured(config: &Config) -> Result<Arc<Keyward>, 
     if let Some(origin) = &config.audit.origin {
         keyward.name_audit_log(origin.clone());
     }
+    keyward.show_settings(config.origins.iter().map(decided).collect());
     Ok(keyward)
+}
+
+/// A setting, for people to read.
+fn decided(origin: &config::Origin) -> Decided {
+    let config::Origin { key, value, source } = origin.clone();
+    Decided { key: key.to_owned(), value, source }
 }
 
 /// The socket for the command line. On Postgres the command line opens the database itself; and a server
@@ -261,12 +276,14 @@ impl House {
         tokio::spawn(usage::seal(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(usage::relay(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(gateway::run(Arc::clone(&keyward), stop.clone()));
+        tokio::spawn(undo::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(notify::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(behaviour::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(delivery::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(rotation::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(checkpoint::run(Arc::clone(&keyward), stop.clone()));
         tokio::spawn(checkpoint::anchor(Arc::clone(&keyward), stop.clone()));
+        streams::spawn(&keyward, &stop);
         if let Some(control) = control {
             tokio::spawn(control.serve(Arc::clone(&keyward), stop.clone()));
         }
@@ -338,13 +355,24 @@ pub fn router_with(
         .merge(edge.router())
         .fallback_service(Pages::new(Arc::clone(keyward), edge).routes())
         .layer(session::layer(Arc::clone(keyward), policy));
-    let router = Router::new()
+    let router = open_routes(keyward, readiness, reporter_key, Arc::new(jwks)).fallback_service(dashboard);
+    Ok(shell.around_scim(scim::Scim::new(Arc::clone(keyward)), router))
+}
+
+/// The routes that no session opens: health, files, leak reports, tokens. Beside them there are those of
+/// [`OidcEdge::router`], of [`Pages::guarded`], and what [`scim::PATHS`] names; a route goes into one of these,
+/// where the tests that walk every route find it.
+pub fn open_routes(
+    keyward: &Arc<Keyward>,
+    readiness: Readiness,
+    reporter_key: Option<ReporterKey>,
+    jwks: Arc<dyn FetchJwks>,
+) -> Router {
+    Router::new()
         .merge(health::routes(readiness))
         .merge(assets::routes())
         .merge(leaks::routes(Arc::clone(keyward), reporter_key))
-        .merge(oauth::routes(Arc::clone(keyward), Arc::new(jwks)))
-        .fallback_service(dashboard);
-    Ok(shell.around_scim(scim::Scim::new(Arc::clone(keyward)), router))
+        .merge(oauth::routes(Arc::clone(keyward), jwks))
 }
 
 fn readiness(keyward: &Arc<Keyward>) -> Readiness {

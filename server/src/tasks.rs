@@ -9,5 +9,7 @@ pub mod gateway;
 pub mod notify;
 pub mod rotation;
 pub mod signals;
+pub mod streams;
+pub mod undo;
 pub mod upkeep;
 pub mod usage;

@@ -96,6 +96,6 @@ pub async fn open(seq: &str) -> Result<EntryPage, UiError> {
 }
 
 async fn known() -> Result<Known, UiError> {
-    let views = ops::federations::list(&admin_cx()?).await?;
-    Ok(views.into_iter().map(|view| (view.federation.id.clone(), view.federation)).collect())
+    let seen = ops::federations::seen(&admin_cx()?).await?;
+    Ok(seen.into_iter().map(|federation| (federation.id.clone(), federation)).collect())
 }

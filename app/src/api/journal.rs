@@ -1,6 +1,6 @@
 //! What the pages of the directory, of blast radii and of undos load.
 
-use domain::{JournalId, ResourceId, UndoId, federations::Slug};
+use domain::{Invalid, JournalId, ResourceId, UndoId, federations::Slug};
 use leptos::prelude::With;
 use leptos_router::hooks::use_query_map;
 use ops::journal::{
@@ -13,7 +13,7 @@ use ops::journal::{
 
 use crate::{
     error::UiError,
-    forms::journal::{Chosen, chosen, wish},
+    forms::journal::{Chosen, narrowed, wish},
     ssr::{admin_cx, query},
 };
 
@@ -48,6 +48,8 @@ pub struct BlastPage {
     pub blast: Blast,
     /// What the address says.
     pub chosen: Chosen,
+    /// What of it could not be read.
+    pub faults: Vec<Invalid>,
     /// The keys of the federation.
     pub keys: Vec<ops::keys::KeyView>,
     /// What was taken back before.
@@ -57,12 +59,12 @@ pub struct BlastPage {
 /// The blast radius of what the address says.
 ///
 /// # Errors
-/// See [`blast::radius`] and [`chosen`].
+/// See [`blast::radius`] and [`narrowed`].
 pub async fn blast(slug: &str) -> Result<BlastPage, UiError> {
     let (cx, slug) = (admin_cx()?, parse(slug)?);
     // Who may not see the federation learns nothing of its cases and keys.
     ops::federations::open(&cx, &slug).await?;
-    let chosen = chosen(&cx, &slug, query).await?;
+    let (chosen, faults) = narrowed(&cx, &slug, query).await?;
     let after = query("after").and_then(|id| JournalId::parse(&id));
     let filter = ops::keys::KeyFilter { federation: Some(slug.clone()), ..Default::default() };
     Ok(BlastPage {
@@ -70,13 +72,14 @@ pub async fn blast(slug: &str) -> Result<BlastPage, UiError> {
         keys: ops::keys::list(&cx, &filter).await?,
         undos: undo::list(&cx, &slug).await?,
         chosen,
+        faults,
     })
 }
 
 /// The dry run of what the address says, and the address without what it is taken back over.
 ///
 /// # Errors
-/// See [`undo::plan`] and [`chosen`].
+/// See [`undo::plan`] and [`crate::forms::journal::chosen`].
 pub async fn plan(slug: &str) -> Result<(Plan, String), UiError> {
     let (cx, slug) = (admin_cx()?, parse(slug)?);
     ops::federations::open(&cx, &slug).await?;

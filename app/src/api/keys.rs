@@ -29,13 +29,13 @@ pub use load::*;
 mod load {
     use domain::{
         KeyId,
-        federations::{FederationStatus, Slug},
-        keys::Proof,
+        federations::{Federation, FederationStatus, Slug},
+        keys::{KeyState, Proof},
         usage::UsageRecord,
     };
     use ops::{
         federations::FederationView,
-        keys::{KeyFilter, KeyView, Tolerated},
+        keys::{KeyFilter, KeyView, List, Sort, Tolerated},
         oauth::ClientView,
         rotations::RotationView,
     };
@@ -43,20 +43,26 @@ mod load {
     use super::Activity;
     use crate::{
         error::UiError,
-        ssr::{admin_cx, now_ms},
+        ssr::{admin_cx, now_ms, query},
         ui::time,
         words,
     };
 
-    /// How many requests the page of a key shows.
-    const REQUESTS: i64 = 20;
+    /// How many requests the page of a key looks at.
+    const REQUESTS: i64 = 400;
 
-    /// The list of keys, and the federations to choose from.
+    /// How many of them it shows.
+    pub const SHOWN: usize = 20;
+
+    /// How many keys a page of the list shows.
+    const KEYS: usize = 100;
+
+    /// A page of the list of keys, and the federations to choose from.
     pub struct KeysPage {
-        /// What needs attention first.
-        pub keys: Vec<KeyView>,
+        /// The keys, in the order that was asked for.
+        pub page: List,
         /// For the filter.
-        pub federations: Vec<FederationView>,
+        pub federations: Vec<Federation>,
     }
 
     /// The page of one key.
@@ -69,7 +75,7 @@ mod load {
         pub successor: Option<KeyView>,
         /// The last rotation that it is part of.
         pub rotation: Option<RotationView>,
-        /// Its last requests, newest first.
+        /// Its last requests, newest first: more than are shown, for what they come to together.
         pub requests: Vec<UsageRecord>,
         /// What was tolerated of them, the most frequent first.
         pub tolerated: Vec<Tolerated>,
@@ -77,20 +83,24 @@ mod load {
         pub client: Option<ClientView>,
     }
 
-    /// The keys that a filter leaves.
+    /// A page of the keys that the filter of the address leaves, and that filter. Words that mean nothing filter
+    /// nothing.
     ///
     /// # Errors
-    /// See [`ops::keys::list`].
-    pub async fn list(
-        federation: Option<&str>,
-        text: Option<String>,
-        accepted_only: bool,
-        proof: Option<Proof>,
-    ) -> Result<KeysPage, UiError> {
+    /// See [`ops::keys::page`].
+    pub async fn list() -> Result<(KeysPage, KeyFilter, Sort), UiError> {
         let cx = admin_cx()?;
-        let federation = federation.and_then(|slug| Slug::parse(slug).ok());
-        let keys = ops::keys::list(&cx, &KeyFilter { federation, accepted_only, proof, text }).await?;
-        Ok(KeysPage { keys, federations: ops::federations::list(&cx).await? })
+        let state = query("state");
+        let filter = KeyFilter {
+            federation: query("federation").and_then(|slug| Slug::parse(&slug).ok()),
+            accepted_only: state.as_deref() == Some("accepted"),
+            state: state.and_then(|word| KeyState::parse(&word)),
+            proof: query("proof").and_then(|word| Proof::parse(&word)),
+            text: query("q"),
+        };
+        let sort = query("sort").and_then(|word| Sort::parse(&word)).unwrap_or_default();
+        let page = ops::keys::page(&cx, &filter, sort, query("after").as_deref(), KEYS).await?;
+        Ok((KeysPage { page, federations: ops::federations::seen(&cx).await? }, filter, sort))
     }
 
     /// One key.

@@ -29,4 +29,6 @@ pub mod behaviour;
 #[cfg(feature = "ssr")]
 pub mod brakes;
 #[cfg(feature = "ssr")]
+pub mod compliance;
+#[cfg(feature = "ssr")]
 pub mod usage;

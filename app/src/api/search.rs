@@ -16,10 +16,10 @@ pub struct Hit {
     pub href: String,
 }
 
-/// Federations and keys whose name, slug or last four hold the text; at most 8.
+/// Federations and keys whose name, slug or last four hold the text, and people whose name begins with it; at most 12.
 #[server(endpoint = "search", input = GetUrl)]
 pub async fn search(text: String) -> Result<Vec<Hit>, UiError> {
-    let found = async { Ok(ops::search::find(&crate::ssr::admin_cx()?, &text, 8).await?) };
+    let found = async { Ok(ops::search::find(&crate::ssr::admin_cx()?, &text, 12).await?) };
     let hits = found.await.inspect_err(crate::ssr::answer_with)?;
     Ok(hits.into_iter().map(|hit| Hit { title: hit.title, detail: hit.detail, href: hit.path }).collect())
 }

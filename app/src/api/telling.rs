@@ -9,10 +9,12 @@ use ops::{
     cases::CaseView,
     channels::Channels,
     compromise::Consequences,
+    configuration::Configuration,
     federations::FederationView,
     findings::{FindingView, Wanted, mutes::MuteView},
     hand_offs::LinkView,
     keys::KeyView,
+    streams::StreamView,
 };
 
 use crate::{error::UiError, ssr::admin_cx};
@@ -76,6 +78,22 @@ pub async fn case(id: &str) -> Result<CaseView, UiError> {
 /// See [`ops::channels::list`].
 pub async fn channels() -> Result<Channels, UiError> {
     Ok(ops::channels::list(&admin_cx()?).await?)
+}
+
+/// What the configuration has decided.
+///
+/// # Errors
+/// See [`ops::configuration::read`].
+pub fn configuration() -> Result<Configuration, UiError> {
+    Ok(ops::configuration::read(&admin_cx()?)?)
+}
+
+/// Where records go as they come, for those who may see the installation.
+///
+/// # Errors
+/// See [`ops::streams::standing`].
+pub async fn streams() -> Result<Option<Vec<StreamView>>, UiError> {
+    Ok(ops::streams::standing(&admin_cx()?).await?)
 }
 
 /// What the report of a compromise would do.

@@ -8,6 +8,7 @@ use domain::{
 };
 use ops::{
     findings::FindingView,
+    journal::history::{self, History},
     overview::HourCount,
     usage::{Page, live, search, search::search as find},
 };
@@ -101,6 +102,8 @@ pub struct RequestPage {
     pub records: Vec<UsageRecord>,
     /// What it left in the audit log.
     pub audit: Vec<AuditRecord>,
+    /// What it changed, by federation.
+    pub journal: Vec<History>,
     /// Open findings about its keys.
     pub findings: Vec<FindingView>,
     /// The federations that the reader may see.
@@ -119,16 +122,17 @@ pub async fn request(id: &str) -> Result<RequestPage, UiError> {
     if records.is_empty() && audit.is_empty() {
         return Err(UiError::not_found("request"));
     }
+    let journal = history::of_request(&cx, &id, &records).await?;
     let mut findings = Vec::new();
     let keys: std::collections::BTreeSet<_> = records.iter().map(|record| record.key_id.clone()).collect();
     for key in keys {
         let wanted = ops::findings::Wanted { key_id: Some(key), ..Default::default() };
         findings.extend(ops::findings::list(&cx, &wanted).await?);
     }
-    Ok(RequestPage { id, records, audit, findings, known: known().await? })
+    Ok(RequestPage { id, records, audit, journal, findings, known: known().await? })
 }
 
 async fn known() -> Result<Known, UiError> {
-    let views = ops::federations::list(&admin_cx()?).await?;
-    Ok(views.into_iter().map(|view| (view.federation.id.clone(), view.federation)).collect())
+    let seen = ops::federations::seen(&admin_cx()?).await?;
+    Ok(seen.into_iter().map(|federation| (federation.id.clone(), federation)).collect())
 }

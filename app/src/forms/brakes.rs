@@ -1,6 +1,6 @@
 //! The forms of brakes: decisions, maintenance windows, marks.
 
-use domain::Invalid;
+use domain::{Invalid, Millis};
 use ops::brakes::{NewMark, NewWindow, Verdict};
 
 use super::{Values, telling::moment};
@@ -9,7 +9,7 @@ use super::{Values, telling::moment};
 ///
 /// # Errors
 /// One [`Invalid`] for each field that cannot be read.
-pub fn verdict(values: &Values) -> Result<Verdict, Vec<Invalid>> {
+pub fn verdict(values: &Values, proven_ms: Millis) -> Result<Verdict, Vec<Invalid>> {
     let approves = match values.text("verdict").as_str() {
         "approve" => true,
         "reject" => false,
@@ -17,7 +17,8 @@ pub fn verdict(values: &Values) -> Result<Verdict, Vec<Invalid>> {
     };
     let until = values.text("until").parse();
     let until = until.map_err(|_| vec![Invalid::new("until", "it is not a whole number")])?;
-    Ok(Verdict { approves, until, hash: values.text("hash"), reason: values.text("reason") })
+    let (hash, reason) = (values.text("hash"), values.text("reason"));
+    Ok(Verdict { approves, until, hash, reason, proven_ms })
 }
 
 /// Reads `/federations/{slug}/brakes/window`.
@@ -75,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_verdict_says_yes_or_no_to_a_list() {
-        let yes = verdict(&values(&[("verdict", "approve"), ("until", "7"), ("hash", "ab")])).unwrap();
-        assert!(yes.approves && yes.until == 7 && yes.hash == "ab");
-        assert!(!verdict(&values(&[("verdict", "reject"), ("until", "7")])).unwrap().approves);
-        assert!(verdict(&values(&[("verdict", "perhaps"), ("until", "7")])).is_err());
-        assert!(verdict(&values(&[("verdict", "approve")])).is_err());
+        let yes = verdict(&values(&[("verdict", "approve"), ("until", "7"), ("hash", "ab")]), 5).unwrap();
+        assert!(yes.approves && yes.until == 7 && yes.hash == "ab" && yes.proven_ms == 5);
+        assert!(!verdict(&values(&[("verdict", "reject"), ("until", "7")]), 5).unwrap().approves);
+        assert!(verdict(&values(&[("verdict", "perhaps"), ("until", "7")]), 5).is_err());
+        assert!(verdict(&values(&[("verdict", "approve")]), 5).is_err());
     }
 }

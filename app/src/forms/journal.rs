@@ -45,13 +45,25 @@ fn moment(text: &str) -> Option<(Millis, bool)> {
 /// Reads which changes are meant; `get` gives a field, or a value of the address.
 ///
 /// # Errors
-/// Invalid on the field that cannot be read; NotFound for a case or a key that the viewer may not see, or that
-/// is of another federation.
+/// Invalid on the field that cannot be read; otherwise as [`narrowed`].
 pub async fn chosen(
     cx: &Cx<Admin>,
     slug: &Slug,
     get: impl Fn(&str) -> Option<String>,
 ) -> Result<Chosen, Error> {
+    let (chosen, faults) = narrowed(cx, slug, get).await?;
+    if faults.is_empty() { Ok(chosen) } else { Err(faults.into()) }
+}
+
+/// As [`chosen`], for a page that only shows: what cannot be read narrows nothing, and is said.
+///
+/// # Errors
+/// NotFound for a case or a key that the viewer may not see, or that is of another federation.
+pub async fn narrowed(
+    cx: &Cx<Admin>,
+    slug: &Slug,
+    get: impl Fn(&str) -> Option<String>,
+) -> Result<(Chosen, Vec<Invalid>), Error> {
     let text = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let mut faults = Vec::new();
     let mut chosen = Chosen::default();
@@ -101,12 +113,11 @@ pub async fn chosen(
     if let Some(id) = text("change") {
         selection.entry = Some(JournalId::parse(&id).ok_or_else(gone("change"))?);
     }
-    if !faults.is_empty() {
-        return Err(faults.into());
-    }
-    let pairs = FIELDS.iter().filter_map(|name| Some(format!("{name}={}", words::encode(&text(name)?))));
+    let is_read = |name: &&&str| faults.iter().all(|fault| fault.field != **name);
+    let pairs = FIELDS.iter().filter(is_read);
+    let pairs = pairs.filter_map(|name| Some(format!("{name}={}", words::encode(&text(name)?))));
     chosen.query = pairs.collect::<Vec<_>>().join("&");
-    Ok(chosen)
+    Ok((chosen, faults))
 }
 
 /// Reads what is to be taken back: the same, and over whose later changes.
@@ -133,6 +144,13 @@ pub async fn undo(cx: &Cx<Admin>, slug: &Slug, values: &Values) -> Result<(Wish,
     let get = |name: &str| Some(values.text(name));
     let (wish, _) = wish(cx, slug, get, values.all("over").to_vec()).await?;
     Ok((wish, values.text("plan")))
+}
+
+/// The page on which the changes are chosen that a form speaks of.
+pub fn blast_address(slug: &str, values: &Values) -> String {
+    let pairs = FIELDS.iter().map(|name| (name, values.text(name))).filter(|(_, value)| !value.is_empty());
+    let pairs = pairs.map(|(name, value)| format!("{name}={}", words::encode(&value)));
+    format!("/federations/{slug}/blast?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// The address of a plan for what a form says.

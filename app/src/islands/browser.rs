@@ -68,6 +68,17 @@ pub fn reveal(id: &str) {
     }
 }
 
+/// The links that the page offers beside its heading: what they say and where they lead.
+pub fn page_actions() -> Vec<(String, String)> {
+    let Ok(links) = document().query_selector_all("main .page-h .actions a[href]") else { return Vec::new() };
+    (0..links.length())
+        .filter_map(|at| {
+            let link = links.get(at)?.dyn_into::<Element>().ok()?;
+            Some((link.text_content()?.trim().to_owned(), link.get_attribute("href")?))
+        })
+        .collect()
+}
+
 /// The text of a page of ours.
 pub async fn fetch_text(href: &str) -> Option<String> {
     let answer = JsFuture::from(window().fetch_with_str(href)).await.ok()?;

@@ -9,6 +9,7 @@ pub mod live;
 pub mod older;
 pub mod palette;
 pub mod secret;
+pub mod shortcuts;
 pub mod waiting;
 
 #[cfg(feature = "hydrate")]

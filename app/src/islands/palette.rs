@@ -41,14 +41,28 @@ pub fn Palette(
     let (chosen, set_chosen) = signal(0_usize);
 
     let own = StoredValue::new(entries);
+    // What the page offers itself comes first.
+    let here = StoredValue::new(Vec::<Entry>::new());
     let look = move |text: String| {
         let text = text.trim().to_lowercase();
         set_chosen.set(0);
-        set_shown.set(own.with_value(|own| own.iter().filter(|entry| entry.holds(&text)).cloned().collect()));
+        let fit = |entries: &Vec<Entry>| -> Vec<Entry> {
+            entries.iter().filter(|entry| entry.holds(&text)).cloned().collect()
+        };
+        let mut found = here.with_value(fit);
+        found.extend(own.with_value(fit));
+        set_shown.set(found);
         #[cfg(feature = "hydrate")]
         ask(text, input, set_shown);
     };
     let open = move || {
+        #[cfg(feature = "hydrate")]
+        here.set_value(
+            super::browser::page_actions()
+                .into_iter()
+                .map(|(title, href)| Entry { title, detail: "On this page".to_owned(), href })
+                .collect(),
+        );
         look(String::new());
         #[cfg(feature = "hydrate")]
         show(dialog, input);
@@ -90,7 +104,7 @@ pub fn Palette(
             "Find "
             <kbd>"Ctrl K"</kbd>
         </button>
-        <dialog class="palette" aria-label="Find a page, federation or key" node_ref=dialog>
+        <dialog class="palette" aria-label="Find a page, federation, key or person" node_ref=dialog>
             <input
                 type="text"
                 role="combobox"
@@ -98,7 +112,7 @@ pub fn Palette(
                 aria-expanded="true"
                 aria-controls="palette-list"
                 aria-activedescendant=move || option_id(chosen.get())
-                placeholder="Page, federation, key or last four"
+                placeholder="Page, federation, key, last four or person"
                 autocomplete="off"
                 spellcheck="false"
                 node_ref=input

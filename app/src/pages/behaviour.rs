@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use domain::{
     Millis,
-    behaviour::{Answer, Metric, Profile, Rules, Seen},
+    behaviour::{Answer, Metric, Patience, Profile, Rules, Seen},
 };
 use leptos::prelude::*;
 use ops::behaviour::{BehaviourView, KeyBehaviour};
@@ -87,12 +87,11 @@ fn whole(value: impl TryInto<i64>) -> String {
 fn expected(view: &BehaviourView) -> AnyView {
     let BehaviourView { profile, patience, federation, now_ms, .. } = view;
     let learned = learned_sentence(profile, &federation.behaviour, view.is_learned, *now_ms);
-    let silence = format!(
-        "{} without a good request is a finding: a long gap between its syncs is {}{}.",
-        words::capital(&minutes(patience.limit_ms)),
-        minutes(patience.gap_ms),
-        if patience.is_learned { ", as was learned" } else { ", as its vendor publishes" }
-    );
+    let silence = if view.keys.iter().any(|key| key.patience.is_some()) {
+        "Each key that is expected to speak is looked at by itself: see below.".to_owned()
+    } else {
+        silence(patience)
+    };
     let last = profile.last_ms.map_or_else(|| "none yet".to_owned(), time::clock);
     view! {
         <section class="card" aria-labelledby="expected">
@@ -112,6 +111,15 @@ fn expected(view: &BehaviourView) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+fn silence(patience: &Patience) -> String {
+    format!(
+        "{} without a good request is a finding: a long gap between its syncs is {}{}.",
+        words::capital(&minutes(patience.limit_ms)),
+        minutes(patience.gap_ms),
+        if patience.is_learned { ", as was learned" } else { ", as its vendor publishes" }
+    )
 }
 
 fn learned_sentence(profile: &Profile, rules: &Rules, is_learned: bool, now_ms: Millis) -> String {
@@ -235,7 +243,8 @@ fn found(view: &BehaviourView) -> AnyView {
 }
 
 fn of_key(place: usize, key: &KeyBehaviour, now_ms: Millis) -> AnyView {
-    let KeyBehaviour { key, profile, is_learned } = key;
+    let KeyBehaviour { key, profile, is_learned, patience } = key;
+    let silent = patience.as_ref().map_or_else(|| "Nobody expects it to speak yet.".to_owned(), silence);
     let id = format!("key-{place}");
     let rows = Metric::ALL
         .into_iter()
@@ -269,6 +278,8 @@ fn of_key(place: usize, key: &KeyBehaviour, now_ms: Millis) -> AnyView {
             <dl class="props">
                 <dt>"A sync every"</dt>
                 <dd>{gap}</dd>
+                <dt>"Silence"</dt>
+                <dd>{silent}</dd>
                 <dt>"Networks"</dt>
                 <dd>{names(&profile.networks)}</dd>
                 <dt>"Programs"</dt>

@@ -9,12 +9,12 @@ use ops::journal::blast::{Blast, Hit};
 use super::directory::{Around, address, changes, noun};
 use crate::{
     api::{self, journal::BlastPage},
-    forms::journal,
+    forms::{Submitted, Values, journal},
     ssr::{now_ms, param, query},
     ui::{
         button::{LinkButton, PostButton},
         callout::{Callout, Empty},
-        form::Form,
+        form::{Form, field},
         page::{Head, Section, page},
         status::Shape,
         still::IntoAny,
@@ -49,10 +49,11 @@ pub fn BlastRadius() -> impl IntoView {
                 {known}
                 {undo}
             });
+        let form = choice(&data);
         let body = view! {
-            {Form::current().summary()}
+            {form.summary()}
             {verdict(blast)}
-            {narrow(&data, &path)}
+            {narrow(&data, &path, &form)}
             {drawn(blast)}
             {worst(blast)}
             {listed(blast, &path, asked, now)}
@@ -105,8 +106,18 @@ fn verdict(blast: &Blast) -> AnyView {
     .into_any()
 }
 
+/// What was typed into the form that came back, else what the address says.
+fn choice(data: &BlastPage) -> Form {
+    let posted = Form::current();
+    if posted.has_faults() || data.faults.is_empty() {
+        return posted;
+    }
+    let pairs = journal::FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), query(name)?)));
+    Form::of(Submitted::faulty(Values::parse(pairs), data.faults.clone()))
+}
+
 /// What the page is about can be said anew.
-fn narrow(data: &BlastPage, path: &str) -> AnyView {
+fn narrow(data: &BlastPage, path: &str, form: &Form) -> AnyView {
     let selection = &data.blast.selection;
     let chosen = query("key");
     let keys = data
@@ -122,12 +133,7 @@ fn narrow(data: &BlastPage, path: &str) -> AnyView {
         })
         .collect_view();
     let input = |name: &'static str, label: &'static str, value: String| {
-        view! {
-            <div class="field">
-                <label for=name>{label}</label>
-                <input type="text" id=name name=name value=value autocomplete="off" spellcheck="false" />
-            </div>
-        }
+        form.input(field(name, label).default(value).needed_when_shown(), "text")
     };
     let is_line = query("line").as_deref() == Some("yes");
     let resource = selection
@@ -142,7 +148,7 @@ fn narrow(data: &BlastPage, path: &str) -> AnyView {
         .as_ref()
         .map(|id| view! { <input type="hidden" name="case" value=id.to_string() /> });
     view! {
-        <section class="card flush" aria-label="Choice of changes">
+        <section class="card flush" id="selection" aria-label="Choice of changes">
             <form class="toolbar" method="get" action=format!("{path}/blast") role="search" aria-label="Choose changes">
                 {resource} {undo} {case} <div class="field">
                     <label for="key">"Key"</label>

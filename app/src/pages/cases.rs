@@ -46,7 +46,7 @@ pub fn Cases() -> impl IntoView {
         } else {
             let rows = cases.iter().map(|view| row(view, now)).collect_view();
             view! {
-                <div class="tw" tabindex="0" role="region" aria-label="Cases">
+                <div class="tw" tabindex="0" role="region" aria-label="Table of cases">
                 <table class="t cards">
                     <caption class="sr">"Cases, open ones first"</caption>
                     <thead>

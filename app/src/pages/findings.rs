@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use ops::{
     Cx,
     federations::FederationView,
-    findings::{FindingView, mutes::MuteView},
+    findings::{FindingView, LIST_LIMIT, mutes::MuteView},
 };
 
 use crate::{
@@ -27,6 +27,23 @@ use crate::{
     words,
 };
 
+/// How many findings a page shows.
+const SHOWN: usize = 50;
+
+/// The way to the findings after these, and back to the first.
+fn pager(shown: &[FindingView], is_last: bool) -> Option<AnyView> {
+    let fields = ["federation", "rule", "severity", "state"].map(|name| (name, query(name)));
+    let list = words::address("/findings", fields);
+    let join = if list.contains('?') { '&' } else { '?' };
+    let next = shown.last().filter(|_| !is_last).map(|view| {
+        view! { <LinkButton href=format!("{list}{join}after={}", view.finding.id) label="Next page" /> }
+    });
+    let first = query("after").map(|_| view! { <LinkButton href=list label="First page" /> });
+    (first.is_some() || next.is_some()).then(|| {
+        view! { <nav class="actions pad" aria-label="Pages of findings">{first} {next}</nav> }.into_any()
+    })
+}
+
 /// The list. The filter is the address.
 #[component]
 pub fn Findings() -> impl IntoView {
@@ -42,11 +59,18 @@ pub fn Findings() -> impl IntoView {
             "Something that is not as it should be. Most close by themselves when the fact goes away; what comes again counts up.",
         );
         let now = now_ms();
+        // What has been closed since begins anew.
+        let after = query("after");
+        let start = data.findings.iter().position(|view| Some(view.finding.id.as_str()) == after.as_deref());
+        let rest = data.findings.get(start.map_or(0, |start| start + 1)..).unwrap_or_default();
+        let shown = rest.get(..SHOWN).unwrap_or(rest);
+        let is_last = shown.len() == rest.len();
         let list = match (data.findings.is_empty(), is_filtered) {
             (false, _) => view! {
                 <ul class="findings">
-                    {data.findings.iter().map(|view| finding(view, now)).collect_view()}
+                    {shown.iter().map(|view| finding(view, now)).collect_view()}
                 </ul>
+                {pager(shown, is_last)}
             }
             .into_any(),
             (true, true) => view! {
@@ -68,13 +92,17 @@ pub fn Findings() -> impl IntoView {
             Some(_) => "muted finding",
             None => "open finding",
         };
+        let heading = match words::count(count, noun) {
+            all if count < LIST_LIMIT => all,
+            most => format!("The worst {most}"),
+        };
         let summary = Form::with_field("finding").summary();
         let body = view! {
             {summary}
             <section class="card flush" aria-label="Findings">
                 {filter(&data.federations, federation.as_deref(), rule.as_deref(), least.as_deref(), state)}
                 <header>
-                    <h2>{words::count(count, noun)}</h2>
+                    <h2>{heading}</h2>
                 </header>
                 {list}
             </section>
@@ -248,6 +276,7 @@ fn next(view: &FindingView) -> Option<AnyView> {
         Rule::EndsSoon | Rule::Expired | Rule::OverAge => {
             key.map(|id| link(format!("/keys/{id}/rotate"), "Rotate key"))
         }
+        Rule::UnusedKey => key.map(|id| link(format!("/keys/{id}/revoke"), "Revoke key")),
         Rule::HandOffWaits => key.map(|id| link(format!("/keys/{id}/hand-over"), "Make a hand-over link")),
         Rule::NoProof | Rule::StillUsed | Rule::DeliveryFailed => {
             finding.rotation_id.as_ref().map(|id| link(format!("/rotation/{id}"), "Open rotation"))
@@ -257,6 +286,7 @@ fn next(view: &FindingView) -> Option<AnyView> {
         }
         Rule::MassRemoval
         | Rule::GroupEmptied
+        | Rule::ProtectedChange
         | Rule::MassRewrite
         | Rule::PrivilegedAdd
         | Rule::NewIdentity => view
@@ -283,6 +313,7 @@ fn next(view: &FindingView) -> Option<AnyView> {
         Rule::AuditBroken | Rule::AuditRolledBack | Rule::CheckpointOverdue | Rule::AnchorFailed => {
             Some(link("/audit".to_owned(), "Open audit log"))
         }
+        Rule::StreamBehind | Rule::StreamGap => Some(link("/settings".to_owned(), "Open settings")),
         Rule::ChannelFailed => Some(link("/settings/channels".to_owned(), "Open channels")),
     }
 }

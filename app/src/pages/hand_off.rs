@@ -1,6 +1,6 @@
 //! Taking over a key: what a link is, the key once it is opened, and the form that makes a link.
 
-use domain::hand_offs::{HandOff, LinkState, afterwards, screens};
+use domain::hand_offs::{HandOff, LinkState};
 use leptos::prelude::*;
 use ops::{hand_offs::LinkView, keys::KeyView};
 
@@ -15,6 +15,7 @@ use crate::{
         button::LinkButton,
         callout::Callout,
         form::{Form, field},
+        guide,
         icon::Icon,
         page::{Head, Section, page},
         status::{Shape, Status},
@@ -53,7 +54,7 @@ pub fn HandOver() -> impl IntoView {
                     <dd>{exact(view.hand_off.expires_ms)}</dd>
                 </dl>
                 <h3>"Where it goes"</h3>
-                {way(&view.federation)}
+                {guide::way(view.federation.vendor)}
                 {button(&view, &token)}
             </section>
         };
@@ -94,33 +95,6 @@ fn standing(view: &LinkView) -> Option<AnyView> {
         }
         .into_any(),
     )
-}
-
-/// The screens of the vendor, in their order.
-fn way(federation: &domain::federations::Federation) -> AnyView {
-    let last = screens(federation.vendor).len();
-    let steps = screens(federation.vendor)
-        .iter()
-        .enumerate()
-        .map(|(index, step)| {
-            if index + 1 == last {
-                view! {
-                    <li>
-                        "Paste the key into " <strong>{*step}</strong>
-                    </li>
-                }
-                .into_any()
-            } else {
-                view! { <li>{*step}</li> }.into_any()
-            }
-        })
-        .collect_view();
-    view! {
-        <p class="muted">{format!("In {}:", words::provider(federation.vendor))}</p>
-        <ol class="path">{steps}</ol>
-        <p>{afterwards(federation.vendor)}</p>
-    }
-    .into_any()
 }
 
 fn button(view: &LinkView, token: &str) -> Option<AnyView> {
@@ -164,7 +138,7 @@ fn opened(shown: ShownKey) -> impl IntoView {
             </section>
             <section class="card" aria-labelledby="way">
                 <h2 id="way">"Bring it to the provider"</h2>
-                {way(federation)}
+                {guide::way(federation.vendor)}
                 <dl class="props">
                     <dt>"SCIM base URL"</dt>
                     <dd class="with-copy">

@@ -1,6 +1,6 @@
 //! The first page: what needs somebody today, then numbers.
 
-use domain::{Millis, findings::Severity};
+use domain::{Millis, federations::Slug, findings::Severity};
 use leptos::prelude::*;
 use ops::{
     keys::KeyView,
@@ -85,24 +85,32 @@ fn is_first_run(data: &Data) -> bool {
 fn first_run(data: &Data) -> AnyView {
     let has_federation = data.federations > 0;
     let has_key = data.accepted_keys > 0;
+    let setup = begun(data).map(|slug| format!("/federations/{slug}/setup"));
+    let issue = setup.clone().unwrap_or_else(|| "/keys/new".to_owned());
     let steps = [
         (true, "Signed in", "Who else may sign in is decided by claims of the provider.", None),
         (
             has_federation,
             "Register a federation",
             "A federation is one identity provider that may push users here.",
-            Some(("/federations/new", "Register federation")),
+            Some(("/federations/new".to_owned(), "Register federation")),
         ),
         (
             has_key,
             "Issue its first key",
             "A key lets the provider write to this federation, and nothing else.",
-            has_federation.then_some(("/keys/new", "Issue key")),
+            has_federation.then_some((issue, "Go on with the set-up")),
         ),
         (
             false,
             "See the first request",
             "Paste base URL and key into the provider. This page changes with the first request.",
+            setup.map(|href| (href, "Open the set-up guide")),
+        ),
+        (
+            false,
+            "Let keys rotate by themselves",
+            "Add where a federation's keys are delivered, and switch automatic rotation on.",
             None,
         ),
     ];
@@ -144,6 +152,25 @@ fn first_run(data: &Data) -> AnyView {
     .into_any()
 }
 
+/// The federation that was begun with.
+fn begun(data: &Data) -> Option<&Slug> {
+    let named = data.needs.iter().find_map(|need| match need {
+        Need::NoKey(view) => Some(&view.federation.slug),
+        Need::NeverUsed(view) => Some(&view.federation.slug),
+        Need::Ended(_)
+        | Need::EndsSoon(_)
+        | Need::OverAge(_)
+        | Need::Finding(_)
+        | Need::Rotation(_)
+        | Need::Held(_)
+        | Need::Paused(_) => None,
+    });
+    named.or_else(|| data.ending.first().map(|view| &view.federation.slug))
+}
+
+/// At how many needs the list ends.
+const LISTED: usize = 20;
+
 fn needs(needs: &[Need], now: Millis) -> AnyView {
     if needs.is_empty() {
         return view! {
@@ -158,12 +185,22 @@ fn needs(needs: &[Need], now: Millis) -> AnyView {
         .into_any();
     }
     let items = needs.iter().map(|need| need_row(need, now)).collect_view();
+    let rest = (needs.len() >= LISTED).then(|| {
+        view! {
+            <p class="pad muted small">
+                "The 20 most urgent are listed. The rest: " <a href="/findings">"findings"</a> ", "
+                <a href="/rotation">"rotation board"</a> ", " <a href="/keys">"keys"</a> "."
+            </p>
+        }
+    });
     view! {
         <section class="card flush" aria-labelledby="needs">
             <header>
                 <h2 id="needs">"Needs you " <span class="muted">{needs.len()}</span></h2>
+                <span class="muted small">"A line goes when its reason goes."</span>
             </header>
             <ul class="tasks">{items}</ul>
+            {rest}
         </section>
     }
     .into_any()
@@ -374,7 +411,7 @@ fn static_keys(data: &Data) -> Option<AnyView> {
                     <a href="/keys?proof=static&state=accepted">"List them"</a>
                 </header>
                 <p>{sentence}</p>
-                <ul class="plain">{items}</ul>
+                <ul class="plain columns">{items}</ul>
             </section>
         }
         .into_any(),

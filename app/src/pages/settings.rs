@@ -31,6 +31,8 @@ use crate::{
 pub fn Settings() -> impl IntoView {
     page(Section::Settings, async {
         let data = api::telling::channels().await?;
+        let configuration = api::telling::configuration()?;
+        let streams = api::telling::streams().await?;
         let failing = data.channels.iter().filter(|channel| fault(channel).is_some()).count();
         let told = match (data.channels.len(), failing) {
             (0, _) => "No channel yet: findings and cases are told on these pages only.".to_owned(),
@@ -56,6 +58,8 @@ pub fn Settings() -> impl IntoView {
                     </div>
                 </section>
             </div>
+            {streams.map(|streams| super::streams::card(&streams, now_ms()))}
+            {super::configuration::cards(&configuration)}
         };
         Ok((head, body.into_any()))
     })

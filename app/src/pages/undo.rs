@@ -1,15 +1,17 @@
 //! Taking changes back: the dry run with its confirmation, and how far one has come.
 
+use domain::federations::FederationTarget;
 use leptos::prelude::*;
 use ops::journal::{
     ResourceType,
-    undo::{Counts, Doing, Item, Line, MemberLine, Plan, Verdict, View},
+    undo::{Counts, Doing, Item, Line, MemberLine, Note, Plan, Verdict, View},
 };
 
 use super::directory::value;
 use crate::{
     api,
     forms::journal::FIELDS,
+    islands::live::Live,
     ssr::{now_ms, param, query},
     ui::{
         button::{LinkButton, PostButton},
@@ -71,18 +73,19 @@ fn verdict(plan: &Plan) -> AnyView {
         (_, 0) => (Shape::Good, "Everything comes back."),
         (_, _) => (Shape::Look, "Not everything comes back."),
     };
-    let refused = plan.refused.clone().map(|refused| {
+    let is_theirs = plan.federation.target == FederationTarget::Upstream;
+    let theirs = is_theirs.then(|| {
         view! {
-            <Callout shape=Shape::Held verdict="This plan is for reading only.">
-                <p>{words::sentence(&refused)}</p>
-            </Callout>
+            <p class="muted">
+                "The users and groups are kept by another service. Each of them is looked at there before it is touched, and comes back by a call of its own."
+            </p>
         }
     });
     view! {
         <Callout shape verdict=title>
             <p>{text}</p>
         </Callout>
-        {refused}
+        {theirs}
     }
     .into_any()
 }
@@ -110,7 +113,7 @@ fn confirm(plan: &Plan, path: &str, asked: &str) -> AnyView {
             }
         });
     let is_something = plan.counts.restored > 0;
-    let apply = match (plan.may_apply, plan.refused.is_none() && is_something) {
+    let apply = match (plan.may_apply, is_something) {
         (_, false) => None,
         (false, true) => Some(
             view! {
@@ -212,7 +215,7 @@ fn one(item: &Item, plan: &Plan, path: &str) -> AnyView {
             .filter_map(|name| Some(format!("{name}={}", words::encode(&query(name)?))))
             .collect();
         pairs.extend(plan.wish.over.iter().chain([&item.id]).map(|id| format!("over={id}")));
-        let label = format!("Take later changes of {} back as well", item.name);
+        let label = format!("Take later changes back as well: {}", item.name);
         view! {
             <p class="small">
                 <a href=format!("{path}/undo?{}", pairs.join("&")) aria-label=label>
@@ -367,8 +370,7 @@ pub fn Undo() -> impl IntoView {
             });
         let body = view! {
             {Form::current().summary()}
-            {progress(&view, &path)}
-            {report(&view, &path)}
+            {whole_progress(&view, &path)}
             <section class="card" aria-labelledby="facts">
                 <h2 id="facts">"Facts"</h2>
                 <dl class="props">
@@ -387,13 +389,30 @@ pub fn Undo() -> impl IntoView {
     })
 }
 
+/// How far it has come; as long as it goes on, kept up to date.
+fn whole_progress(view: &View, path: &str) -> AnyView {
+    let parts = view! {
+        <div id="undo">{progress(view, path)} {waiting(view)} {report(view, path)} {did(view)}</div>
+    }
+    .into_any();
+    if view.undo.ended_ms.is_some() {
+        return parts;
+    }
+    view! {
+        <Live part="undo".to_owned() every=3>
+            {parts}
+        </Live>
+    }
+    .into_any()
+}
+
 fn progress(view: &View, path: &str) -> AnyView {
     let done = format!(
-        "{} brought back, changed or removed, {} moved; {} of {} done.",
-        count(view.report.resources, "resource"),
-        count(view.report.members, "membership"),
+        "{} of {} done: {} brought back, changed or removed, {} moved.",
         view.done,
         words::count(view.undo.units, "unit"),
+        count(view.report.resources, "resource"),
+        count(view.report.members, "membership"),
     );
     if view.undo.ended_ms.is_some() {
         let (shape, title) = if view.report.not_done == 0 {
@@ -408,33 +427,69 @@ fn progress(view: &View, path: &str) -> AnyView {
         }
         .into_any();
     }
-    let go_on = view.may_run.then(
-        || view! { <PostButton action=format!("{path}/undo/{}", view.undo.id) label="Go on with it" /> },
-    );
+    let here = format!("{path}/undo/{}", view.undo.id);
+    let (units, so_far) = (view.undo.units.to_string(), view.done.to_string());
+    let go_on = view.may_run.then(|| view! { <PostButton action=here.clone() label="Go on with it now" /> });
     view! {
-        <Callout shape=Shape::Moving verdict="Not finished.">
-            <p>{done} " What is done stays done; what is left goes on from there."</p>
+        <Callout shape=Shape::Moving verdict="It goes on.">
+            <p>{done} " It needs no open page; what is done stays done."</p>
+            <progress max=units value=so_far aria-label="Units done"></progress>
         </Callout>
-        <div class="actions">{go_on}</div>
+        <div class="actions">
+            <LinkButton href=here.clone() label="Look again" icon="refresh-cw" />
+            {go_on}
+        </div>
     }
     .into_any()
+}
+
+fn notes(notes: &[Note]) -> AnyView {
+    let line = |note: &Note| view! { <li>{format!("{}: {}", note.name, note.text)}</li> };
+    view! { <ul class="plain">{notes.iter().map(line).collect_view()}</ul> }.into_any()
+}
+
+/// What was tried and waits.
+fn waiting(view: &View) -> Option<AnyView> {
+    if view.waiting.is_empty() || view.undo.ended_ms.is_some() {
+        return None;
+    }
+    Some(
+        view! {
+            <section class="card" aria-labelledby="waiting">
+                <h2 id="waiting">"Waiting"</h2>
+                <p class="muted">"It is tried again by itself, for a day at a service that does not answer."</p>
+                {notes(&view.waiting)}
+            </section>
+        }
+        .into_any(),
+    )
+}
+
+/// What was done to each, at an upstream.
+fn did(view: &View) -> Option<AnyView> {
+    if view.report.did.is_empty() {
+        return None;
+    }
+    Some(
+        view! {
+            <section class="card" aria-labelledby="done">
+                <h2 id="done">"What was done at the service"</h2>
+                {notes(&view.report.did)}
+            </section>
+        }
+        .into_any(),
+    )
 }
 
 fn report(view: &View, path: &str) -> Option<AnyView> {
     if view.report.notes.is_empty() {
         return None;
     }
-    let notes = view
-        .report
-        .notes
-        .iter()
-        .map(|note| view! { <li>{format!("{}: {}", note.name, note.text)}</li> })
-        .collect_view();
     Some(
         view! {
             <section class="card" aria-labelledby="not-done">
                 <h2 id="not-done">{format!("{} not done", words::number(i64::try_from(view.report.not_done).unwrap_or(i64::MAX)))}</h2>
-                <ul class="plain">{notes}</ul>
+                {notes(&view.report.notes)}
                 <p>
                     <a href=format!("{path}/undo?{}", again(view))>"Plan what is left anew"</a>
                 </p>

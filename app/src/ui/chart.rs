@@ -63,7 +63,13 @@ fn bars(hours: &[HourCount], top: i64) -> Vec<Bar> {
     bars
 }
 
-/// Requests by hour and outcome.
+/// The middle of the column of an hour.
+fn middle_of(index: usize, hours: usize) -> i64 {
+    let pitch = WIDTH / i64::try_from(hours).unwrap_or(1).max(1);
+    i64::try_from(index).unwrap_or(0) * pitch + (pitch - (pitch / 5).max(1)) / 2
+}
+
+/// Requests by hour and outcome, with the hours in which findings came.
 #[component]
 pub fn RequestsChart(
     /// Oldest first.
@@ -78,11 +84,36 @@ pub fn RequestsChart(
     for (y, class) in [(0, "grid-line"), (HEIGHT / 2, "grid-line"), (HEIGHT, "base-line")] {
         let _ = write!(drawing, r#"<path d="M0 {y}H{WIDTH}" class="{class}"/>"#);
     }
+    for (index, hour) in hours.iter().enumerate() {
+        if hour.findings > 0 {
+            let x = middle_of(index, hours.len());
+            // A mark over the columns: a shape of its own, whatever the colour.
+            let _ = write!(
+                drawing,
+                r#"<path d="M{x} 0V{HEIGHT}" class="mark-line"/><path d="M{} 0h16l-8 14z" class="mark"/>"#,
+                x - 8
+            );
+        }
+    }
     for bar in bars(&hours, top) {
         let Bar { x, y, width, height, kind } = bar;
         let _ =
             write!(drawing, r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {}/>"#, FILLS[kind]);
     }
+    let named = format!(
+        r#"<title id="requests-title">Requests by hour</title><desc id="requests-desc">{}</desc>{drawing}"#,
+        words::escaped(&finding(&hours, totals))
+    );
+    let found: i64 = hours.iter().map(|hour| hour.findings).sum();
+    let marks = (found > 0).then(|| {
+        let swatch = r#"<path d="M0 1h12l-6 10z" class="mark"/>"#;
+        view! {
+            <li>
+                <svg viewBox="0 0 12 12" aria-hidden="true" inner_html=swatch></svg>
+                {words::count(found, "finding")}
+            </li>
+        }
+    });
     let ticks = [top, top / 2, 0].map(|tick| view! { <span>{words::number(tick)}</span> });
     let axis = [hours.first(), hours.get(hours.len() / 2)]
         .map(|hour| view! { <span>{hour.map(|hour| time::hour(hour.start_ms))}</span> });
@@ -110,8 +141,9 @@ pub fn RequestsChart(
                     viewBox=format!("0 0 {WIDTH} {HEIGHT}")
                     preserveAspectRatio="none"
                     role="img"
-                    aria-label=finding(&hours, totals)
-                    inner_html=drawing
+                    aria-labelledby="requests-title"
+                    aria-describedby="requests-desc"
+                    inner_html=named
                 ></svg>
                 <div class="x" aria-hidden="true">
                     {axis.collect_view()}
@@ -119,7 +151,7 @@ pub fn RequestsChart(
                 </div>
             </div>
             <figcaption>
-                <ul class="legend">{legend}</ul>
+                <ul class="legend">{legend} {marks}</ul>
                 <details class="more">
                     <summary>"Show as table"</summary>
                     {table(&hours)}
@@ -141,8 +173,11 @@ fn finding(hours: &[HourCount], [allowed, denied, refused]: [i64; 3]) -> String 
     let busiest = hours.iter().max_by_key(|hour| hour.allowed + hour.denied + hour.refused);
     let peak =
         busiest.map(|hour| format!(" Busiest hour: {} UTC.", time::hour(hour.start_ms))).unwrap_or_default();
+    let found: i64 = hours.iter().map(|hour| hour.findings).sum();
+    let marked =
+        if found > 0 { format!(" {} came in them.", words::count(found, "finding")) } else { String::new() };
     format!(
-        "Requests by hour in the last 48 hours: {} in all, {} allowed, {} denied, {} refused.{peak}",
+        "Requests by hour in the last 48 hours: {} in all, {} allowed, {} denied, {} refused.{peak}{marked}",
         words::number(total),
         words::number(allowed),
         words::number(denied),
@@ -155,7 +190,7 @@ fn table(hours: &[HourCount]) -> AnyView {
     let rows = hours
         .iter()
         .rev()
-        .filter(|hour| hour.allowed + hour.denied + hour.refused > 0)
+        .filter(|hour| hour.allowed + hour.denied + hour.refused + hour.findings > 0)
         .map(|hour| {
             view! {
                 <tr>
@@ -165,6 +200,7 @@ fn table(hours: &[HourCount]) -> AnyView {
                     <td class="num">{words::number(hour.allowed)}</td>
                     <td class="num">{words::number(hour.denied)}</td>
                     <td class="num">{words::number(hour.refused)}</td>
+                    <td class="num">{words::number(hour.findings)}</td>
                 </tr>
             }
         })
@@ -184,6 +220,9 @@ fn table(hours: &[HourCount]) -> AnyView {
                         <th scope="col" class="num">
                             "Refused"
                         </th>
+                        <th scope="col" class="num">
+                            "Findings"
+                        </th>
                     </tr>
                 </thead>
                 <tbody>{rows}</tbody>
@@ -198,7 +237,7 @@ mod tests {
     use super::*;
 
     fn hour(index: i64, allowed: i64, denied: i64, refused: i64) -> HourCount {
-        HourCount { start_ms: index * 3_600_000, allowed, denied, refused }
+        HourCount { start_ms: index * 3_600_000, allowed, denied, refused, findings: 0 }
     }
 
     #[test]
@@ -224,6 +263,15 @@ mod tests {
             "Requests by hour in the last 48 hours: 5 in all, 4 allowed, 1 denied, 0 refused. Busiest hour: 1 Jan 00:00 UTC."
         );
         assert_eq!(finding(&[], [0; 3]), "No requests in the last 48 hours.");
+    }
+
+    #[test]
+    fn hours_with_findings_are_marked_by_a_shape_and_in_words() {
+        let hours = vec![hour(0, 3, 0, 0), HourCount { findings: 2, ..hour(1, 1, 0, 0) }];
+        assert!(finding(&hours, [4, 0, 0]).ends_with(" 2 findings came in them."));
+        let html = view! { <RequestsChart hours /> }.to_html();
+        assert_eq!(html.matches("class=\"mark-line\"").count(), 1, "{html}");
+        assert!(html.contains("<desc id=\"requests-desc\">"), "{html}");
     }
 
     #[test]

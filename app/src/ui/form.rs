@@ -72,6 +72,11 @@ impl Form {
         Self(use_context().unwrap_or_default())
     }
 
+    /// A form of an address, with what of it could not be read.
+    pub fn of(submitted: Submitted) -> Self {
+        Self(submitted)
+    }
+
     /// The form that came back when it is the one with this field; on pages with more than one form.
     pub fn with_field(name: &str) -> Self {
         let submitted: Submitted = use_context().unwrap_or_default();

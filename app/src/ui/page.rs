@@ -9,7 +9,10 @@ use ops::Cx;
 
 use crate::{
     error::{UiError, UiErrorKind},
-    islands::palette::{Entry, Palette},
+    islands::{
+        palette::{Entry, Palette},
+        shortcuts::Shortcuts,
+    },
     ssr,
     ui::{
         callout::Callout,
@@ -39,13 +42,15 @@ pub enum Section {
     Usage,
     /// Who did what.
     Audit,
+    /// How federations stand against their policies, for managers and auditors.
+    Compliance,
     /// What holds for the installation.
     Settings,
     /// A page that belongs to none of them.
     Elsewhere,
 }
 
-const RAIL: [(Section, &str, &str, &str); 9] = [
+const RAIL: [(Section, &str, &str, &str); 10] = [
     (Section::Overview, "/", "Overview", "gauge"),
     (Section::Federations, "/federations", "Federations", "network"),
     (Section::Keys, "/keys", "Keys", "key"),
@@ -54,7 +59,30 @@ const RAIL: [(Section, &str, &str, &str); 9] = [
     (Section::Cases, "/cases", "Cases", "shield-alert"),
     (Section::Usage, "/usage", "Usage", "activity"),
     (Section::Audit, "/audit", "Audit", "scroll-text"),
+    (Section::Compliance, "/compliance", "Compliance", "shield-check"),
     (Section::Settings, "/settings", "Settings", "sliders-horizontal"),
+];
+
+/// Where `g` and a letter lead.
+const GO: [(&str, &str, &str); 9] = [
+    ("o", "/", "Overview"),
+    ("f", "/federations", "Federations"),
+    ("k", "/keys", "Keys"),
+    ("r", "/rotation", "Rotation"),
+    ("l", "/usage/live", "Live usage"),
+    ("a", "/findings", "Findings"),
+    ("c", "/cases", "Cases"),
+    ("u", "/audit", "Audit"),
+    ("s", "/settings", "Settings"),
+];
+
+/// What the other keys do.
+const KEYS: [(&str, &str); 5] = [
+    ("?", "This list"),
+    ("/", "Search on this page"),
+    ("c", "The main action of this page"),
+    ("j", "The next row"),
+    ("k", "The row before"),
 ];
 
 /// What stands above the content of a page.
@@ -181,12 +209,53 @@ fn rail(section: Section) -> AnyView {
                 <Palette entries=palette_entries()>
                     <Icon name="search" />
                 </Palette>
+                <Shortcuts>{shortcuts()}</Shortcuts>
                 <nav aria-label="Main">
                     <ul class="nav">{links.collect_view()}</ul>
                 </nav>
                 {use_context::<Cx<Admin>>().map(|cx| account(cx.actor()))}
             </div>
         </header>
+    }
+    .into_any()
+}
+
+/// The list of keys, in the dialog that `?` opens.
+fn shortcuts() -> AnyView {
+    let go = GO.map(|(letter, href, label)| {
+        view! {
+            <dt>
+                <kbd>"g"</kbd>
+                " "
+                <kbd>{letter}</kbd>
+            </dt>
+            <dd>
+                <a href=href data-go=letter>
+                    {label}
+                </a>
+            </dd>
+        }
+    });
+    let keys = KEYS.map(|(key, what)| {
+        view! {
+            <dt>
+                <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+        }
+    });
+    view! {
+        <h2 id="shortcuts">"Keyboard shortcuts"</h2>
+        <dl class="props">
+            <dt>
+                <kbd>"Ctrl"</kbd>
+                " "
+                <kbd>"K"</kbd>
+            </dt>
+            <dd>"Find a page, federation, key or person"</dd>
+            {keys.collect_view()}
+            {go.collect_view()}
+        </dl>
     }
     .into_any()
 }
@@ -226,6 +295,7 @@ fn palette_entries() -> Vec<Entry> {
     let actions = [
         ssr::issuing_blocked().is_none().then(|| Entry::new("Issue key", "Action", "/keys/new")),
         may_register.then(|| Entry::new("Register federation", "Action", "/federations/new")),
+        Some(Entry::new("Live usage", "Page", "/usage/live")),
     ];
     pages.into_iter().chain(actions.into_iter().flatten()).collect()
 }

@@ -5,7 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::federations::Slug;
+use crate::{Millis, federations::Slug};
+
+/// For how long somebody who proved at the provider who they are counts as having done so a moment ago: 15 minutes.
+pub const RECENT_MS: Millis = 15 * 60_000;
+
+/// Whether somebody proved a moment ago who they are. Clocks of two machines differ by seconds.
+pub const fn is_recent(proven_ms: Millis, now_ms: Millis) -> bool {
+    now_ms - proven_ms < RECENT_MS && proven_ms - now_ms <= 60_000
+}
 
 /// A signed-in person: who they are, and the role that their claims gave them at sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +57,8 @@ pub enum Right {
     ReadInstallation,
     /// Agree to what somebody else wants: held operations, maintenance windows.
     Approve,
+    /// Sign the state of a period.
+    Attest,
 }
 
 impl Role {
@@ -64,13 +74,13 @@ impl Role {
     /// Decides a right on a federation; `None` stands for the installation as a whole.
     pub fn may(&self, right: Right, federation: Option<&Slug>) -> bool {
         match (self, right) {
-            (Self::Admin, _) | (Self::Manager, Right::Read | Right::ReadInstallation | Right::Approve) => {
-                true
-            }
+            (Self::Admin, _)
+            | (Self::Manager, Right::Read | Right::ReadInstallation | Right::Approve | Right::Attest) => true,
             (Self::Manager, Right::RunFederation | Right::ManageKeys | Right::RegisterFederation)
-            | (Self::Operator(_), Right::RegisterFederation | Right::ReadInstallation | Right::Approve) => {
-                false
-            }
+            | (
+                Self::Operator(_),
+                Right::RegisterFederation | Right::ReadInstallation | Right::Approve | Right::Attest,
+            ) => false,
             (Self::Operator(own), Right::Read | Right::RunFederation | Right::ManageKeys) => {
                 federation.is_some_and(|slug| own.contains(slug))
             }
@@ -91,6 +101,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_sign_in_is_recent_for_a_quarter_of_an_hour() {
+        let now_ms = 10_000_000;
+        for (proven_ms, expect) in [
+            (now_ms, true),
+            (now_ms - RECENT_MS + 1, true),
+            (now_ms - RECENT_MS, false),
+            (0, false),
+            (now_ms + 60_000, true),
+            (now_ms + 60_001, false),
+        ] {
+            assert_eq!(is_recent(proven_ms, now_ms), expect, "{proven_ms}");
+        }
+    }
+
+    #[test]
     fn the_role_table() {
         let own = Slug::parse("own").unwrap();
         let other = Slug::parse("other").unwrap();
@@ -102,12 +127,13 @@ mod tests {
             Right::RegisterFederation,
             Right::ReadInstallation,
             Right::Approve,
+            Right::Attest,
         ];
         let row = |role: &Role, slug: Option<&Slug>| rights.map(|right| role.may(right, slug));
-        assert_eq!(row(&Role::Admin, Some(&other)), [true; 6]);
-        assert_eq!(row(&Role::Manager, Some(&other)), [true, false, false, false, true, true]);
-        assert_eq!(row(&operator, Some(&own)), [true, true, true, false, false, false]);
-        assert_eq!(row(&operator, Some(&other)), [false; 6]);
-        assert_eq!(row(&operator, None), [false; 6]);
+        assert_eq!(row(&Role::Admin, Some(&other)), [true; 7]);
+        assert_eq!(row(&Role::Manager, Some(&other)), [true, false, false, false, true, true, true]);
+        assert_eq!(row(&operator, Some(&own)), [true, true, true, false, false, false, false]);
+        assert_eq!(row(&operator, Some(&other)), [false; 7]);
+        assert_eq!(row(&operator, None), [false; 7]);
     }
 }

@@ -233,6 +233,8 @@ actions! {
     FindingUnmuted = "finding.unmuted", "ended the mute of";
     /// Records of this log are about to be exported.
     AuditExported = "audit.exported", "exported audit records";
+    /// Somebody signed the state of a period; the digest of what they signed is in the detail.
+    AttestationSigned = "attestation.signed", "signed the attestation";
 }
 
 impl Action {

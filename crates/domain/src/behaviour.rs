@@ -12,7 +12,9 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{Observation, Operation, Outcome, Patience, Suspicion, Watch, patience, silence};
+pub use judge::{
+    Observation, Operation, Outcome, Patience, Suspicion, Watch, is_expected, patience, silence,
+};
 pub use profile::{Crossing, MOST_BYTES, Metric, Profile, Seen, family_of, hour_of_week, network_of};
 pub use rules::{
     AdminPlane, Answer, CanaryResource, Change, CreateBurst, Denials, Dormant, Emptying, Enumeration,

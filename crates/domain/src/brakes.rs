@@ -97,11 +97,6 @@ impl Brake {
         }
     }
 
-    /// Whether planned work may raise its limit.
-    pub const fn is_planned(self) -> bool {
-        matches!(self, Self::R1 | Self::R2 | Self::R4)
-    }
-
     /// Reads the word of [`Brake::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|brake| brake.as_str() == text)

@@ -3,6 +3,7 @@
 //! Pure: from a record to a value or a row of texts. Streams and files are made of these.
 
 pub mod ocsf;
+pub mod stream;
 
 use serde_json::{Map, Value, json};
 

@@ -137,6 +137,9 @@ rules! {
     /// R2: one request was to take most of a group away.
     GroupEmptied = "group-emptied", High, "A group would be emptied",
         "Whoever empties a group takes from all of its members what the group gives them.";
+    /// R3: a key was to change what is protected.
+    ProtectedChange = "protected-change", High, "Something protected was to be changed",
+        "Whoever can change a protected account or group can change who rules over everything else.";
     /// R4: more users were to be rewritten than a brake lets through.
     MassRewrite = "mass-rewrite", Critical, "Too many names or addresses would be rewritten",
         "Whoever has the address of a user can take over the account.";
@@ -161,6 +164,9 @@ rules! {
     /// A7: a key that was asleep is used.
     DormantKey = "dormant-key", High, "A sleeping key woke up",
         "A key that nobody uses is a key that nobody misses when it is stolen.";
+    /// A7: a key has not been used for long.
+    UnusedKey = "unused-key", Medium, "A key is not used",
+        "Nobody would miss it, so nobody would see that somebody else uses it.";
     /// A8: many writes outside of the usual hours.
     OffSchedule = "off-schedule", Medium, "Many changes at an unusual hour",
         "Work that comes when nobody works is often not the provider's.";
@@ -200,9 +206,58 @@ rules! {
     /// An anchor is not told checkpoints.
     AnchorFailed = "anchor-failed", High, "An anchor is not told",
         "A database that is rolled back to what this anchor knows would not be noticed by it.";
+    /// A stream to another system lags.
+    StreamBehind = "stream-behind", High, "A stream is behind",
+        "Whoever watches the other system does not see what happens here.";
+    /// Records were removed before a stream had sent them.
+    StreamGap = "stream-gap", High, "A stream has lost records",
+        "The other system will never have them; the audit log says when they were removed.";
 }
 
 impl Rule {
+    /// The code of the rule in the documentation: R1 to R4 of the brakes, A1 to A20 of what is expected; `None` for
+    /// what is no rule about behaviour.
+    pub const fn code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::MassRemoval => "R1",
+            Self::GroupEmptied => "R2",
+            Self::ProtectedChange => "R3",
+            Self::MassRewrite => "R4",
+            Self::NewNetwork => "A1",
+            Self::NewAgent => "A2",
+            Self::TwoNetworks => "A3",
+            Self::ManyDenials => "A4",
+            Self::PrivilegedAdd => "A5",
+            Self::TwoHolders => "A6",
+            Self::DormantKey | Self::UnusedKey => "A7",
+            Self::OffSchedule => "A8",
+            Self::Silence => "A9",
+            Self::ManyFailures => "A10",
+            Self::Enumeration => "A11",
+            Self::CreateBurst => "A12",
+            Self::NewIdentity => "A13",
+            Self::EndedKeyUsed | Self::UnknownKeys => "A14",
+            Self::CanaryUsed => "A15",
+            Self::CanaryResource => "A16",
+            Self::LeakReported => "A17",
+            Self::NewAttribute => "A18",
+            Self::EndsSoon | Self::Expired | Self::OverAge => "A19",
+            Self::AdminPlane => "A20",
+            Self::NoProof
+            | Self::StillUsed
+            | Self::DeliveryFailed
+            | Self::HandOffWaits
+            | Self::ClockJumped
+            | Self::ChannelFailed
+            | Self::AuditBroken
+            | Self::AuditRolledBack
+            | Self::CheckpointOverdue
+            | Self::AnchorFailed
+            | Self::StreamBehind
+            | Self::StreamGap => return None,
+        })
+    }
+
     /// Reads the word of [`Rule::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|rule| rule.as_str() == text)

@@ -1,6 +1,6 @@
 //! Assisted hand-offs: a key for one person, who brings it to the provider by hand.
 
-use crate::{DAY_MS, DeliveryId, FederationId, HandOffId, KeyId, Millis, RotationId, federations::Vendor};
+use crate::{DAY_MS, DeliveryId, FederationId, HandOffId, KeyId, Millis, RotationId};
 
 /// How long a link can be opened.
 pub const LINK_MS: Millis = DAY_MS;
@@ -81,47 +81,6 @@ impl HandOff {
         } else {
             LinkState::Waiting
         }
-    }
-}
-
-/// Where a vendor takes the key: the screens in their order, and the field, as the vendor names them.
-pub const fn screens(vendor: Vendor) -> &'static [&'static str] {
-    match vendor {
-        Vendor::Okta => &[
-            "Applications",
-            "your app",
-            "Provisioning",
-            "Integration",
-            "Edit",
-            "Authorization, or API Token",
-        ],
-        Vendor::Entra => &["Enterprise applications", "your app", "Provisioning", "Secret Token"],
-        Vendor::Google => &["Apps", "Web and mobile apps", "your app", "Auto-provisioning", "Access token"],
-        Vendor::Onelogin => &["Applications", "your app", "Configuration", "SCIM Bearer Token"],
-        Vendor::Jumpcloud => &["your app", "Identity Management", "Token Key"],
-        Vendor::Keycloak
-        | Vendor::Authentik
-        | Vendor::Ping
-        | Vendor::Sailpoint
-        | Vendor::Rippling
-        | Vendor::Other => &["your app", "the provisioning settings", "the bearer token"],
-    }
-}
-
-/// What to press there once the key is in its field.
-pub const fn afterwards(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Okta => "Test the connector configuration, then save.",
-        Vendor::Entra => "Test Connection, then save. Entra's next cycle comes within about 40 minutes.",
-        Vendor::Google
-        | Vendor::Keycloak
-        | Vendor::Authentik
-        | Vendor::Onelogin
-        | Vendor::Jumpcloud
-        | Vendor::Ping
-        | Vendor::Sailpoint
-        | Vendor::Rippling
-        | Vendor::Other => "Save, and test the connection where the provider can.",
     }
 }
 

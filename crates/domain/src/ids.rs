@@ -163,6 +163,11 @@ prefixed_id!(
     UndoId,
     "undo_"
 );
+prefixed_id!(
+    /// What somebody signed for a period, `att_…`.
+    AttestationId,
+    "att_"
+);
 
 /// The id of a SCIM resource: a UUIDv7 in its usual text, made by the server, never by a client
 /// (RFC 7643 3.1).

@@ -303,6 +303,28 @@ pub enum KeyState {
 }
 
 impl KeyState {
+    /// Every state.
+    pub const ALL: [Self; 7] =
+        [Self::Unused, Self::InUse, Self::Retiring, Self::Held, Self::Retired, Self::Expired, Self::Revoked];
+
+    /// The word in addresses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::InUse => "in-use",
+            Self::Retiring => "retiring",
+            Self::Held => "held",
+            Self::Retired => "retired",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Reads the word of [`KeyState::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
     /// Whether the key has not ended. A held one has not: it opens again when it is released.
     pub const fn is_accepted(self) -> bool {
         match self {

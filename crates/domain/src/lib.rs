@@ -26,16 +26,18 @@ pub mod brakes;
 pub mod cases;
 pub mod channels;
 pub mod findings;
+pub mod guides;
 pub mod hand_offs;
 
 pub mod admins;
 pub mod audit;
+pub mod compliance;
 pub mod exports;
 pub mod usage;
 
 pub use ids::{
-    CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, HeldId, IdChance,
-    JournalId, KeyId, MuteId, RequestId, ResourceId, RotationId, TargetId, UndoId, WindowId,
+    AttestationId, CaseId, ChannelId, DeliveryId, ExceptionId, FederationId, FindingId, HandOffId, HeldId,
+    IdChance, JournalId, KeyId, MuteId, RequestId, ResourceId, RotationId, TargetId, UndoId, WindowId,
 };
 pub use secret::Secret;
 

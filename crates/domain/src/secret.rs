@@ -9,7 +9,21 @@
 //! }
 //! ```
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// What every signing secret of Standard Webhooks begins with.
+pub const SIGNING_PREFIX: &str = "whsec_";
+
+/// Secrets are written with and without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A secret text, wiped from memory when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -25,4 +39,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// The bytes of a signing secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64.
+pub fn signing_bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let text = text.trim().strip_prefix(SIGNING_PREFIX)?;
+    let bytes = Zeroizing::new(LENIENT.decode(text).ok()?);
+    (24..=64).contains(&bytes.len()).then_some(bytes)
 }

@@ -7,7 +7,7 @@ pub mod export;
 pub mod proof;
 
 use domain::{
-    KeyId, Millis,
+    DAY_MS, KeyId, Millis,
     admins::{Admin, Right},
     audit::{
         Action, ActorRef, AuditEvent, AuditRecord, ChainFault, ChainHead, ChainWalk, Outcome,
@@ -75,7 +75,17 @@ pub async fn list(
         outcome: filter.outcome,
         from_ms: filter.from_ms,
         to_ms: filter.to_ms,
+        after: 0,
     };
+    // What is far from the wanted time is not looked at. A clock may have been set back, so there is room.
+    let mut before = before;
+    if let Some(to_ms) = filter.to_ms {
+        let last = store::audit::place_before(&mut reader.conn(), to_ms + DAY_MS).await?;
+        before = before.min(last + 1);
+    }
+    if let Some(from_ms) = filter.from_ms {
+        selection.after = store::audit::place_before(&mut reader.conn(), from_ms - DAY_MS).await?;
+    }
     let mut records = Vec::new();
     if let Some(slug) = &filter.federation {
         selection.federation_id = Some(find(cx, &mut reader.conn(), slug).await?.id);

@@ -21,15 +21,18 @@ use domain::{
 };
 use scim::Resource;
 use serde_json::json;
-use store::{Change, Conn, behaviours::StoredProfile};
+use store::{
+    Change, Conn, Engine,
+    behaviours::{StoredProfile, Written},
+};
 
 pub(crate) use self::memory::Runtime;
 use self::memory::{Due, Noted, Owed};
-pub(crate) use self::rules::weakened;
+pub(crate) use self::rules::{exported, weakened, widened, widened_later};
 pub use self::{
     rules::{EditRules, set, set_fields},
     silence::sweep,
-    view::{BehaviourView, KeyBehaviour, view},
+    view::{BehaviourView, KeyBehaviour, Rhythm, rhythm, view},
 };
 use crate::{
     Error, Keyward, RequestInfo,
@@ -154,19 +157,20 @@ impl Keyward {
         };
         let whole = store::behaviours::profile(conn, federation_id, None).await?;
         let own = match store::behaviours::profile(conn, federation_id, Some(key_id)).await? {
-            Some(own) => read(&own),
+            Some(own) => (read(&own), own.version),
             // A successor is expected to do what its predecessor did.
             None => match &stored.key.predecessor_id {
-                Some(id) => store::behaviours::profile(conn, federation_id, Some(id))
-                    .await?
-                    .map_or_else(Profile::default, |before| read(&before).inherited()),
-                None => Profile::default(),
+                Some(id) => {
+                    let before = store::behaviours::profile(conn, federation_id, Some(id)).await?;
+                    (before.map_or_else(Profile::default, |before| read(&before).inherited()), 0)
+                }
+                None => (Profile::default(), 0),
             },
         };
         let counts = store::federations::counts(conn, Some(federation_id)).await?;
         let population = counts.get(federation_id.as_str()).map_or(0, |counts| counts.users + counts.groups);
         drop(reader);
-        let whole = whole.as_ref().map_or_else(Profile::default, read);
+        let whole = whole.map_or_else(|| (Profile::default(), 0), |whole| (read(&whole), whole.version));
         let population = u32::try_from(population).unwrap_or(u32::MAX);
         self.behaviour.learn(&federation, key_id, (whole, own), population, now_ms);
         Ok(())
@@ -255,9 +259,12 @@ pub(crate) fn unknown_key(keyward: &Keyward, slug: &str, request: &RequestInfo) 
 /// When the database refuses; what was seen is kept for the next time.
 pub async fn flush(keyward: &Arc<Keyward>) -> Result<usize, Error> {
     let now_ms = keyward.clock.now_ms();
-    for due in keyward.behaviour.due() {
+    let mut waiting = keyward.behaviour.due().into_iter();
+    while let Some(due) = waiting.next() {
         if let Err(error) = keyward.suspect(&due).await {
             keyward.behaviour.owe(due);
+            // Those behind it were not tried: they wait as it does.
+            waiting.for_each(|due| keyward.behaviour.owe(due));
             return Err(error);
         }
     }
@@ -289,12 +296,35 @@ pub async fn flush(keyward: &Arc<Keyward>) -> Result<usize, Error> {
             }
         }
     }
+    Box::pin(catch_up(keyward)).await?;
     Box::pin(refresh(keyward)).await?;
     Ok(written)
 }
 
+/// How far back is looked for what other nodes wrote: several of their turns, and clocks that differ.
+const LOOK_BACK_MS: Millis = 5 * 60_000;
+
+/// Reads what other nodes wrote of what is kept here: a node that has nothing to write itself judges by it too.
+async fn catch_up(keyward: &Arc<Keyward>) -> Result<(), Error> {
+    // A file has one process that writes.
+    if keyward.store.engine() == Engine::Sqlite || !keyward.behaviour.knows_any() {
+        return Ok(());
+    }
+    let now_ms = keyward.clock.now_ms();
+    let mut reader = keyward.store.read().await?;
+    let written = store::behaviours::written(&mut reader.conn(), now_ms - LOOK_BACK_MS).await?;
+    for Written { federation_id, key_id, .. } in keyward.behaviour.behind(written) {
+        let kept = store::behaviours::profile(&mut reader.conn(), &federation_id, key_id.as_ref()).await?;
+        if let Some(kept) = kept {
+            let of = (&federation_id, key_id.as_ref());
+            keyward.behaviour.caught_up(of, (read(&kept), kept.version), now_ms);
+        }
+    }
+    Ok(())
+}
+
 /// Adds what one node saw to what is kept; both together.
-async fn write(conn: &mut Conn<'_>, owed: &Owed, now_ms: Millis) -> Result<Profile, store::Error> {
+async fn write(conn: &mut Conn<'_>, owed: &Owed, now_ms: Millis) -> Result<(Profile, i64), store::Error> {
     let kept = store::behaviours::profile(conn, &owed.federation_id, owed.key_id.as_ref()).await?;
     let mut profile = match &kept {
         Some(kept) => read(kept),
@@ -311,7 +341,7 @@ async fn write(conn: &mut Conn<'_>, owed: &Owed, now_ms: Millis) -> Result<Profi
     };
     // Another node was faster: the batch runs again and reads what it wrote.
     store::behaviours::write(conn, &row).await.map_err(crate::directory::again)?;
-    Ok(profile)
+    Ok((profile, row.version + 1))
 }
 
 /// Reads the rules as they stand, and now and then how many users and groups there are.

@@ -211,15 +211,50 @@ pub async fn list(cx: &Cx<Admin>) -> Result<Vec<CaseView>, Error> {
         cases.sort_by_key(|case| (case.closed_ms.is_some(), std::cmp::Reverse(case.opened_ms)));
         cases.truncate(usize::try_from(LIST_LIMIT).unwrap_or(usize::MAX));
     }
-    let findings = store::findings::open_by_key(&mut reader.conn()).await?;
-    drop(reader);
-    let mut views = Vec::new();
+    views(cx, &mut reader.conn(), cases, visible).await
+}
+
+/// Cases with what is around them, in a few questions for all.
+async fn views(
+    cx: &Cx<Admin>,
+    conn: &mut Conn<'_>,
+    cases: Vec<Case>,
+    visible: Vec<Federation>,
+) -> Result<Vec<CaseView>, Error> {
+    let federations: BTreeMap<FederationId, Federation> =
+        visible.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
+    let findings = store::findings::open_by_key(conn).await?;
+    let ids: Vec<&KeyId> = cases.iter().map(|case| &case.key_id).collect();
+    let keys = store::keys::briefs::of_ids(conn, &ids).await?;
+    let ids: Vec<&KeyId> = keys.values().filter_map(|key| key.successor_id.as_ref()).collect();
+    let successors = store::keys::briefs::of_ids(conn, &ids).await?;
+    let ids: Vec<_> = cases.iter().map(|case| (&case.federation_id, &case.id)).collect();
+    let mut moments = store::cases::moments_of(conn, &ids).await?;
+    let ids: Vec<_> =
+        cases.iter().filter_map(|case| Some((&case.federation_id, case.rotation_id.as_ref()?))).collect();
+    let hand_offs = store::hand_offs::of_rotations(conn, &ids).await?;
+    let mut views = Vec::with_capacity(cases.len());
     for case in cases {
-        match view(cx, case, &findings).await {
-            Ok(view) => views.push(view),
-            Err(Error::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
+        let (Some(key), Some(federation)) = (keys.get(&case.key_id), federations.get(&case.federation_id))
+        else {
+            continue;
+        };
+        let moments = moments.remove(&case.id).unwrap_or_default();
+        views.push(CaseView {
+            waits_for: cases::waits_for(&case, &moments),
+            may_act: cx.actor.role.may(Right::ManageKeys, Some(&federation.slug)),
+            hand_offs: hand_offs
+                .iter()
+                .filter(|hand_off| Some(&hand_off.rotation_id) == case.rotation_id.as_ref())
+                .cloned()
+                .collect(),
+            successor: key.successor_id.as_ref().and_then(|id| successors.get(id)).cloned(),
+            findings: findings.get(&case.key_id).copied().unwrap_or_default(),
+            key: key.clone(),
+            federation: federation.clone(),
+            moments,
+            case,
+        });
     }
     Ok(views)
 }

@@ -8,6 +8,7 @@ use domain::{
     channels::{Channel, ChannelKind, ChannelSettings, LastResult, parse_addresses},
     federations::check_name,
     findings::Severity,
+    secret::SIGNING_PREFIX,
 };
 use serde_json::json;
 use store::{Change, Conn, channels::StoredChannel};
@@ -257,7 +258,7 @@ fn place(id: &ChannelId, version: i64) -> Place<'_> {
 fn new_secret(keyward: &Keyward) -> Secret {
     let mut chance = zeroize::Zeroizing::new([0; 32]);
     keyward.entropy.fill(chance.as_mut());
-    Secret::new(format!("whsec_{}", BASE64.encode(chance.as_slice())))
+    Secret::new(format!("{SIGNING_PREFIX}{}", BASE64.encode(chance.as_slice())))
 }
 
 /// The secret that signs the messages of a webhook.

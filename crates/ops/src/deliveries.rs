@@ -284,8 +284,16 @@ pub async fn promote(conn: &mut Conn<'_>, rotation: &Rotation, now_ms: Millis) -
     hand_offs::close_of(conn, federation_id, rotation_id, now_ms).await
 }
 
-/// Whether a target still has to make the successor the current one: until it has, its consumers read the old
-/// key, which must not retire.
+/// Whether the target of a delivery still has to make the successor the current one: until it has, its consumers
+/// read the old key, which must not retire.
+pub(crate) fn is_promotion(delivery: &Delivery) -> bool {
+    delivery.state == DeliveryState::Delivered
+        && delivery.ended_ms.is_none()
+        && delivery.target_id.is_some()
+        && delivery.due_ms < NEVER_MS
+}
+
+/// As [`is_promotion`], of any delivery of a rotation.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -41,6 +41,9 @@ pub enum Error {
     /// What may not be done, and who may.
     #[error("{0}")]
     Forbidden(String),
+    /// What is protected, and was to be changed by a key (R3).
+    #[error("{0}")]
+    Protected(String),
     /// There is no such thing, as far as the caller may know.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -102,7 +105,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Kind::Invalid,
             Self::Unauthenticated(_) => Kind::Unauthenticated,
-            Self::Forbidden(_) => Kind::Forbidden,
+            Self::Forbidden(_) | Self::Protected(_) => Kind::Forbidden,
             Self::NotFound(_) => Kind::NotFound,
             Self::Conflict(_) => Kind::Conflict,
             Self::Stale(_) => Kind::Stale,

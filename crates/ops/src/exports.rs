@@ -1,6 +1,7 @@
 //! Exports: what a page shows, to take along. A page at a time, so that no export is held in memory.
 //!
-//! Who exports what is recorded before the first record is read, and how many it were once all were given.
+//! Who exports what is recorded before the first record is read, and how many it were once all were given. That
+//! somebody exports for the first time is a finding (A20).
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use domain::{
         AUDIT_COLUMNS, FINDING_COLUMNS, Format, USAGE_COLUMNS, audit_json, finding_json, ocsf, row,
         usage_json,
     },
+    federations::{Federation, Slug},
     usage::filter::UsageFilter,
 };
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ use store::{Change, Conn, usage::search::Place};
 use crate::{
     Cx, Error,
     audit::AuditFilter,
+    behaviour,
     findings::Wanted,
     unit::detail,
     usage::search::{MOST, as_object, page_of, read_cursor, scope},
@@ -27,6 +30,9 @@ use crate::{
 
 /// The most records of one export: then it says that it stopped.
 pub const LIMIT: u64 = 1_000_000;
+
+/// The most findings of one export, in each federation: they are read at once.
+const FINDINGS: i64 = 50_000;
 
 /// What is exported.
 #[derive(Debug, Clone)]
@@ -46,6 +52,15 @@ impl What {
             Self::Usage(_) => "usage",
             Self::Audit(_) => "audit",
             Self::Findings(_) => "findings",
+        }
+    }
+
+    /// The one federation that it is of.
+    const fn federation(&self) -> Option<&Slug> {
+        match self {
+            Self::Usage(filter) => filter.federation.as_ref(),
+            Self::Audit(filter) => filter.federation.as_ref(),
+            Self::Findings(wanted) => wanted.federation.as_ref(),
         }
     }
 
@@ -72,9 +87,13 @@ pub struct Export {
     format: Format,
     names: BTreeMap<FederationId, String>,
     federations: Vec<Option<FederationId>>,
+    /// The one federation that it is of.
+    of: Option<Federation>,
     place: Option<Place>,
     before: Option<i64>,
     count: u64,
+    /// Whether there was more than one export gives.
+    is_cut: bool,
     has_begun: bool,
     is_over: bool,
 }
@@ -96,17 +115,21 @@ pub async fn begin(cx: &Cx<Admin>, what: What, format: Format) -> Result<Export,
             }
         }
     }
-    let names = crate::federations::visible(cx, &mut cx.read().await?).await?;
-    let names = names.into_iter().map(|one| (one.id, one.slug.to_string())).collect();
+    let visible = crate::federations::visible(cx, &mut cx.read().await?).await?;
+    let named = what.federation();
+    let of = visible.iter().find(|one| named.is_some_and(|slug| one.slug == *slug)).cloned();
+    let names = visible.into_iter().map(|one| (one.id, one.slug.to_string())).collect();
     let export = Export {
         cx: cx.clone(),
         what,
         format,
         names,
         federations,
+        of,
         place: None,
         before: None,
         count: 0,
+        is_cut: false,
         has_begun: false,
         is_over: false,
     };
@@ -120,11 +143,17 @@ impl Export {
             target: Some(format!("{} as {}", self.what.as_str(), self.format.as_str())),
             detail: detail(&json!({
                 "what": self.what.as_str(), "format": self.format.as_str(), "filter": self.what.described(),
-                "count": count, "is_cut": count.is_some_and(|count| count >= LIMIT),
+                "count": count, "is_cut": self.is_cut,
             })),
             ..self.cx.event(Action::RecordsExported)
         };
-        self.cx.keyward.commit(async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()))).await
+        let (own, of, what, now_ms) =
+            (self.cx.clone(), self.of.clone(), self.what.as_str(), self.cx.now_ms());
+        let unit = async move |conn: &mut Conn<'_>| {
+            behaviour::exported(conn, &own, of.as_ref(), &format!("{what} records"), now_ms).await?;
+            Ok(Change::new((), event.clone()))
+        };
+        self.cx.keyward.commit(unit).await
     }
 
     /// The next part of the file; `None` when it is whole.
@@ -138,8 +167,8 @@ impl Export {
             }
             let records = self.page().await?;
             self.count += u64::try_from(records.len()).unwrap_or(0);
-            if self.count >= LIMIT {
-                self.is_over = true;
+            if self.count >= LIMIT && !self.is_over {
+                (self.is_over, self.is_cut) = (true, true);
             }
             let bytes = self.written(&records)?;
             if self.is_over {
@@ -190,8 +219,9 @@ impl Export {
                 Ok(values)
             }
             What::Findings(wanted) => {
-                let found = crate::findings::list(&self.cx, wanted).await?;
+                let found = crate::findings::list_up_to(&self.cx, wanted, FINDINGS).await?;
                 self.is_over = true;
+                self.is_cut = i64::try_from(found.len()).is_ok_and(|count| count >= FINDINGS);
                 Ok(found
                     .iter()
                     .map(|view| {

@@ -1,6 +1,6 @@
 //! Registering and running federations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     FederationId, Millis,
@@ -10,12 +10,12 @@ use domain::{
         Federation, FederationStatus, FederationTarget, RotationPolicy, ScimSettings, Slug, Vendor,
         check_name, check_text, parse_owners,
     },
-    keys::Key,
+    keys::Life,
 };
 use serde_json::json;
-use store::{Change, Conn, federations::Counts};
+use store::{Change, Conn, federations::Counts, keys::briefs::Brief};
 
-use crate::{Cx, Error, rotations::Author, unit::detail};
+use crate::{Actor, Cx, Error, rotations::Author, unit::detail};
 
 /// A federation to be registered, as a form or the API brings it.
 #[derive(Debug, Clone, Default)]
@@ -177,12 +177,20 @@ pub async fn register(cx: &Cx<Admin>, new: NewFederation) -> Result<Federation, 
 
 /// The federations that the viewer may see; archived ones last.
 pub async fn list(cx: &Cx<Admin>) -> Result<Vec<FederationView>, Error> {
+    Ok(with_keys(cx).await?.0)
+}
+
+/// As [`list`], and every key of these federations, short.
+pub(crate) async fn with_keys(cx: &Cx<Admin>) -> Result<(Vec<FederationView>, Vec<Brief>), Error> {
     let mut reader = cx.read().await?;
     let federations = visible(cx, &mut reader).await?;
     let counts = store::federations::counts(&mut reader.conn(), None).await?;
-    let mut keys: BTreeMap<FederationId, Vec<Key>> = BTreeMap::new();
-    for key in store::keys::list(&mut reader.conn()).await? {
-        keys.entry(key.federation_id.clone()).or_default().push(key);
+    let mut briefs = store::keys::briefs::list(&mut reader.conn()).await?;
+    let seen: BTreeSet<&FederationId> = federations.iter().map(|federation| &federation.id).collect();
+    briefs.retain(|key| seen.contains(&key.federation_id));
+    let mut keys: BTreeMap<FederationId, Vec<Life>> = BTreeMap::new();
+    for key in &briefs {
+        keys.entry(key.federation_id.clone()).or_default().push(key.life);
     }
     let mut views: Vec<FederationView> = federations
         .into_iter()
@@ -193,7 +201,15 @@ pub async fn list(cx: &Cx<Admin>) -> Result<Vec<FederationView>, Error> {
         })
         .collect();
     views.sort_by_key(|view| view.federation.status == FederationStatus::Archived);
-    Ok(views)
+    Ok((views, briefs))
+}
+
+/// The federations that the viewer may see, without what is known around them: for whoever needs their names.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn seen(cx: &Cx<Admin>) -> Result<Vec<Federation>, Error> {
+    visible(cx, &mut cx.read().await?).await
 }
 
 /// One federation.
@@ -206,7 +222,8 @@ pub async fn open(cx: &Cx<Admin>, slug: &Slug) -> Result<FederationView, Error> 
     let counts = store::federations::counts(&mut reader.conn(), Some(&federation.id)).await?;
     let counts = counts.get(federation.id.as_str()).copied().unwrap_or_default();
     let keys = store::keys::of_federation(&mut reader.conn(), &federation.id).await?;
-    Ok(view(cx, federation, counts, &keys))
+    let lives: Vec<Life> = keys.into_iter().map(|key| key.life).collect();
+    Ok(view(cx, federation, counts, &lives))
 }
 
 /// Changes name, vendor, owners, notes and policy. Keys that live keep their end.
@@ -350,7 +367,7 @@ pub(crate) fn hidden(error: Error) -> Error {
 }
 
 /// An audit event about a federation.
-pub(crate) fn about(cx: &Cx<Admin>, action: Action, federation: &Federation) -> AuditEvent {
+pub(crate) fn about<A: Actor>(cx: &Cx<A>, action: Action, federation: &Federation) -> AuditEvent {
     AuditEvent {
         federation_id: Some(federation.id.clone()),
         target: Some(federation.name.clone()),
@@ -373,9 +390,9 @@ pub(crate) async fn visible(cx: &Cx<Admin>, reader: &mut store::Reader) -> Resul
     Ok(federations)
 }
 
-fn view(cx: &Cx<Admin>, federation: Federation, counts: Counts, keys: &[Key]) -> FederationView {
+fn view(cx: &Cx<Admin>, federation: Federation, counts: Counts, keys: &[Life]) -> FederationView {
     let now_ms = cx.now_ms();
-    let accepted = keys.iter().filter(|key| key.life.state(now_ms).is_accepted()).count();
+    let accepted = keys.iter().filter(|life| life.state(now_ms).is_accepted()).count();
     let is_open = federation.status != FederationStatus::Archived;
     let may = |right| is_open && cx.actor.role.may(right, Some(&federation.slug));
     FederationView {
@@ -383,7 +400,7 @@ fn view(cx: &Cx<Admin>, federation: Federation, counts: Counts, keys: &[Key]) ->
         accepted_keys: i64::try_from(accepted).unwrap_or(i64::MAX),
         users: counts.users,
         groups: counts.groups,
-        last_request_ms: keys.iter().filter_map(|key| key.life.last_used_ms).max(),
+        last_request_ms: keys.iter().filter_map(|life| life.last_used_ms).max(),
         may_run: may(Right::RunFederation),
         may_manage_keys: may(Right::ManageKeys),
         may_archive: may(Right::RegisterFederation),

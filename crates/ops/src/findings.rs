@@ -230,6 +230,15 @@ pub struct Wanted {
 /// # Errors
 /// NotFound for a federation that the viewer may not see.
 pub async fn list(cx: &Cx<Admin>, wanted: &Wanted) -> Result<Vec<FindingView>, Error> {
+    list_up_to(cx, wanted, LIST_LIMIT).await
+}
+
+/// As [`list`], up to another number of them in each federation.
+pub(crate) async fn list_up_to(
+    cx: &Cx<Admin>,
+    wanted: &Wanted,
+    most: i64,
+) -> Result<Vec<FindingView>, Error> {
     let mut reader = cx.read().await?;
     let federations = crate::federations::visible(cx, &mut reader).await?;
     let mut filter = FindingFilter {
@@ -250,15 +259,13 @@ pub async fn list(cx: &Cx<Admin>, wanted: &Wanted) -> Result<Vec<FindingView>, E
     let mut found = Vec::new();
     for scope in scopes {
         filter.federation_id = scope;
-        found.extend(store::findings::list(&mut reader.conn(), &filter, LIST_LIMIT).await?);
+        found.extend(store::findings::list(&mut reader.conn(), &filter, most).await?);
     }
     found.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.last_ms)));
     let federations: BTreeMap<FederationId, Federation> =
         federations.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
-    let mut names = BTreeMap::new();
-    for key in store::keys::list(&mut reader.conn()).await? {
-        names.insert(key.id, key.name);
-    }
+    let ids: Vec<&KeyId> = found.iter().filter_map(|finding| finding.key_id.as_ref()).collect();
+    let names = store::keys::briefs::names(&mut reader.conn(), &ids).await?;
     let mutes = store::mutes::list(&mut reader.conn(), cx.now_ms()).await?;
     let mute_of = |finding: &Finding| {
         let holds = |mute: &&Mute| {

@@ -8,6 +8,7 @@
 //! - [`requests`]: what a provider asks for; `translate`, `patch` and `difference`: in the upstream's words;
 //! - `list`: lists and searches, with what the upstream does not do itself;
 //! - [`reconcile`]: calls of which nobody knows what became of them;
+//! - `restore`: taking changes back ([`crate::journal::undo`]);
 //! - [`target`]: what an admin sets, tests and approves;
 //! - [`breaker`]: one bad upstream costs the others nothing.
 
@@ -15,9 +16,11 @@ pub mod breaker;
 pub mod probe;
 pub mod reconcile;
 pub mod requests;
+pub(crate) mod restore;
 pub mod target;
 
 mod adoption;
+mod around;
 mod change;
 mod connection;
 mod create;

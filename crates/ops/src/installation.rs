@@ -48,6 +48,8 @@ pub struct Keyward {
     pub(crate) deliveries: crate::deliveries::Runtime,
     pub(crate) notify: crate::notify::Runtime,
     pub(crate) audit: crate::audit::checkpoint::Runtime,
+    pub(crate) streams: crate::streams::Runtime,
+    pub(crate) configuration: crate::configuration::Runtime,
 }
 
 /// Why an installation does not open.
@@ -108,6 +110,8 @@ impl Keyward {
             deliveries: crate::deliveries::Runtime::default(),
             notify: crate::notify::Runtime::default(),
             audit: crate::audit::checkpoint::Runtime::default(),
+            streams: crate::streams::Runtime::default(),
+            configuration: crate::configuration::Runtime::default(),
         });
         if let Err(error) = keyward.bind().await {
             keyward.store.close().await;

@@ -5,6 +5,7 @@
 //! its secret.
 
 pub(crate) mod draft;
+mod pages;
 mod views;
 
 use domain::{
@@ -19,12 +20,13 @@ use domain::{
 use serde_json::json;
 use store::{Change, Conn, idempotency::Used, keys::Hold};
 
+pub use pages::{AGES, List, Sort, page};
 pub use views::{KeyFilter, KeyView, Tolerated, list, open, tolerances};
-pub(crate) use views::{attention, of_federations};
+pub(crate) use views::{attention_of, views_of};
 
 use self::draft::{Draft, Wanted};
 use crate::{
-    Cx, Error,
+    Cx, Error, behaviour,
     federations::{about, allowed},
     oauth::{NewClient, Registered},
     rotations::{
@@ -164,12 +166,14 @@ async fn issue_as(cx: &Cx<Admin>, new: NewKey, client: Option<NewClient>) -> Res
     let actor = event.actor.id.clone();
     let now_ms = event.at_ms;
     let Draft { key, hash, secret, client } = draft;
+    let (own, of) = (cx.clone(), federation.clone());
     let (key, is_new) = cx
         .keyward
         .commit(async move |conn: &mut Conn<'_>| {
             if let Some(used) = used(conn, &actor, token.as_deref()).await? {
                 return replayed(conn, used, &fingerprint).await.map(|key| Change::nothing((key, false)));
             }
+            behaviour::widened(conn, &own, &of, &key, now_ms).await?;
             let key = draft::write(conn, &key, &hash, client.as_ref(), false, now_ms).await?;
             if let Some(token) = &token {
                 let used = Used { fingerprint: fingerprint.clone(), key_id: key.id.clone() };

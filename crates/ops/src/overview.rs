@@ -1,24 +1,24 @@
 //! What needs somebody today.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    DAY_MS, FederationId, HOUR_MS, Millis,
+    DAY_MS, FederationId, KeyId, Millis,
     admins::{Admin, Right},
     audit::ChainHead,
-    federations::{Federation, FederationStatus},
+    federations::{Federation, FederationStatus, RotationPolicy},
     findings::{Rule, Severity},
     keys::{KeyState, Proof},
     rotations::{Stage, Step},
-    usage::Decision,
 };
+use store::keys::briefs::Brief;
 
 use crate::{
     Cx, Error,
-    federations::{FederationView, list as list_federations},
+    federations::{FederationView, with_keys},
     findings::{self, FindingView, Wanted},
-    keys::{KeyView, attention, of_federations},
-    rotations::{self, BoardFilter, RotationView},
+    keys::{KeyView, attention_of, views_of},
+    rotations::{self, RotationView},
 };
 
 /// The most needs that are shown.
@@ -86,60 +86,51 @@ pub struct HourCount {
     pub denied: i64,
     /// Not accepted.
     pub refused: i64,
+    /// Findings that came first in it.
+    pub findings: i64,
 }
 
 /// The overview of what the viewer may see.
 pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
     let now_ms = cx.now_ms();
-    let views = list_federations(cx).await?;
+    let (views, mut keys) = with_keys(cx).await?;
     let open: Vec<&FederationView> =
         views.iter().filter(|view| view.federation.status != FederationStatus::Archived).collect();
-    let rotations = rotations::board(cx, &BoardFilter::default()).await?.open;
+    let rotations = rotations::open_views(cx).await?;
     let urgent = Wanted { least: Some(Severity::High), ..Wanted::default() };
     let findings = findings::list(cx, &urgent).await?;
     let mut reader = cx.read().await?;
-    let federations: Vec<Federation> = open.iter().map(|view| view.federation.clone()).collect();
-    let seen: BTreeSet<FederationId> = federations.iter().map(|federation| federation.id.clone()).collect();
-    let mut keys = of_federations(cx, &mut reader, federations).await?;
+    let federations: BTreeMap<FederationId, &Federation> =
+        open.iter().map(|view| (view.federation.id.clone(), &view.federation)).collect();
+    let seen: BTreeSet<FederationId> = federations.keys().cloned().collect();
     // A canary is no key that anybody works with.
-    keys.retain(|view| !view.key.canary);
-    keys.sort_by_key(attention);
+    keys.retain(|key| !key.canary && seen.contains(&key.federation_id));
+    let policy = |key: &Brief| federations.get(&key.federation_id).map(|federation| federation.policy);
+    keys.sort_by_cached_key(|key| policy(key).map(|policy| attention_of(key, policy, now_ms)));
 
-    let accepted: Vec<&KeyView> = keys.iter().filter(|view| view.state.is_accepted()).collect();
-    let inside = accepted.iter().filter(|view| !view.over_age).count();
-    let mut ending: Vec<KeyView> = accepted.iter().map(|view| (*view).clone()).collect();
-    ending.sort_by_key(|view| view.key.life.planned_end_ms());
-    ending.truncate(5);
+    let accepted: Vec<&Brief> = keys.iter().filter(|key| key.life.state(now_ms).is_accepted()).collect();
+    let over_age = |key: &Brief| policy(key).is_some_and(|policy| key.life.is_over_age(policy, now_ms));
+    let inside = accepted.iter().filter(|key| !over_age(key)).count();
+    let mut next = accepted.clone();
+    next.sort_by_key(|key| key.life.planned_end_ms());
+    let next: Vec<KeyId> = next.into_iter().take(5).map(|key| key.id.clone()).collect();
 
+    let mut by_federation: BTreeMap<&FederationId, i64> = BTreeMap::new();
+    for key in accepted.iter().filter(|key| key.proof == Proof::Static) {
+        *by_federation.entry(&key.federation_id).or_default() += 1;
+    }
     let mut static_keys: Vec<(Federation, i64)> = open
         .iter()
-        .map(|view| {
-            let is_static =
-                |key: &&&KeyView| key.key.proof == Proof::Static && key.federation.id == view.federation.id;
-            (view.federation.clone(), count(accepted.iter().filter(is_static).count()))
-        })
-        .filter(|(_, keys)| *keys > 0)
+        .filter_map(|view| Some((view.federation.clone(), *by_federation.get(&view.federation.id)?)))
         .collect();
     static_keys.sort_by_key(|(_, keys)| std::cmp::Reverse(*keys));
-
-    let first_hour = now_ms / HOUR_MS - HOURS + 1;
-    let mut hours: Vec<HourCount> = (first_hour..first_hour + HOURS)
-        .map(|hour| HourCount { start_ms: hour * HOUR_MS, allowed: 0, denied: 0, refused: 0 })
-        .collect();
+    let needs = ranked(&open, &keys, &policy, rotations, findings, now_ms);
+    let shown = needs.iter().filter_map(Wants::key).chain(&next);
+    let shown = views_of(cx, &mut reader, &shown.collect::<Vec<_>>(), &federations).await?;
     let sees_all = cx.actor.role.may(Right::ReadInstallation, None);
-    for count in store::usage::by_hour(&mut reader.conn(), first_hour * HOUR_MS).await? {
-        if !count.federation_id.as_ref().map_or(sees_all, |id| seen.contains(id)) {
-            continue;
-        }
-        let place = usize::try_from(count.hour - first_hour).ok();
-        if let Some(hour) = place.and_then(|place| hours.get_mut(place)) {
-            match count.decision {
-                Decision::Allowed => hour.allowed += count.count,
-                Decision::Denied => hour.denied += count.count,
-                Decision::Refused => hour.refused += count.count,
-            }
-        }
-    }
+    let audit = if sees_all { Some(store::audit::head(&mut reader.conn()).await?) } else { None };
+    drop(reader);
+    let hours = crate::usage::search::hours(cx, None, now_ms, HOURS).await?;
     let last_24h = || hours.iter().rev().take(24);
     Ok(Overview {
         federations: count(open.len()),
@@ -147,10 +138,10 @@ pub async fn open(cx: &Cx<Admin>) -> Result<Overview, Error> {
         inside_policy: count(inside),
         requests_24h: last_24h().map(|hour| hour.allowed + hour.denied + hour.refused).sum(),
         denied_24h: last_24h().map(|hour| hour.denied + hour.refused).sum(),
-        needs: needs(&open, &keys, rotations, findings, now_ms),
-        ending,
+        needs: needs.into_iter().filter_map(|wants| wants.shown(&shown)).collect(),
+        ending: next.iter().filter_map(|id| shown.get(id)).cloned().collect(),
         static_keys,
-        audit: if sees_all { Some(store::audit::head(&mut reader.conn()).await?) } else { None },
+        audit,
         hours,
     })
 }
@@ -175,8 +166,11 @@ fn is_told_elsewhere(rule: Rule) -> bool {
         | Rule::AuditRolledBack
         | Rule::CheckpointOverdue
         | Rule::AnchorFailed
+        | Rule::StreamBehind
+        | Rule::StreamGap
         | Rule::MassRemoval
         | Rule::GroupEmptied
+        | Rule::ProtectedChange
         | Rule::MassRewrite
         | Rule::PrivilegedAdd
         | Rule::NewIdentity
@@ -185,6 +179,7 @@ fn is_told_elsewhere(rule: Rule) -> bool {
         | Rule::TwoNetworks
         | Rule::ManyDenials
         | Rule::DormantKey
+        | Rule::UnusedKey
         | Rule::OffSchedule
         | Rule::Silence
         | Rule::ManyFailures
@@ -212,68 +207,95 @@ fn waits_for_a_person(view: &RotationView) -> bool {
     }
 }
 
-fn needs(
+/// A need whose key has not been read in full yet.
+enum Wants {
+    /// Something about a key.
+    Key(Makes, KeyId),
+    /// Something that has been read.
+    Read(Box<Need>),
+}
+
+impl Wants {
+    fn key(&self) -> Option<&KeyId> {
+        match self {
+            Self::Key(_, id) => Some(id),
+            Self::Read(_) => None,
+        }
+    }
+
+    fn shown(self, keys: &BTreeMap<KeyId, KeyView>) -> Option<Need> {
+        match self {
+            Self::Key(need, id) => keys.get(&id).cloned().map(need),
+            Self::Read(need) => Some(*need),
+        }
+    }
+}
+
+/// What needs somebody, the most urgent first.
+fn ranked(
     federations: &[&FederationView],
-    keys: &[KeyView],
+    keys: &[Brief],
+    policy: &impl Fn(&Brief) -> Option<RotationPolicy>,
     rotations: Vec<RotationView>,
     findings: Vec<FindingView>,
     now_ms: Millis,
-) -> Vec<Need> {
-    let mut ranked: Vec<(u8, Need)> = Vec::new();
+) -> Vec<Wants> {
+    let mut ranked: Vec<(u8, Wants)> = Vec::new();
+    let read = |need: Need| Wants::Read(Box::new(need));
     for view in findings.into_iter().filter(|view| !is_told_elsewhere(view.finding.rule)) {
         let rank = if view.finding.severity == Severity::Critical { 0 } else { 2 };
-        ranked.push((rank, Need::Finding(Box::new(view))));
+        ranked.push((rank, read(Need::Finding(Box::new(view)))));
     }
     for view in rotations.into_iter().filter(waits_for_a_person) {
-        ranked.push((4, Need::Rotation(Box::new(view))));
+        ranked.push((4, read(Need::Rotation(Box::new(view)))));
     }
-    for view in keys {
-        let is_orphan = view.key.successor_id.is_none();
-        match view.state {
-            // An expired key that another has taken over from by hand is history, not a need.
-            KeyState::Expired if is_orphan && now_ms - view.key.life.ends_ms() < 30 * DAY_MS => {
-                ranked.push((1, Need::Ended(view.clone())));
-            }
-            KeyState::Held => ranked.push((5, Need::Held(view.clone()))),
-            KeyState::Unused | KeyState::InUse if view.ends_soon => {
-                ranked.push((3, Need::EndsSoon(view.clone())));
-            }
-            KeyState::Unused | KeyState::InUse if view.over_age && is_orphan => {
-                ranked.push((4, Need::OverAge(view.clone())));
-            }
-            KeyState::Unused
-                if is_orphan && !is_successor(view) && now_ms - view.key.life.issued_ms > DAY_MS =>
-            {
-                ranked.push((8, Need::NeverUsed(view.clone())));
-            }
-            KeyState::Unused
-            | KeyState::InUse
-            | KeyState::Retiring
-            | KeyState::Expired
-            | KeyState::Retired
-            | KeyState::Revoked => {}
+    let mut ended = BTreeSet::new();
+    for key in keys {
+        let Some((rank, need)) = need_of(key, policy(key), now_ms) else { continue };
+        if key.life.state(now_ms) == KeyState::Expired {
+            ended.insert(&key.federation_id);
         }
+        ranked.push((rank, Wants::Key(need, key.id.clone())));
     }
     for view in federations {
         match view.federation.status {
-            FederationStatus::Paused => ranked.push((6, Need::Paused((*view).clone()))),
+            FederationStatus::Paused => ranked.push((6, read(Need::Paused((*view).clone())))),
             // That its key has expired says it already.
-            FederationStatus::Live if view.accepted_keys == 0 && !has_ended(&ranked, view) => {
-                ranked.push((7, Need::NoKey((*view).clone())));
+            FederationStatus::Live if view.accepted_keys == 0 && !ended.contains(&view.federation.id) => {
+                ranked.push((7, read(Need::NoKey((*view).clone()))));
             }
             FederationStatus::Live | FederationStatus::Archived => {}
         }
     }
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.truncate(NEEDS);
-    ranked.into_iter().map(|(_, need)| need).collect()
+    ranked.into_iter().map(|(_, wants)| wants).collect()
 }
 
-fn has_ended(ranked: &[(u8, Need)], view: &FederationView) -> bool {
-    ranked.iter().any(|(_, need)| matches!(need, Need::Ended(key) if key.federation.id == view.federation.id))
-}
+/// What a need is made of its key by.
+type Makes = fn(KeyView) -> Need;
 
-/// Whether its rotation says how it stands.
-fn is_successor(view: &KeyView) -> bool {
-    view.key.predecessor_id.is_some()
+/// What a key needs a person for, and how urgent that is.
+fn need_of(key: &Brief, policy: Option<RotationPolicy>, now_ms: Millis) -> Option<(u8, Makes)> {
+    let policy = policy?;
+    let life = &key.life;
+    let is_orphan = !key.has_successor;
+    let is_new = now_ms - life.issued_ms <= DAY_MS;
+    match life.state(now_ms) {
+        // An expired key that another has taken over from by hand is history, not a need.
+        KeyState::Expired if is_orphan && now_ms - life.ends_ms() < 30 * DAY_MS => Some((1, Need::Ended)),
+        KeyState::Held => Some((5, Need::Held)),
+        KeyState::Unused | KeyState::InUse if life.ends_soon(policy, now_ms) => Some((3, Need::EndsSoon)),
+        KeyState::Unused | KeyState::InUse if is_orphan && life.is_over_age(policy, now_ms) => {
+            Some((4, Need::OverAge))
+        }
+        // The rotation of a successor says how it stands.
+        KeyState::Unused if is_orphan && !key.has_predecessor && !is_new => Some((8, Need::NeverUsed)),
+        KeyState::Unused
+        | KeyState::InUse
+        | KeyState::Retiring
+        | KeyState::Expired
+        | KeyState::Retired
+        | KeyState::Revoked => None,
+    }
 }

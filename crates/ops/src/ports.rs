@@ -6,6 +6,7 @@ use std::{net::IpAddr, pin::Pin, sync::Arc};
 use domain::{
     DeliveryId, FederationId, Invalid, KeyId, Millis, RotationId, Secret, TargetId,
     deliveries::{DeliveryStep, FailureKind, Holds, Settings},
+    exports::{Format, stream::Streamed},
     federations::Slug,
     upstreams::SignIn,
 };
@@ -289,6 +290,36 @@ pub struct Anchoring {
     pub at_ms: Millis,
     /// The signed note.
     pub note: String,
+}
+
+/// A place outside that is sent records as they come. Each comes from the configuration at the start.
+pub trait Stream: Send + Sync + 'static {
+    /// Its name; stays the same over starts.
+    fn name(&self) -> &str;
+
+    /// Where it is, for people: never a secret.
+    fn place(&self) -> String;
+
+    /// The form of its records: JSON Lines or OCSF.
+    fn format(&self) -> Format;
+
+    /// Sends records in order: never a second try. When all of them were taken it says so; a sentence when one was
+    /// not, or when nobody knows.
+    fn send<'a>(
+        &'a self,
+        batch: &'a Streaming,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+}
+
+/// Records on their way to a stream, one at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streaming {
+    /// Names the first and the last of them: the same id has the same records.
+    pub id: String,
+    /// When they are sent.
+    pub at_ms: Millis,
+    /// The records in their order.
+    pub records: Vec<Streamed>,
 }
 
 /// A mail. It may hold a link that opens a key, and has no Debug.

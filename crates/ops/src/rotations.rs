@@ -16,7 +16,7 @@ pub(crate) mod effects;
 pub mod scheduler;
 
 use domain::{
-    FederationId, Millis, RotationId,
+    FederationId, KeyId, Millis, RotationId,
     admins::{Admin, Right},
     audit::{Action, AuditEvent},
     federations::{Federation, FederationStatus, check_reason},
@@ -30,7 +30,7 @@ use self::effects::{Happening, Pair};
 pub use self::{
     board::{
         Board, BoardFilter, Brought, DueKey, Planned, RotationView, Wait, What, board, of_federation, of_key,
-        open, plan,
+        open, open_views, plan,
     },
     clock::{ClockView, Jump, agree},
 };
@@ -71,13 +71,16 @@ pub(crate) async fn cadence_of(conn: &mut Conn<'_>, pair: &Pair, now_ms: Millis)
     let since_ms = now_ms - cadence::LEARNED_FROM_MS;
     let federation_id = &pair.rotation.federation_id;
     let mut active = Vec::new();
-    for key_id in
-        [Some(&pair.old.id), Some(&pair.new.id), pair.old.predecessor_id.as_ref()].into_iter().flatten()
-    {
+    for key_id in teachers(&pair.old, &pair.new) {
         let stretches = store::usage::active(conn, federation_id, key_id, since_ms, cadence::STRETCH_MS);
         active.extend(stretches.await?);
     }
     Ok(cadence::learn(known_cadence(&pair.federation), &active))
+}
+
+/// The keys that a rhythm is learned from.
+fn teachers<'a>(old: &'a Key, new: &'a Key) -> impl Iterator<Item = &'a KeyId> {
+    [Some(&old.id), Some(&new.id), old.predecessor_id.as_ref()].into_iter().flatten()
 }
 
 /// What [`cadence_of`] gives once the successor has worked. Before that nothing depends on it, and it is not
@@ -87,13 +90,18 @@ pub(crate) async fn cadence_if_proven(
     pair: &Pair,
     now_ms: Millis,
 ) -> Result<Cadence, Error> {
-    let is_proven = pair.rotation.stage.step().is_some_and(Step::is_proven);
-    // At a deadline without proof the old key must have been silent for as long.
-    if is_proven || now_ms >= pair.rotation.deadline_ms {
+    if is_learned(&pair.rotation, now_ms) {
         cadence_of(conn, pair, now_ms).await
     } else {
         Ok(known_cadence(&pair.federation))
     }
+}
+
+/// Whether something depends on the rhythm.
+fn is_learned(rotation: &Rotation, now_ms: Millis) -> bool {
+    let is_proven = rotation.stage.step().is_some_and(Step::is_proven);
+    // At a deadline without proof the old key must have been silent for as long.
+    is_proven || now_ms >= rotation.deadline_ms
 }
 
 fn known_cadence(federation: &Federation) -> Cadence {

@@ -23,7 +23,7 @@ use store::{Change, Conn, keys::StoredKey};
 pub(crate) use self::gate::Presented;
 use self::{gate::Gate, known::known_key};
 use crate::{
-    Cx, Error, Keyward, RequestInfo, ScimClient, Visitor, oauth,
+    Cx, Error, Keyward, RequestInfo, ScimClient, Visitor, brakes, findings, oauth,
     ports::{Refusal, Refusals, Unlimited},
     rotations::clock,
 };
@@ -417,7 +417,8 @@ impl Cx<ScimClient> {
     }
 
     /// Gives the answer of a change: when it was made, its records are committed with it; when it
-    /// was not, they are written now. What the scope denied also leaves an audit record.
+    /// was not, they are written now. What the scope denied also leaves an audit record, and an attempt at what is
+    /// protected a finding.
     pub(crate) async fn changed<T>(
         &self,
         asked: &Asked,
@@ -431,7 +432,10 @@ impl Cx<ScimClient> {
     }
 
     async fn not_made<T>(&self, asked: &Asked, action: Action, error: Error) -> Result<T, Error> {
-        let Error::Forbidden(reason) = &error else { return self.failed(asked, error).await };
+        let (Error::Forbidden(reason) | Error::Protected(reason)) = &error else {
+            return self.failed(asked, error).await;
+        };
+        let finding = matches!(error, Error::Protected(_)).then(|| brakes::attempted(self, reason));
         let usage = self.usage(asked, None, 403, Decision::Denied, Some(reason));
         let target = clean(asked.resource_id.as_deref().unwrap_or_default(), 100);
         let event = AuditEvent {
@@ -439,8 +443,13 @@ impl Cx<ScimClient> {
             reason: Some(reason.clone()),
             ..self.directory_event(action, &target, &serde_json::json!({}))
         };
-        let record =
-            async move |_: &mut Conn<'_>| Ok(Change::new((), event.clone()).with_usage(usage.clone()));
+        let now_ms = self.now_ms();
+        let record = async move |conn: &mut Conn<'_>| {
+            if let Some(finding) = &finding {
+                findings::raise(conn, finding, now_ms).await?;
+            }
+            Ok(Change::new((), event.clone()).with_usage(usage.clone()))
+        };
         self.keyward.commit(record).await?;
         Err(error)
     }
@@ -448,7 +457,9 @@ impl Cx<ScimClient> {
     /// Records a request that failed.
     async fn failed<T>(&self, asked: &Asked, error: Error) -> Result<T, Error> {
         let decision = match error {
-            Error::Held { .. } | Error::Throttled { .. } | Error::Forbidden(_) => Decision::Denied,
+            Error::Held { .. } | Error::Throttled { .. } | Error::Forbidden(_) | Error::Protected(_) => {
+                Decision::Denied
+            }
             Error::Unauthenticated(_) => Decision::Refused,
             Error::Invalid(_)
             | Error::NotFound(_)
@@ -513,7 +524,7 @@ pub fn status_of(error: &Error) -> u16 {
     match error {
         Error::Invalid(_) => 400,
         Error::Unauthenticated(_) => 401,
-        Error::Forbidden(_) => 403,
+        Error::Forbidden(_) | Error::Protected(_) => 403,
         Error::NotFound(_) => 404,
         Error::Conflict(_) => 409,
         Error::Stale(_) => 412,

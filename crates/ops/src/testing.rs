@@ -127,6 +127,33 @@ pub async fn break_audit(keyward: &Keyward) {
     keyward.store.committer().upkeep(break_it).await.expect("the audit log of a test can be broken");
 }
 
+/// As [`break_audit`], until [`mend_audit`].
+///
+/// # Panics
+/// When the database refuses.
+pub async fn refuse_audit(keyward: &Keyward) {
+    let refuse = async |conn: &mut store::Conn<'_>| store::testing::refuse_audit(conn).await;
+    keyward.store.committer().upkeep(refuse).await.expect("the audit log of a test can be broken");
+}
+
+/// Ends [`refuse_audit`].
+///
+/// # Panics
+/// When the database refuses.
+pub async fn mend_audit(keyward: &Keyward) {
+    let mend = async |conn: &mut store::Conn<'_>| store::testing::mend_audit(conn).await;
+    keyward.store.committer().upkeep(mend).await.expect("the audit log of a test can be mended");
+}
+
+/// Every row of every table but some, as text.
+///
+/// # Panics
+/// When the database does not answer.
+pub async fn rows(keyward: &Keyward, but: &[&str]) -> Vec<String> {
+    let mut reader = keyward.store.read().await.expect("the database of a test answers");
+    store::testing::rows(&mut reader.conn(), but).await.expect("the database of a test can be read")
+}
+
 /// The database of an installation.
 pub fn store(keyward: &Keyward) -> &store::Store {
     &keyward.store

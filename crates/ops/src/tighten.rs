@@ -21,7 +21,7 @@ use store::{Change, Conn, usage::search};
 use self::evidence::Evidence;
 pub use self::evidence::Seen;
 use crate::{
-    Cx, Error,
+    Cx, Error, behaviour,
     keys::{KeyView, managed},
     rotations::Author,
     scoped,
@@ -79,11 +79,11 @@ pub async fn propose(cx: &Cx<Admin>, id: &KeyId, days: i64) -> Result<Proposal, 
     let view = crate::keys::open(cx, id).await?;
     let now_ms = cx.now_ms();
     let from_ms = now_ms - days * DAY_MS;
-    let mut reader = cx.read().await?;
     let federation_id = &view.federation.id;
     let mut evidence = Evidence::default();
     let mut is_cut = false;
-    for key_id in store::keys::line(&mut reader.conn(), federation_id, id).await? {
+    let line = store::keys::line(&mut cx.read().await?.conn(), federation_id, id).await?;
+    for key_id in line {
         let filter = UsageFilter {
             key_id: Some(key_id),
             from_ms: Some(from_ms),
@@ -94,7 +94,10 @@ pub async fn propose(cx: &Cx<Admin>, id: &KeyId, days: i64) -> Result<Proposal, 
         let mut place = None;
         loop {
             let budget = search::Budget { rows: usize::MAX, records: usize::MAX };
+            // Between two pages the reader is given back: others wait for one as well.
+            let mut reader = cx.read().await?;
             let found = search::page(&mut reader.conn(), &of, &filter, place.as_ref(), PAGE, budget).await?;
+            drop(reader);
             for record in &found.records {
                 evidence.add(record);
             }
@@ -104,8 +107,10 @@ pub async fn propose(cx: &Cx<Admin>, id: &KeyId, days: i64) -> Result<Proposal, 
                 break;
             }
         }
+        if is_cut {
+            break;
+        }
     }
-    drop(reader);
     let scope = evidence.scope(&view.key.scope);
     let too_early = evidence.too_early(is_cut);
     let differences = view.key.scope.differences(&scope);
@@ -153,7 +158,7 @@ pub async fn narrow(
         .into());
     }
     let now_ms = cx.now_ms();
-    let (author, id) = (Author::of(cx), id.clone());
+    let (author, id, own) = (Author::of(cx), id.clone(), cx.clone());
     cx.keyward
         .commit(async move |conn: &mut Conn<'_>| {
             let before = store::keys::by_id(conn, &id).await?.ok_or(Error::NotFound("key"))?.key;
@@ -179,7 +184,10 @@ pub async fn narrow(
                         after.justification = None;
                     }
                 }
-                When::NextRotation => after.next_scope = Some(scope.clone()),
+                When::NextRotation => {
+                    behaviour::widened_later(conn, &own, &federation, &before, &scope, now_ms).await?;
+                    after.next_scope = Some(scope.clone());
+                }
             }
             store::keys::rescope(conn, &before, &after).await?;
             after.version += 1;

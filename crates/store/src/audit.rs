@@ -2,7 +2,7 @@
 
 use domain::{
     FederationId, KeyId, Millis,
-    audit::{Action, ActorKind, ActorRef, AuditEvent, AuditRecord, ChainHead, Outcome},
+    audit::{Action, ActorKind, ActorRef, AuditEvent, AuditRecord, ChainHead, Outcome, entry::Entry},
 };
 use sqlx::FromRow;
 
@@ -23,7 +23,7 @@ macro_rules! list {
             columns!(),
             " FROM audit_records WHERE ",
             $index,
-            " seq < $1
+            " seq < $1 AND seq > $10
             AND (CAST($2 AS TEXT) IS NULL OR federation_id = $2)
             AND (CAST($3 AS TEXT) IS NULL OR key_id = $3)
             AND (CAST($4 AS TEXT) IS NULL OR actor_id = $4)
@@ -57,17 +57,36 @@ statements! {
     LIST_BY_KEY = list!("key_id = $3 AND");
     LIST_BY_FEDERATION = list!("federation_id = $2 AND");
     LIST_BY_ACTOR = list!("actor_id = $4 AND");
+    // What no index holds is frequent, and so found near the end of the log. The texts are those of the indexes.
+    LIST_BY_ACTION = list!("action = $5 AND action NOT IN ('user.created', 'user.updated', 'group.updated') AND");
+    LIST_BY_OUTCOME = list!("outcome = $6 AND outcome <> 'done' AND");
     AFTER = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq > $1 ORDER BY seq LIMIT $2");
     FEDERATIONS_BETWEEN = "SELECT DISTINCT federation_id FROM audit_records WHERE seq > $1 AND seq <= $2";
-    ISSUERS = "SELECT DISTINCT actor_id FROM audit_records WHERE key_id = $1 AND actor_kind = 'admin'
-        AND outcome = 'done' AND action IN ('key.issued', 'key.rotated', 'key.client-changed', 'hand-off.opened')";
+    // Of a key and of all that it replaced, however many: from one of them to the one before.
+    ISSUERS = "WITH RECURSIVE line (id, predecessor_id) AS (
+        SELECT id, predecessor_id FROM provisioning_keys WHERE federation_id = $1 AND id = $2
+        UNION SELECT k.id, k.predecessor_id FROM line CROSS JOIN provisioning_keys k
+        WHERE k.federation_id = $1 AND k.id = line.predecessor_id)
+        SELECT DISTINCT a.actor_id FROM line CROSS JOIN audit_records a WHERE a.key_id = line.id
+        AND a.actor_kind = 'admin' AND a.outcome = 'done'
+        AND a.action IN ('key.issued', 'key.rotated', 'key.client-changed', 'hand-off.opened')";
+    HAS_EXPORTED = "SELECT seq FROM audit_records WHERE actor_id = $1 AND actor_kind = 'admin' AND outcome = 'done'
+        AND action IN ('records.exported', 'audit.exported') ORDER BY seq LIMIT 1";
     BY_SEQ = concat!("SELECT ", columns!(), " FROM audit_records WHERE seq = $1");
-    ACTORS = "SELECT DISTINCT actor_id AS id, actor_name AS name FROM audit_records WHERE actor_kind = 'admin'
-        ORDER BY name LIMIT 200";
+    // From one person to the next in their index, however many records each has; by the name that each had last.
+    ACTORS = "WITH RECURSIVE people (id) AS (
+        SELECT MIN(actor_id) FROM audit_records WHERE actor_kind = 'admin'
+        UNION ALL SELECT (SELECT MIN(a.actor_id) FROM audit_records a WHERE a.actor_kind = 'admin' AND a.actor_id > people.id)
+        FROM people WHERE people.id IS NOT NULL)
+        SELECT id, (SELECT a.actor_name FROM audit_records a WHERE a.actor_id = people.id AND a.actor_kind = 'admin'
+            ORDER BY a.seq DESC LIMIT 1) AS name
+        FROM people WHERE id IS NOT NULL ORDER BY name LIMIT 200";
+    TIME_OF = "SELECT at_ms FROM audit_records WHERE seq = $1";
 }
 
+/// A record in columns.
 #[derive(FromRow)]
-struct Row {
+pub(crate) struct Row {
     seq: i64,
     at_ms: i64,
     actor_kind: String,
@@ -84,6 +103,29 @@ struct Row {
     detail: String,
     prev_hash: String,
     hash: String,
+}
+
+impl From<Row> for Entry {
+    fn from(row: Row) -> Self {
+        Self {
+            seq: row.seq,
+            at_ms: row.at_ms,
+            actor_kind: row.actor_kind,
+            actor_id: row.actor_id,
+            actor_name: row.actor_name,
+            action: row.action,
+            outcome: row.outcome,
+            reason: row.reason,
+            federation_id: row.federation_id,
+            key_id: row.key_id,
+            target: row.target,
+            source: row.source,
+            request_id: row.request_id,
+            detail: row.detail,
+            prev_hash: row.prev_hash,
+            hash: row.hash,
+        }
+    }
 }
 
 impl TryFrom<Row> for AuditRecord {
@@ -242,7 +284,12 @@ pub struct AuditSelection {
     pub from_ms: Option<Millis>,
     /// Before this time.
     pub to_ms: Option<Millis>,
+    /// Behind this place.
+    pub after: i64,
 }
+
+/// Actions of which there are so many that no index holds them.
+const FREQUENT: [Action; 3] = [Action::UserCreated, Action::UserUpdated, Action::GroupUpdated];
 
 /// Lists records before a place, newest first.
 pub async fn list(
@@ -255,6 +302,8 @@ pub async fn list(
         AuditSelection { key_id: Some(_), .. } => LIST_BY_KEY,
         AuditSelection { federation_id: Some(_), .. } => LIST_BY_FEDERATION,
         AuditSelection { actor_id: Some(_), .. } => LIST_BY_ACTOR,
+        AuditSelection { action: Some(action), .. } if !FREQUENT.contains(action) => LIST_BY_ACTION,
+        AuditSelection { outcome: Some(Outcome::Refused), .. } => LIST_BY_OUTCOME,
         AuditSelection { .. } => LIST,
     };
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(sql)
@@ -267,8 +316,26 @@ pub async fn list(
         .bind(selection.from_ms)
         .bind(selection.to_ms)
         .bind(limit)
+        .bind(selection.after)
         .fetch_all(db).await)?;
     rows.into_iter().map(AuditRecord::try_from).collect()
+}
+
+/// The last place whose record was written before a time, as far as the log is in order of time: found by halving.
+/// Clocks may be set back, so callers leave room.
+pub async fn place_before(conn: &mut Conn<'_>, at_ms: Millis) -> Result<i64, Error> {
+    let (mut low, mut high) = (0, head(conn).await?.seq);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found: Option<Millis> =
+            on_db!(&mut *conn, db => sqlx::query_scalar(TIME_OF).bind(middle + 1).fetch_optional(db).await)?;
+        if found.is_some_and(|found| found < at_ms) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }
 
 /// Records after a place, oldest first: the walk.
@@ -277,9 +344,22 @@ pub async fn after(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<Audi
     rows.into_iter().map(AuditRecord::try_from).collect()
 }
 
-/// Who issued a key, rotated it, said how it proves itself or took it over: issuer and subject of each person.
-pub async fn issuers(conn: &mut Conn<'_>, key_id: &KeyId) -> Result<Vec<String>, Error> {
-    Ok(on_db!(conn, db => sqlx::query_scalar(ISSUERS).bind(key_id.as_str()).fetch_all(db).await)?)
+/// Who issued a key or one that it replaced, rotated it, said how it proves itself or took it over: issuer and subject
+/// of each person.
+pub async fn issuers(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    key_id: &KeyId,
+) -> Result<Vec<String>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_scalar(ISSUERS)
+        .bind(federation_id.as_str()).bind(key_id.as_str()).fetch_all(db).await)?)
+}
+
+/// Whether a person has ever exported records.
+pub async fn has_exported(conn: &mut Conn<'_>, actor_id: &str) -> Result<bool, Error> {
+    let seq: Option<i64> =
+        on_db!(conn, db => sqlx::query_scalar(HAS_EXPORTED).bind(actor_id).fetch_optional(db).await)?;
+    Ok(seq.is_some())
 }
 
 /// One record.

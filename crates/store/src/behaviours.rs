@@ -15,6 +15,7 @@ statements! {
         ON CONFLICT (federation_id, key_id) DO NOTHING";
     UPDATE = "UPDATE behaviours SET profile = $4, updated_ms = $5, version = version + 1
         WHERE federation_id = $1 AND key_id = $2 AND version = $3";
+    WRITTEN = "SELECT federation_id, key_id, version FROM behaviours WHERE updated_ms >= $1";
     FORGET = "DELETE FROM behaviours WHERE key_id <> '' AND updated_ms < $1";
 }
 
@@ -85,6 +86,35 @@ pub async fn profile(
     let row: Option<Row> = on_db!(conn, db => sqlx::query_as(ONE)
         .bind(federation_id.as_str()).bind(word(key_id)).fetch_optional(db).await)?;
     row.map(StoredProfile::try_from).transpose()
+}
+
+/// A profile that was written, without what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Of which federation.
+    pub federation_id: FederationId,
+    /// Of which key; `None` for the federation as a whole.
+    pub key_id: Option<KeyId>,
+    /// Its version.
+    pub version: i64,
+}
+
+/// The profiles that any node wrote since a moment.
+pub async fn written(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<Written>, Error> {
+    let rows: Vec<(String, String, i64)> =
+        on_db!(conn, db => sqlx::query_as(WRITTEN).bind(since_ms).fetch_all(db).await)?;
+    let read = |(federation_id, key_id, version): (String, String, i64)| {
+        let corrupt = || Error::Corrupt(format!("behaviour of {federation_id}"));
+        Ok(Written {
+            federation_id: FederationId::parse(&federation_id).ok_or_else(corrupt)?,
+            key_id: match key_id.as_str() {
+                "" => None,
+                text => Some(KeyId::parse(text).ok_or_else(corrupt)?),
+            },
+            version,
+        })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// The profiles of a federation, its own first.

@@ -4,7 +4,7 @@
 //! has looked: the process may have died in between.
 
 use domain::{
-    FederationId, Millis, ResourceId,
+    FederationId, Millis, ResourceId, UndoId,
     upstreams::{CallState, CallVerb},
 };
 use scim::ResourceType;
@@ -14,14 +14,15 @@ use crate::{Conn, Error, db::on_db, statements::statements};
 
 macro_rules! columns {
     () => {
-        "id, key_id, request_id, verb, resource_type, resource_id, payload_hash, state, attempts, note, intended_ms"
+        "id, key_id, request_id, verb, resource_type, resource_id, payload_hash, state, attempts, note, intended_ms,
+        undo_id"
     };
 }
 
 statements! {
     INSERT = "INSERT INTO upstream_calls (federation_id, id, key_id, request_id, verb, resource_type, resource_id,
-        payload_hash, state, attempts, note, intended_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        payload_hash, state, attempts, note, intended_ms, undo_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     SETTLE = "UPDATE upstream_calls SET state = $3, note = $4, settled_ms = $5, attempts = attempts + 1
         WHERE federation_id = $1 AND id = $2 AND state IN ('intended', 'unknown')";
     UNSETTLED = concat!("SELECT ", columns!(), " FROM upstream_calls
@@ -37,7 +38,7 @@ statements! {
 pub struct Call {
     /// Its id, in order of time: the id of the request that asked for it.
     pub id: String,
-    /// The key through which it was asked.
+    /// The key through which it was asked; empty when it takes something back.
     pub key_id: String,
     /// The request.
     pub request_id: String,
@@ -57,6 +58,8 @@ pub struct Call {
     pub note: String,
     /// When it was written down.
     pub intended_ms: Millis,
+    /// The taking back that it belongs to.
+    pub undo_id: Option<UndoId>,
 }
 
 #[derive(FromRow)]
@@ -72,6 +75,7 @@ struct Row {
     attempts: i64,
     note: String,
     intended_ms: i64,
+    undo_id: Option<String>,
 }
 
 impl TryFrom<Row> for Call {
@@ -79,7 +83,12 @@ impl TryFrom<Row> for Call {
 
     fn try_from(row: Row) -> Result<Self, Error> {
         let corrupt = |what: &str| Error::Corrupt(format!("call {}: {what}", row.id));
+        let undo_id = match row.undo_id.as_deref() {
+            Some(id) => Some(UndoId::parse(id).ok_or_else(|| corrupt("undo"))?),
+            None => None,
+        };
         Ok(Self {
+            undo_id,
             verb: CallVerb::parse(&row.verb).ok_or_else(|| corrupt("verb"))?,
             kind: ResourceType::from_name(&row.resource_type).ok_or_else(|| corrupt("type"))?,
             resource_id: ResourceId::parse(&row.resource_id).ok_or_else(|| corrupt("resource"))?,
@@ -110,6 +119,7 @@ pub async fn insert(conn: &mut Conn<'_>, federation_id: &FederationId, call: &Ca
         .bind(call.attempts)
         .bind(&call.note)
         .bind(call.intended_ms)
+        .bind(call.undo_id.as_ref().map(UndoId::as_str))
         .execute(db).await.map(drop))?;
     Ok(())
 }

@@ -1,18 +1,30 @@
 //! Cases and the marks on their clocks. A mark is written once, whoever comes second.
 
+use std::collections::BTreeMap;
+
 use domain::{
     CaseId, FederationId, KeyId, Millis, RotationId,
     cases::{Case, CaseKind, CaseMoment, Moment},
 };
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    db::on_db,
+    statements::{WANTED, statements},
+};
 
 macro_rules! columns {
     () => {
         "federation_id, id, kind, key_id, rotation_id, title, opened_by, opened_ms, closed_ms, closed_by, summary, version"
     };
 }
+
+/// The most cases of one statement.
+const AT_ONCE: usize = 200;
+
+const MOMENTS_OF: &str = ") SELECT case_id, moment, at_ms, made_by, text FROM wanted CROSS JOIN case_moments
+    WHERE federation_id = of_federation AND case_id = of_id ORDER BY at_ms, id";
 
 statements! {
     INSERT = "INSERT INTO cases (federation_id, id, kind, key_id, rotation_id, title, opened_by, opened_ms, summary,
@@ -27,6 +39,12 @@ statements! {
     LIST = concat!("SELECT ", columns!(), " FROM cases WHERE (CAST($1 AS TEXT) IS NULL OR federation_id = $1)
         ORDER BY CASE WHEN closed_ms IS NULL THEN 0 ELSE 1 END, opened_ms DESC, id DESC LIMIT $2");
     COUNT_OPEN = "SELECT federation_id, CAST(COUNT(*) AS BIGINT) FROM cases WHERE closed_ms IS NULL GROUP BY federation_id";
+    ANSWERED = "SELECT federation_id, CAST(MAX(closed_ms) AS BIGINT) FROM cases
+        WHERE closed_ms IS NOT NULL AND kind <> 'brake' GROUP BY federation_id";
+    OF_PERIOD = "SELECT CAST(COALESCE(SUM(CASE WHEN opened_ms >= $1 AND opened_ms < $2 THEN 1 ELSE 0 END), 0) AS BIGINT),
+        CAST(COALESCE(SUM(CASE WHEN closed_ms >= $1 AND closed_ms < $2 THEN 1 ELSE 0 END), 0) AS BIGINT),
+        CAST(MAX(CASE WHEN closed_ms >= $1 AND closed_ms < $2 THEN closed_ms - opened_ms END) AS BIGINT)
+        FROM cases WHERE kind <> 'brake'";
     SET_ROTATION = "UPDATE cases SET rotation_id = $3, version = version + 1 WHERE federation_id = $1 AND id = $2";
     CLOSE = "UPDATE cases SET closed_ms = $4, closed_by = $5, summary = $6, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3 AND closed_ms IS NULL";
@@ -135,6 +153,22 @@ pub async fn count_open(conn: &mut Conn<'_>) -> Result<Vec<(FederationId, i64)>,
     Ok(rows.into_iter().filter_map(|(id, count)| Some((FederationId::parse(&id)?, count))).collect())
 }
 
+/// When the last compromise of each federation was closed.
+pub async fn answered(conn: &mut Conn<'_>) -> Result<Vec<(FederationId, Millis)>, Error> {
+    let rows: Vec<(String, i64)> = on_db!(conn, db => sqlx::query_as(ANSWERED).fetch_all(db).await)?;
+    Ok(rows.into_iter().filter_map(|(id, at_ms)| Some((FederationId::parse(&id)?, at_ms))).collect())
+}
+
+/// How many compromises were opened in a stretch of time, how many were closed, and the longest time from
+/// opening to closing one of the latter.
+pub async fn of_period(
+    conn: &mut Conn<'_>,
+    from_ms: Millis,
+    to_ms: Millis,
+) -> Result<(i64, i64, Option<Millis>), Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(OF_PERIOD).bind(from_ms).bind(to_ms).fetch_one(db).await)?)
+}
+
 /// Says which rotation answers a case.
 pub async fn set_rotation(conn: &mut Conn<'_>, case: &Case, rotation_id: &RotationId) -> Result<(), Error> {
     on_db!(conn, db => sqlx::query(SET_ROTATION)
@@ -183,6 +217,31 @@ pub async fn insert_moment(
         .bind(&moment.text)
         .execute(db).await.map(|done| done.rows_affected()))?;
     Ok(rows == 1)
+}
+
+/// The moments of several cases, each in order of time, by the id of the case.
+pub async fn moments_of(
+    conn: &mut Conn<'_>,
+    cases: &[(&FederationId, &CaseId)],
+) -> Result<BTreeMap<CaseId, Vec<CaseMoment>>, Error> {
+    let mut moments: BTreeMap<CaseId, Vec<CaseMoment>> = BTreeMap::new();
+    for cases in cases.chunks(AT_ONCE) {
+        let rows: Vec<(String, String, i64, String, String)> = on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(WANTED);
+            sql.push_values(cases, |mut row, (federation_id, case_id)| {
+                row.push_bind(federation_id.as_str()).push_bind(case_id.as_str());
+            });
+            sql.push(MOMENTS_OF);
+            sql.build_query_as().fetch_all(db).await
+        })?;
+        for (case_id, word, at_ms, made_by, text) in rows {
+            let corrupt = || Error::Corrupt(format!("case {case_id}: moment {word}"));
+            let id = CaseId::parse(&case_id).ok_or_else(corrupt)?;
+            let moment = Moment::parse(&word).ok_or_else(corrupt)?;
+            moments.entry(id).or_default().push(CaseMoment { moment, at_ms, made_by, text });
+        }
+    }
+    Ok(moments)
 }
 
 /// The moments of a case in order of time.

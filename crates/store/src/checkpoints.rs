@@ -15,6 +15,7 @@ use sqlx::FromRow;
 
 use crate::{
     Conn, Error,
+    audit::Row,
     db::{Raw, on_db},
     statements::statements,
 };
@@ -166,52 +167,9 @@ async fn read_tile(conn: &mut Conn<'_>, level: u32, tile: u64) -> Result<Vec<Has
     Ok(texts.iter().map_while(hash).collect())
 }
 
-#[derive(FromRow)]
-struct EntryRow {
-    seq: i64,
-    at_ms: i64,
-    actor_kind: String,
-    actor_id: String,
-    actor_name: String,
-    action: String,
-    outcome: String,
-    reason: Option<String>,
-    federation_id: Option<String>,
-    key_id: Option<String>,
-    target: Option<String>,
-    source: Option<String>,
-    request_id: String,
-    detail: String,
-    prev_hash: String,
-    hash: String,
-}
-
-impl From<EntryRow> for Entry {
-    fn from(row: EntryRow) -> Self {
-        Self {
-            seq: row.seq,
-            at_ms: row.at_ms,
-            actor_kind: row.actor_kind,
-            actor_id: row.actor_id,
-            actor_name: row.actor_name,
-            action: row.action,
-            outcome: row.outcome,
-            reason: row.reason,
-            federation_id: row.federation_id,
-            key_id: row.key_id,
-            target: row.target,
-            source: row.source,
-            request_id: row.request_id,
-            detail: row.detail,
-            prev_hash: row.prev_hash,
-            hash: row.hash,
-        }
-    }
-}
-
 /// Records from a place on, that place included, in their order, whatever they hold.
 pub async fn entries(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<Entry>, Error> {
-    let rows: Vec<EntryRow> =
+    let rows: Vec<Row> =
         on_db!(conn, db => sqlx::query_as(ENTRIES).bind(seq).bind(limit).fetch_all(db).await)?;
     Ok(rows.into_iter().map(Entry::from).collect())
 }

@@ -29,6 +29,7 @@ use crate::{
         touch::{Touch, Touched, tables},
     },
     feed::{Feed, Wire},
+    journal::Waiting,
     readers::{Readers, SqliteReader},
 };
 
@@ -119,12 +120,18 @@ pub(crate) enum Link {
 
 impl Link {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
-        Conn { raw: self.raw(), touched: None }
+        Conn { raw: self.raw(), touched: None, changes: None }
     }
 
-    /// A connection that keeps account of what is written on it.
-    pub(crate) fn writing<'c>(&'c mut self, cache: &'c Cache, touched: &'c mut Touched) -> Conn<'c> {
-        Conn { raw: self.raw(), touched: Some((cache, touched)) }
+    /// A connection that keeps account of what is written on it, and the changes for the journal until
+    /// they are written together.
+    pub(crate) fn writing<'c>(
+        &'c mut self,
+        cache: &'c Cache,
+        touched: &'c mut Touched,
+        changes: &'c mut Waiting,
+    ) -> Conn<'c> {
+        Conn { raw: self.raw(), touched: Some((cache, touched)), changes: Some(changes) }
     }
 
     fn raw(&mut self) -> Raw<'_> {
@@ -162,6 +169,8 @@ impl Link {
 pub struct Conn<'c> {
     pub(crate) raw: Raw<'c>,
     touched: Option<(&'c Cache, &'c mut Touched)>,
+    /// Changes that are written before the COMMIT, or before somebody reads the journal.
+    pub(crate) changes: Option<&'c mut Waiting>,
 }
 
 /// The two databases.
@@ -245,7 +254,7 @@ impl Reader {
             Self::Sqlite(reader) => Raw::Sqlite(reader.connection()),
             Self::Postgres(connection) => Raw::Postgres(connection),
         };
-        Conn { raw, touched: None }
+        Conn { raw, touched: None, changes: None }
     }
 
     /// Holds the database still: what is read by several statements is as of one moment. It costs one
@@ -277,7 +286,7 @@ impl View<'_> {
             Self::Sqlite(transaction) => Raw::Sqlite(transaction),
             Self::Postgres(transaction) => Raw::Postgres(transaction),
         };
-        Conn { raw, touched: None }
+        Conn { raw, touched: None, changes: None }
     }
 }
 
@@ -301,6 +310,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Which database it is.
+    pub fn engine(&self) -> Engine {
+        self.target.engine()
+    }
+
     /// Opens a migrated database.
     ///
     /// # Errors

@@ -6,7 +6,11 @@ use domain::{
 };
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    db::on_db,
+    statements::{WANTED, statements},
+};
 
 macro_rules! target_columns {
     () => {
@@ -21,6 +25,17 @@ macro_rules! columns {
         ended_ms, version"
     };
 }
+
+/// The most rotations of one statement.
+const AT_ONCE: usize = 200;
+
+const OF_ROTATIONS: &str = concat!(
+    ") SELECT ",
+    columns!(),
+    ", (SELECT t.name FROM delivery_targets t WHERE t.federation_id = deliveries.federation_id
+    AND t.id = deliveries.target_id) AS target_name FROM wanted CROSS JOIN deliveries
+    WHERE federation_id = of_federation AND rotation_id = of_id ORDER BY id"
+);
 
 statements! {
     INSERT_TARGET = "INSERT INTO delivery_targets (federation_id, id, position, connector, name, settings, sealed, data_key,
@@ -149,6 +164,13 @@ struct Row {
     made_ms: i64,
     ended_ms: Option<i64>,
     version: i64,
+}
+
+#[derive(FromRow)]
+struct NamedRow {
+    #[sqlx(flatten)]
+    delivery: Row,
+    target_name: Option<String>,
 }
 
 impl TryFrom<Row> for StoredDelivery {
@@ -374,6 +396,28 @@ pub async fn of_rotation(
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(OF_ROTATION)
         .bind(federation_id.as_str()).bind(rotation_id.as_str()).fetch_all(db).await)?;
     rows.into_iter().map(StoredDelivery::try_from).collect()
+}
+
+/// The deliveries of several rotations, each with the name of its target, the oldest first.
+pub async fn of_rotations(
+    conn: &mut Conn<'_>,
+    rotations: &[(&FederationId, &RotationId)],
+) -> Result<Vec<(Delivery, Option<String>)>, Error> {
+    let mut found = Vec::new();
+    for rotations in rotations.chunks(AT_ONCE) {
+        let rows: Vec<NamedRow> = on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(WANTED);
+            sql.push_values(rotations, |mut row, (federation_id, rotation_id)| {
+                row.push_bind(federation_id.as_str()).push_bind(rotation_id.as_str());
+            });
+            sql.push(OF_ROTATIONS);
+            sql.build_query_as().fetch_all(db).await
+        })?;
+        for NamedRow { delivery, target_name } in rows {
+            found.push((StoredDelivery::try_from(delivery)?.delivery, target_name));
+        }
+    }
+    Ok(found)
 }
 
 /// The last deliveries of a federation, the newest first.

@@ -311,7 +311,7 @@ fn push_prefix<'s>(sql: &'s mut Sql, column: &str, prefix: &str) -> &'s mut Sql 
 
 /// The first text that comes after every text with this prefix; none when there is no such one. Both
 /// databases compare bytes of UTF-8, whose order is that of the characters.
-fn after_prefix(prefix: &str) -> Option<String> {
+pub(crate) fn after_prefix(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         let next = match last {

@@ -27,9 +27,10 @@ use crate::{
 };
 
 statements! {
-    // By the index of what is not sealed yet: what is older than some seconds is not asked for.
+    // Sealed or not: a node that could not ask for a while is told what was sealed meanwhile, too. The newest rows, when
+    // there are more than are read at once: nobody watches to see the past.
     SINCE = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
-        WHERE seal = 0 AND last_request_id >= $1 AND last_request_id <= $2 ORDER BY last_request_id LIMIT $3";
+        WHERE last_request_id >= $1 AND last_request_id <= $2 ORDER BY last_request_id DESC LIMIT $3";
 }
 
 /// How many records are kept for who watches.
@@ -160,7 +161,7 @@ impl Feed {
         let rows: Vec<Batch> = on_db!(conn, db => sqlx::query_as(SINCE)
             .bind(first).bind(last).bind(ROWS).fetch_all(db).await)?;
         let mut records = Vec::new();
-        for row in &rows {
+        for row in rows.iter().rev() {
             records.extend(row.unpack()?.into_iter().map(Arc::new));
         }
         let mut ring = self.ring();
@@ -270,6 +271,8 @@ impl Wire {
             .connect_with((**options).clone())
             .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
+        // A lost connection is given back, and the whole wire is made anew: see `next`.
+        listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         Ok(Some(Self { listener, link: target.connect().await?, node: node.to_owned() }))
     }
@@ -286,13 +289,18 @@ impl Wire {
         Ok(true)
     }
 
-    /// The next thing that another node says.
+    /// The next thing that another node says. Who waits for something else as well may drop this while it waits:
+    /// it only reads, and what was read of a message stays in the buffer of the connection. `PgListener::recv`
+    /// would connect anew inside, and be dropped half-way by every other thing that comes meanwhile: with a
+    /// database that takes longer to connect to than that, it would never hear again.
     ///
     /// # Errors
     /// When the connection was lost; then connect anew.
     pub async fn next(&mut self) -> Result<Told, Error> {
         loop {
-            let said = self.listener.recv().await?;
+            let Some(said) = self.listener.try_recv().await? else {
+                return Err(Error::Absent("the connection that listens was lost".to_owned()));
+            };
             let mut words = said.payload().split(' ');
             if let (Some(node), Some(first), Some(last), None) =
                 (words.next(), words.next(), words.next(), words.next())

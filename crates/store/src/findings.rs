@@ -27,6 +27,23 @@ macro_rules! rank {
     };
 }
 
+macro_rules! list {
+    ($state:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM findings WHERE ",
+            $state,
+            " AND (CAST($1 AS TEXT) IS NULL OR federation_id = $1) AND (CAST($2 AS TEXT) IS NULL OR rule = $2)
+            AND (CAST($3 AS TEXT) IS NULL OR key_id = $3) AND ",
+            rank!("severity"),
+            " >= CAST($4 AS BIGINT) ORDER BY ",
+            rank!("severity"),
+            " DESC, last_ms DESC, id DESC LIMIT $5"
+        )
+    };
+}
+
 statements! {
     RAISE = concat!("INSERT INTO findings (federation_id, id, rule, severity, subject, live_subject, key_id, rotation_id,
         case_id, detail, count, first_ms, last_ms, version)
@@ -45,13 +62,16 @@ statements! {
         WHERE federation_id = $1 AND id = $2 AND closed_ms IS NULL RETURNING ", columns!());
     BY_ID = concat!("SELECT ", columns!(), " FROM findings WHERE federation_id = $1 AND id = $2");
     LIVE = concat!("SELECT ", columns!(), " FROM findings WHERE federation_id = $1 AND rule = $2 AND live_subject = $3");
-    LIST = concat!("SELECT ", columns!(), " FROM findings
-        WHERE (CAST($1 AS TEXT) IS NULL OR federation_id = $1) AND (CAST($2 AS TEXT) IS NULL OR rule = $2)
-        AND (CAST($3 AS TEXT) IS NULL OR key_id = $3) AND ", rank!("severity"), " >= CAST($4 AS BIGINT)
-        AND CASE WHEN closed_ms IS NULL THEN 0 ELSE 1 END = CAST($5 AS BIGINT)
-        ORDER BY ", rank!("severity"), " DESC, last_ms DESC, id DESC LIMIT $6");
+    LIST_OPEN = list!("closed_ms IS NULL");
+    LIST_CLOSED = list!("closed_ms IS NOT NULL");
     COUNT_OPEN = "SELECT federation_id, severity, CAST(COUNT(*) AS BIGINT) FROM findings WHERE closed_ms IS NULL
         GROUP BY federation_id, severity";
+    OF_PERIOD = "SELECT
+        CAST(COALESCE(SUM(CASE WHEN first_ms >= $1 AND first_ms < $2 THEN 1 ELSE 0 END), 0) AS BIGINT),
+        CAST(COALESCE(SUM(CASE WHEN closed_ms >= $1 AND closed_ms < $2 THEN 1 ELSE 0 END), 0) AS BIGINT)
+        FROM findings";
+    BY_HOUR = "SELECT first_ms / 3600000 AS hour, CAST(COUNT(*) AS BIGINT) FROM findings WHERE first_ms >= $1
+        AND (CAST($2 AS TEXT) IS NULL OR federation_id = $2) GROUP BY first_ms / 3600000";
     OPEN_BY_KEY = "SELECT key_id, CAST(COUNT(*) AS BIGINT) FROM findings WHERE closed_ms IS NULL AND key_id IS NOT NULL
         GROUP BY key_id";
     LIVE_OF_RULE = concat!("SELECT ", columns!(), " FROM findings WHERE rule = $1 AND closed_ms IS NULL
@@ -217,12 +237,12 @@ pub async fn list(conn: &mut Conn<'_>, filter: &FindingFilter, limit: i64) -> Re
         Some(Severity::High) => 2,
         Some(Severity::Critical) => 3,
     };
-    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(LIST)
+    let sql = if filter.closed { LIST_CLOSED } else { LIST_OPEN };
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(sql)
         .bind(filter.federation_id.as_ref().map(FederationId::as_str))
         .bind(filter.rule.map(Rule::as_str))
         .bind(filter.key_id.as_ref().map(KeyId::as_str))
         .bind(least)
-        .bind(i64::from(filter.closed))
         .bind(limit)
         .fetch_all(db).await)?;
     rows.into_iter().map(Finding::try_from).collect()
@@ -238,6 +258,21 @@ pub async fn count_open(conn: &mut Conn<'_>) -> Result<Vec<(Option<FederationId>
             Some((FederationId::parse(&federation), Severity::parse(&severity)?, count))
         })
         .collect())
+}
+
+/// How many findings were raised in a stretch of time, and how many were closed.
+pub async fn of_period(conn: &mut Conn<'_>, from_ms: Millis, to_ms: Millis) -> Result<(i64, i64), Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(OF_PERIOD).bind(from_ms).bind(to_ms).fetch_one(db).await)?)
+}
+
+/// How many findings came first, by hours since 1970, of one federation or of all; hours without any are left out.
+pub async fn by_hour(
+    conn: &mut Conn<'_>,
+    federation_id: Option<&FederationId>,
+    since_ms: Millis,
+) -> Result<Vec<(i64, i64)>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(BY_HOUR)
+        .bind(since_ms).bind(federation_id.map(FederationId::as_str)).fetch_all(db).await)?)
 }
 
 /// How many findings are open, by the key that they are about.

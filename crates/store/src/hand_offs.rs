@@ -4,7 +4,11 @@
 use domain::{DeliveryId, FederationId, HandOffId, KeyId, Millis, RotationId, hand_offs::HandOff};
 use sqlx::FromRow;
 
-use crate::{Conn, Error, db::on_db, statements::statements};
+use crate::{
+    Conn, Error,
+    db::on_db,
+    statements::{WANTED, statements},
+};
 
 macro_rules! columns {
     () => {
@@ -12,6 +16,16 @@ macro_rules! columns {
         opened_by, closed_ms, version"
     };
 }
+
+/// The most rotations of one statement.
+const AT_ONCE: usize = 200;
+
+const OF_ROTATIONS: &str = concat!(
+    ") SELECT ",
+    columns!(),
+    " FROM wanted CROSS JOIN hand_offs
+    WHERE federation_id = of_federation AND rotation_id = of_id ORDER BY id"
+);
 
 statements! {
     INSERT = "INSERT INTO hand_offs (federation_id, id, delivery_id, rotation_id, key_id, person, token_hash, sealed,
@@ -127,6 +141,28 @@ pub async fn of_rotation(
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(OF_ROTATION)
         .bind(federation_id.as_str()).bind(rotation_id.as_str()).fetch_all(db).await)?;
     rows.into_iter().map(StoredHandOff::try_from).collect()
+}
+
+/// The hand-offs of several rotations, the oldest first.
+pub async fn of_rotations(
+    conn: &mut Conn<'_>,
+    rotations: &[(&FederationId, &RotationId)],
+) -> Result<Vec<HandOff>, Error> {
+    let mut found = Vec::new();
+    for rotations in rotations.chunks(AT_ONCE) {
+        let rows: Vec<Row> = on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(WANTED);
+            sql.push_values(rotations, |mut row, (federation_id, rotation_id)| {
+                row.push_bind(federation_id.as_str()).push_bind(rotation_id.as_str());
+            });
+            sql.push(OF_ROTATIONS);
+            sql.build_query_as().fetch_all(db).await
+        })?;
+        for row in rows {
+            found.push(StoredHandOff::try_from(row)?.hand_off);
+        }
+    }
+    Ok(found)
 }
 
 /// The hand-offs of a key, the oldest first.

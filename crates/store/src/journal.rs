@@ -17,17 +17,23 @@ const IDS: usize = 200;
 /// Rows that one round of forgetting takes.
 const FORGOTTEN: i64 = 20_000;
 
+/// Rows of one statement: each statement is a trip to the database, on SQLite to its thread.
+const FEW: usize = 8;
+
+/// Rows of one statement of a large batch.
+const MANY: usize = 64;
+
 macro_rules! columns {
     () => {
-        "id, at_ms, request_id, key_id, actor_kind, actor_id, actor_name, source, resource_type, resource_id, name,
+        "federation_id, id, at_ms, request_id, key_id, actor_kind, actor_id, actor_name, source, resource_type, resource_id, name,
         change, version, was, became, members, facts, undo_of"
     };
 }
 
+/// The beginning of a statement that inserts some rows at once.
+const INSERT: &str = concat!("INSERT INTO journal (", columns!(), ") ");
+
 statements! {
-    INSERT = "INSERT INTO journal (federation_id, id, at_ms, request_id, key_id, actor_kind, actor_id, actor_name, source,
-        resource_type, resource_id, name, change, version, was, became, members, facts, undo_of)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     BY_ID = concat!("SELECT ", columns!(), " FROM journal WHERE federation_id = $1 AND id = $2");
     OF_RESOURCE = concat!("SELECT ", columns!(), " FROM journal
         WHERE federation_id = $1 AND resource_id = $2 AND id < $3 ORDER BY id DESC LIMIT $4");
@@ -73,39 +79,111 @@ pub struct NewEntry<'a> {
     pub undo_of: Option<&'a str>,
 }
 
-/// Writes a change.
+/// Changes of a batch that are not written yet: in one statement they cost a fraction of a statement each.
+#[derive(Default)]
+pub(crate) struct Waiting(Vec<Row>);
+
+/// Writes a change: in the transaction of its unit, before the COMMIT and before anything reads the journal there.
 pub async fn insert(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     entry: &NewEntry<'_>,
 ) -> Result<(), Error> {
-    let (kind, actor_id, actor_name) = entry.actor;
-    on_db!(conn, db => sqlx::query(INSERT)
-        .bind(federation_id.as_str())
-        .bind(entry.id.as_str())
-        .bind(entry.at_ms)
-        .bind(entry.request_id)
-        .bind(entry.key_id)
-        .bind(kind.as_str())
-        .bind(actor_id)
-        .bind(actor_name)
-        .bind(entry.source)
-        .bind(entry.resource_type)
-        .bind(entry.resource_id)
-        .bind(entry.name)
-        .bind(entry.change.as_str())
-        .bind(entry.version)
-        .bind(entry.was)
-        .bind(entry.became)
-        .bind(entry.members)
-        .bind(entry.facts)
-        .bind(entry.undo_of)
-        .execute(db).await.map(drop))?;
+    let row = entry.row(federation_id);
+    if let Some(waiting) = &mut conn.changes {
+        waiting.0.push(row);
+        return Ok(());
+    }
+    insert_many(conn, &[row]).await
+}
+
+/// Writes the changes that wait.
+pub(crate) async fn write_waiting(conn: &mut Conn<'_>) -> Result<(), Error> {
+    let Some(waiting) = &mut conn.changes else { return Ok(()) };
+    let rows = std::mem::take(&mut waiting.0);
+    // Few lengths, so that few texts are prepared.
+    let (large, rest) = rows.as_chunks::<MANY>();
+    for chunk in large {
+        insert_many(conn, chunk).await?;
+    }
+    let (chunks, rest) = rest.as_chunks::<FEW>();
+    for chunk in chunks {
+        insert_many(conn, chunk).await?;
+    }
+    for row in rest {
+        insert_many(conn, std::slice::from_ref(row)).await?;
+    }
     Ok(())
+}
+
+/// Forgets the changes that wait: those of a unit that is undone.
+pub(crate) fn forget_waiting(conn: &mut Conn<'_>) {
+    if let Some(waiting) = &mut conn.changes {
+        waiting.0.clear();
+    }
+}
+
+async fn insert_many(conn: &mut Conn<'_>, rows: &[Row]) -> Result<(), Error> {
+    on_db!(conn, db => {
+        let mut sql = sqlx::QueryBuilder::new(INSERT);
+        sql.push_values(rows, |mut values, row| {
+            values
+                .push_bind(&row.federation_id)
+                .push_bind(&row.id)
+                .push_bind(row.at_ms)
+                .push_bind(&row.request_id)
+                .push_bind(&row.key_id)
+                .push_bind(&row.actor_kind)
+                .push_bind(&row.actor_id)
+                .push_bind(&row.actor_name)
+                .push_bind(&row.source)
+                .push_bind(&row.resource_type)
+                .push_bind(&row.resource_id)
+                .push_bind(&row.name)
+                .push_bind(&row.change)
+                .push_bind(row.version)
+                .push_bind(&row.was)
+                .push_bind(&row.became)
+                .push_bind(&row.members)
+                .push_bind(&row.facts)
+                .push_bind(&row.undo_of);
+        });
+        sql.build().execute(db).await.map(drop)
+    })?;
+    Ok(())
+}
+
+impl NewEntry<'_> {
+    fn row(&self, federation_id: &FederationId) -> Row {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let (kind, actor_id, actor_name) = self.actor;
+        Row {
+            federation_id: federation_id.to_string(),
+            id: self.id.to_string(),
+            at_ms: self.at_ms,
+            request_id: self.request_id.to_owned(),
+            key_id: owned(self.key_id),
+            actor_kind: kind.as_str().to_owned(),
+            actor_id: actor_id.to_owned(),
+            actor_name: actor_name.to_owned(),
+            source: owned(self.source),
+            resource_type: self.resource_type.to_owned(),
+            resource_id: self.resource_id.to_owned(),
+            name: self.name.to_owned(),
+            change: self.change.as_str().to_owned(),
+            version: self.version,
+            was: owned(self.was),
+            became: owned(self.became),
+            members: owned(self.members),
+            facts: owned(self.facts),
+            undo_of: owned(self.undo_of),
+        }
+    }
 }
 
 #[derive(FromRow)]
 struct Row {
+    federation_id: String,
     id: String,
     at_ms: i64,
     request_id: String,
@@ -193,6 +271,7 @@ pub async fn by_id(
     federation_id: &FederationId,
     id: &JournalId,
 ) -> Result<Option<Entry>, Error> {
+    write_waiting(conn).await?;
     let row: Option<Row> = on_db!(conn, db => sqlx::query_as(BY_ID)
         .bind(federation_id.as_str()).bind(id.as_str()).fetch_optional(db).await)?;
     row.map(|row| row.read(federation_id)).transpose()
@@ -200,6 +279,7 @@ pub async fn by_id(
 
 /// The last change of all.
 pub async fn last(conn: &mut Conn<'_>, federation_id: &FederationId) -> Result<Option<JournalId>, Error> {
+    write_waiting(conn).await?;
     let id: Option<String> = on_db!(conn, db => sqlx::query_scalar(LAST)
         .bind(federation_id.as_str()).fetch_optional(db).await)?;
     Ok(id.as_deref().and_then(JournalId::parse))
@@ -213,6 +293,7 @@ pub async fn of_resource(
     before: Option<&JournalId>,
     limit: i64,
 ) -> Result<Vec<Entry>, Error> {
+    write_waiting(conn).await?;
     let before = before.map_or("jrn_~", JournalId::as_str);
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(OF_RESOURCE)
         .bind(federation_id.as_str()).bind(resource_id.as_str()).bind(before).bind(limit)
@@ -272,6 +353,7 @@ pub async fn page(
     after: Option<&JournalId>,
     limit: usize,
 ) -> Result<(Vec<Entry>, Option<JournalId>), Error> {
+    write_waiting(conn).await?;
     let mut sql = selected(federation_id, selection, after);
     sql.push(order(selection)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let rows: Vec<Row> = sql.fetch_all(conn).await?;
@@ -288,6 +370,7 @@ pub async fn since(
     resources: &[&str],
     from: &JournalId,
 ) -> Result<Vec<Entry>, Error> {
+    write_waiting(conn).await?;
     let mut found = Vec::new();
     for ids in resources.chunks(IDS) {
         let mut sql = Sql::new(federation_id);

@@ -26,6 +26,8 @@ macro_rules! columns {
     };
 }
 
+pub mod briefs;
+
 statements! {
     INSERT = "INSERT INTO provisioning_keys (federation_id, id, name, live_name, hash, last_four, scope,
         justification, issued_by, issued_ms, expires_ms, predecessor_id, version, proof, canary)
@@ -44,6 +46,8 @@ statements! {
         AND COALESCE((SELECT g.version FROM brake_guards g WHERE g.federation_id = $1), 0) = $5";
     OF_FEDERATION = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE federation_id = $1 ORDER BY id");
     LIST = concat!("SELECT ", columns!(), " FROM provisioning_keys ORDER BY federation_id, id");
+    STANDING = concat!("SELECT ", columns!(), " FROM provisioning_keys WHERE successor_id IS NULL AND revoked_ms IS NULL
+        AND retired_ms IS NULL AND canary = 0");
     SUCCEED = "UPDATE provisioning_keys SET successor_id = $4, retires_ms = $5, live_name = $6, version = version + 1
         WHERE federation_id = $1 AND id = $2 AND version = $3";
     REVOKE = "UPDATE provisioning_keys SET revoked_ms = $4, revoked_by = $5, live_name = $6, version = version + 1
@@ -294,6 +298,12 @@ pub async fn of_federation(conn: &mut Conn<'_>, id: &FederationId) -> Result<Vec
 /// Every key.
 pub async fn list(conn: &mut Conn<'_>) -> Result<Vec<Key>, Error> {
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(LIST).fetch_all(db).await)?;
+    rows.into_iter().map(|row| StoredKey::try_from(row).map(|stored| stored.key)).collect()
+}
+
+/// Every key that stands for itself: nothing replaces it and nobody has ended it. In no order.
+pub async fn standing(conn: &mut Conn<'_>) -> Result<Vec<Key>, Error> {
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(STANDING).fetch_all(db).await)?;
     rows.into_iter().map(|row| StoredKey::try_from(row).map(|stored| stored.key)).collect()
 }
 

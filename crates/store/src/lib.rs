@@ -15,6 +15,7 @@ mod statements;
 pub mod cache;
 pub mod committer;
 
+pub mod attestations;
 pub mod audit;
 pub mod behaviours;
 pub mod brakes;
@@ -55,6 +56,8 @@ pub mod usage;
 pub mod users;
 pub mod windows;
 
+#[cfg(feature = "bench")]
+pub mod bulk;
 #[cfg(feature = "bench")]
 pub mod raw;
 #[cfg(feature = "testing")]

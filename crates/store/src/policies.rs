@@ -21,6 +21,7 @@ statements! {
     INSERT = concat!("INSERT INTO policy_exceptions (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     OPEN = concat!("SELECT ", columns!(), " FROM policy_exceptions WHERE ended_ms IS NULL AND ends_ms > $1
         ORDER BY federation_id, id");
+    SINCE = concat!("SELECT ", columns!(), " FROM policy_exceptions WHERE ends_ms > $1 ORDER BY federation_id, id");
     OF_FEDERATION = concat!("SELECT ", columns!(), " FROM policy_exceptions WHERE federation_id = $1 ORDER BY id DESC LIMIT 200");
     END = "UPDATE policy_exceptions SET ended_ms = $3, ended_by = $4
         WHERE federation_id = $1 AND id = $2 AND ended_ms IS NULL AND ends_ms > $3";
@@ -132,6 +133,12 @@ pub async fn end(
 /// Every exception that holds at a moment.
 pub async fn open(conn: &mut Conn<'_>, now_ms: Millis) -> Result<Vec<PolicyException>, Error> {
     let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(OPEN).bind(now_ms).fetch_all(db).await)?;
+    rows.into_iter().map(PolicyException::try_from).collect()
+}
+
+/// Every exception that was to end after a moment, whether or not it has ended before.
+pub async fn ending_after(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<PolicyException>, Error> {
+    let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(SINCE).bind(since_ms).fetch_all(db).await)?;
     rows.into_iter().map(PolicyException::try_from).collect()
 }
 

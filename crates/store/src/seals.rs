@@ -37,14 +37,24 @@ statements! {
     UNSEALED = "SELECT CAST(COUNT(*) AS BIGINT) AS batches, CAST(COALESCE(SUM(count), 0) AS BIGINT) AS records
         FROM usage_batches WHERE seal = 0";
     OF_LOG = "SELECT seq FROM audit_records WHERE seq > $1 AND action = $2 ORDER BY seq LIMIT 256";
+    // $3: the last seal that nobody waits for; $4: from when on those after it are waited for.
     OLDEST = "SELECT id, at_ms, from_ms, to_ms, batches, records, digest FROM usage_seals
-        WHERE forgotten_ms IS NULL AND to_ms < $1 ORDER BY to_ms LIMIT $2";
+        WHERE forgotten_ms IS NULL AND to_ms < $1 AND (id <= $3 OR to_ms < $4) ORDER BY to_ms LIMIT $2";
     FORGET_ROWS = "DELETE FROM usage_batches WHERE seal = $1";
     FORGET = "UPDATE usage_seals SET forgotten_ms = $2 WHERE id = $1 AND forgotten_ms IS NULL";
     AFTER = "SELECT id, at_ms, from_ms, to_ms, batches, records, digest FROM usage_seals
         WHERE id > $1 AND forgotten_ms IS NULL ORDER BY id LIMIT $2";
     WAITING = "SELECT CAST(COALESCE(SUM(records), 0) AS BIGINT) AS records, CAST(COALESCE(MIN(from_ms), 0) AS BIGINT) AS from_ms
         FROM usage_seals WHERE id > $1 AND forgotten_ms IS NULL";
+    // Those before the newest $2 records.
+    BEYOND = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM (
+            SELECT id, SUM(records) OVER (ORDER BY id DESC) AS held FROM usage_seals
+            WHERE id > $1 AND forgotten_ms IS NULL
+        ) AS waiting WHERE held > $2";
+    LOST = "SELECT CAST(COALESCE(MIN(id), 0) AS BIGINT) AS first, CAST(COALESCE(MAX(id), 0) AS BIGINT) AS last,
+            CAST(COALESCE(MIN(from_ms), 0) AS BIGINT) AS from_ms, CAST(COALESCE(MAX(to_ms), 0) AS BIGINT) AS to_ms,
+            CAST(COALESCE(SUM(records), 0) AS BIGINT) AS records
+        FROM usage_seals WHERE id > $1 AND id < $2 AND forgotten_ms IS NOT NULL";
 }
 
 /// A seal, as the audit log has it.
@@ -166,9 +176,55 @@ pub async fn of_log(conn: &mut Conn<'_>, action: Action, after: i64) -> Result<V
     Ok(records)
 }
 
-/// Seals of which every record is older than a time, the oldest first.
-pub async fn oldest(conn: &mut Conn<'_>, before_ms: Millis, limit: i64) -> Result<Vec<Seal>, Error> {
-    Ok(on_db!(conn, db => sqlx::query_as(OLDEST).bind(before_ms).bind(limit).fetch_all(db).await)?)
+/// What of the seals may not be forgotten yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// The last seal that nobody waits for.
+    pub after: i64,
+    /// Seals after it are kept while their newest record is not older.
+    pub from_ms: Millis,
+}
+
+impl Hold {
+    /// Nothing is held.
+    pub const NONE: Self = Self { after: i64::MAX, from_ms: i64::MAX };
+}
+
+/// Seals of which every record is older than a time and that nothing holds, the oldest first.
+pub async fn oldest(
+    conn: &mut Conn<'_>,
+    before_ms: Millis,
+    hold: Hold,
+    limit: i64,
+) -> Result<Vec<Seal>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(OLDEST)
+        .bind(before_ms).bind(limit).bind(hold.after).bind(hold.from_ms).fetch_all(db).await)?)
+}
+
+/// The last seal after a number that lies before the newest `records` records; 0 when there are fewer.
+pub async fn beyond(conn: &mut Conn<'_>, after: i64, records: i64) -> Result<i64, Error> {
+    Ok(on_db!(conn, db => sqlx::query_scalar(BEYOND).bind(after).bind(records).fetch_one(db).await)?)
+}
+
+/// Seals between two numbers that were forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Gone {
+    /// The first of them; 0 when there are none.
+    pub first: i64,
+    /// The last of them.
+    pub last: i64,
+    /// The time of their oldest record.
+    pub from_ms: Millis,
+    /// The time of their newest.
+    pub to_ms: Millis,
+    /// How many records they held.
+    pub records: i64,
+}
+
+/// What was forgotten of the seals after one and before another.
+pub async fn gone(conn: &mut Conn<'_>, after: i64, before: i64) -> Result<Option<Gone>, Error> {
+    let gone: Gone = on_db!(conn, db => sqlx::query_as(LOST).bind(after).bind(before).fetch_one(db).await)?;
+    Ok((gone.first > 0).then_some(gone))
 }
 
 /// Forgets the rows of a seal; how many.

@@ -10,9 +10,14 @@ macro_rules! statements {
 
 pub(crate) use statements;
 
+/// The beginning of a statement about several pairs of a federation and an id: their list follows, and `FROM wanted
+/// CROSS JOIN` the table, so that SQLite looks each of them up in its index.
+pub(crate) const WANTED: &str = "WITH wanted (of_federation, of_id) AS (";
+
 /// Every statement: module, name, text.
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
     let modules = [
+        ("attestations", crate::attestations::ALL),
         ("audit", crate::audit::ALL),
         ("behaviours", crate::behaviours::ALL),
         ("brakes", crate::brakes::ALL),
@@ -32,6 +37,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("installation", crate::installation::ALL),
         ("journal", crate::journal::ALL),
         ("keys", crate::keys::ALL),
+        ("key_briefs", crate::keys::briefs::ALL),
         ("leases", crate::leases::ALL),
         ("links", crate::links::ALL),
         ("members", crate::members::ALL),

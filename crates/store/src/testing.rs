@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use domain::usage::UsageRecord;
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 
 use crate::{
     Conn, Engine, Error, Target,
-    db::{Link, on_db},
+    db::{Link, Raw, on_db},
 };
 
 /// The address of a Postgres server whose user may create databases. `cargo xtask test` starts one.
@@ -160,6 +161,84 @@ pub async fn break_audit(conn: &mut Conn<'_>) -> Result<(), Error> {
         SELECT seq + 1, 0, 'system', '', '', 'node.started', 'done', '', '{}', '', '' FROM audit_head";
     on_db!(conn, db => sqlx::raw_sql(sql).execute(db).await.map(drop))?;
     Ok(())
+}
+
+/// Writes usage records as the committer does at the end of a batch.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn write_usage(conn: &mut Conn<'_>, records: &[UsageRecord]) -> Result<(), Error> {
+    crate::usage::Plan::of(records)?.write(conn).await
+}
+
+/// Has the database refuse every audit record, as a full disk or a wrong grant would, until [`mend_audit`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn refuse_audit(conn: &mut Conn<'_>) -> Result<(), Error> {
+    let sql = match conn.raw {
+        Raw::Sqlite(_) => {
+            "CREATE TRIGGER audit_refused BEFORE INSERT ON audit_records
+            BEGIN SELECT RAISE(ABORT, 'the test refuses it'); END"
+        }
+        Raw::Postgres(_) => {
+            "CREATE FUNCTION audit_refused() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'the test refuses it'; END $$;
+            CREATE TRIGGER audit_refused BEFORE INSERT ON audit_records
+            FOR EACH ROW EXECUTE FUNCTION audit_refused()"
+        }
+    };
+    on_db!(conn, db => sqlx::raw_sql(sql).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Ends [`refuse_audit`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn mend_audit(conn: &mut Conn<'_>) -> Result<(), Error> {
+    let sql = match conn.raw {
+        Raw::Sqlite(_) => "DROP TRIGGER audit_refused",
+        Raw::Postgres(_) => "DROP TRIGGER audit_refused ON audit_records; DROP FUNCTION audit_refused()",
+    };
+    on_db!(conn, db => sqlx::raw_sql(sql).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Every row of every table but some, as text, in an order of its own.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn rows(conn: &mut Conn<'_>, but: &[&str]) -> Result<Vec<String>, Error> {
+    let (tables, is_sqlite) = match conn.raw {
+        Raw::Sqlite(_) => {
+            let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+            (tables, true)
+        }
+        Raw::Postgres(_) => {
+            ("SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = current_schema()", false)
+        }
+    };
+    let mut tables: Vec<String> = on_db!(conn, db => sqlx::query_scalar(tables).fetch_all(db).await)?;
+    tables.retain(|table| !but.contains(&table.as_str()));
+    tables.sort();
+    let mut selects = Vec::new();
+    for table in tables {
+        selects.push(if is_sqlite {
+            let columns = "SELECT name FROM pragma_table_info($1)";
+            let columns: Vec<String> =
+                on_db!(conn, db => sqlx::query_scalar(columns).bind(&table).fetch_all(db).await)?;
+            let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
+            format!("SELECT '{table} ' || {} FROM {table}", quoted.join(" || ',' || "))
+        } else {
+            format!("SELECT '{table} ' || CAST(a_row AS TEXT) FROM {table} AS a_row")
+        });
+    }
+    let sql = selects.join(" UNION ALL ");
+    let mut rows: Vec<String> =
+        on_db!(conn, db => sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(db).await)?;
+    rows.sort();
+    Ok(rows)
 }
 
 /// Runs any statements, as somebody with the password of the database can.

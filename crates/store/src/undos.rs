@@ -7,23 +7,45 @@ use crate::{Conn, Error, db::on_db, statements::statements};
 
 macro_rules! columns {
     () => {
-        "id, selection, title, plan_hash, case_id, made_by, made_ms, units, ended_ms"
+        "id, selection, title, plan_hash, case_id, made_by, made_ms, units, ended_ms, made_by_id, request_id,
+        source"
+    };
+}
+
+macro_rules! unit_columns {
+    () => {
+        "position, body, tries, due_ms"
     };
 }
 
 statements! {
-    INSERT = "INSERT INTO undos (federation_id, id, selection, title, plan_hash, case_id, made_by, made_ms, units)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT = "INSERT INTO undos (federation_id, id, selection, title, plan_hash, case_id, made_by, made_ms, units,
+        made_by_id, request_id, source)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     BY_ID = concat!("SELECT ", columns!(), " FROM undos WHERE federation_id = $1 AND id = $2");
     LIST = concat!("SELECT ", columns!(), " FROM undos WHERE federation_id = $1 ORDER BY id DESC LIMIT $2");
     END = "UPDATE undos SET ended_ms = $3 WHERE federation_id = $1 AND id = $2 AND ended_ms IS NULL";
     INSERT_UNIT = "INSERT INTO undo_units (federation_id, undo_id, position, body, report) VALUES ($1, $2, $3, $4, '')";
-    NEXT_UNIT = "SELECT position, body FROM undo_units
-        WHERE federation_id = $1 AND undo_id = $2 AND done_ms IS NULL ORDER BY position LIMIT 1";
-    // The body has done its work; what it said is in the journal.
-    UNIT_DONE = "UPDATE undo_units SET done_ms = $4, report = $5, body = ''
+    NEXT_UNIT = concat!("SELECT ", unit_columns!(), " FROM undo_units
+        WHERE federation_id = $1 AND undo_id = $2 AND done_ms IS NULL ORDER BY position LIMIT 1");
+    DUE_UNIT = concat!("SELECT ", unit_columns!(), " FROM undo_units
+        WHERE federation_id = $1 AND undo_id = $2 AND position > $3 AND done_ms IS NULL AND due_ms <= $4
+        ORDER BY position LIMIT 1");
+    CLAIM = "UPDATE undo_units SET due_ms = $5
+        WHERE federation_id = $1 AND undo_id = $2 AND position = $3 AND done_ms IS NULL AND due_ms <= $4";
+    WAIT = "UPDATE undo_units SET due_ms = $4, waits = $5, tries = tries + 1
         WHERE federation_id = $1 AND undo_id = $2 AND position = $3 AND done_ms IS NULL";
-    REPORTS = "SELECT done_ms, report FROM undo_units WHERE federation_id = $1 AND undo_id = $2 ORDER BY position";
+    HURRY = "UPDATE undo_units SET due_ms = 0
+        WHERE federation_id = $1 AND undo_id = $2 AND done_ms IS NULL AND waits <> '' AND due_ms > 0";
+    LEFT = "SELECT COUNT(*) FROM undo_units WHERE federation_id = $1 AND undo_id = $2 AND done_ms IS NULL";
+    OPEN = "SELECT federation_id, id FROM undos WHERE ended_ms IS NULL AND EXISTS
+        (SELECT 1 FROM undo_units WHERE undo_units.federation_id = undos.federation_id
+        AND undo_units.undo_id = undos.id AND undo_units.done_ms IS NULL AND undo_units.due_ms <= $1)
+        ORDER BY federation_id, id LIMIT $2";
+    // The body has done its work; what it said is in the journal.
+    UNIT_DONE = "UPDATE undo_units SET done_ms = $4, report = $5, body = '', waits = ''
+        WHERE federation_id = $1 AND undo_id = $2 AND position = $3 AND done_ms IS NULL";
+    REPORTS = "SELECT done_ms, report, waits FROM undo_units WHERE federation_id = $1 AND undo_id = $2 ORDER BY position";
     FORGET_UNITS = "DELETE FROM undo_units WHERE federation_id = $1 AND undo_id IN
         (SELECT id FROM undos WHERE federation_id = $1 AND made_ms < $2)";
     FORGET = "DELETE FROM undos WHERE federation_id = $1 AND made_ms < $2";
@@ -50,6 +72,36 @@ pub struct Undo {
     pub units: i64,
     /// When the last of them was done.
     pub ended_ms: Option<Millis>,
+    /// Who confirmed it, by issuer and subject; empty for what an older version wrote.
+    pub made_by_id: String,
+    /// In which request.
+    pub request_id: String,
+    /// From where.
+    pub source: Option<String>,
+}
+
+/// A unit that is still to be done.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OpenUnit {
+    /// Its place in the plan.
+    pub position: i64,
+    /// What is to be done.
+    pub body: String,
+    /// How often it was tried in vain.
+    pub tries: i64,
+    /// From when on it may be taken up.
+    pub due_ms: Millis,
+}
+
+/// How a unit stands.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct UnitState {
+    /// When it was done.
+    pub done_ms: Option<Millis>,
+    /// What came of it, once it is done.
+    pub report: String,
+    /// What it waits for, when it was tried in vain.
+    pub waits: String,
 }
 
 #[derive(FromRow)]
@@ -63,6 +115,9 @@ struct Row {
     made_ms: i64,
     units: i64,
     ended_ms: Option<i64>,
+    made_by_id: String,
+    request_id: String,
+    source: Option<String>,
 }
 
 impl TryFrom<Row> for Undo {
@@ -80,6 +135,9 @@ impl TryFrom<Row> for Undo {
             made_ms: row.made_ms,
             units: row.units,
             ended_ms: row.ended_ms,
+            made_by_id: row.made_by_id,
+            request_id: row.request_id,
+            source: row.source,
         })
     }
 }
@@ -103,6 +161,9 @@ pub async fn insert(
         .bind(&undo.made_by)
         .bind(undo.made_ms)
         .bind(undo.units)
+        .bind(&undo.made_by_id)
+        .bind(&undo.request_id)
+        .bind(&undo.source)
         .execute(db).await.map(drop))?;
     for (position, body) in (0_i64..).zip(units) {
         on_db!(&mut *conn, db => sqlx::query(INSERT_UNIT)
@@ -130,14 +191,85 @@ pub async fn list(conn: &mut Conn<'_>, federation_id: &FederationId, limit: i64)
     rows.into_iter().map(Undo::try_from).collect()
 }
 
-/// The first unit that is still to be done: its position and what is to be done.
+/// The first unit that is still to be done.
 pub async fn next_unit(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     id: &UndoId,
-) -> Result<Option<(i64, String)>, Error> {
+) -> Result<Option<OpenUnit>, Error> {
     Ok(on_db!(conn, db => sqlx::query_as(NEXT_UNIT)
         .bind(federation_id.as_str()).bind(id.as_str()).fetch_optional(db).await)?)
+}
+
+/// The first unit after a place that may be taken up now.
+pub async fn due_unit(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &UndoId,
+    after: i64,
+    now_ms: Millis,
+) -> Result<Option<OpenUnit>, Error> {
+    Ok(on_db!(conn, db => sqlx::query_as(DUE_UNIT)
+        .bind(federation_id.as_str()).bind(id.as_str()).bind(after).bind(now_ms)
+        .fetch_optional(db).await)?)
+}
+
+/// Takes a unit up until a moment; false when it is done, or somebody else has it.
+pub async fn claim(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &UndoId,
+    position: i64,
+    (now_ms, until_ms): (Millis, Millis),
+) -> Result<bool, Error> {
+    let rows = on_db!(conn, db => sqlx::query(CLAIM)
+        .bind(federation_id.as_str()).bind(id.as_str()).bind(position).bind(now_ms).bind(until_ms)
+        .execute(db).await.map(|done| done.rows_affected()))?;
+    Ok(rows == 1)
+}
+
+/// Puts a unit off that was tried in vain.
+pub async fn wait(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    id: &UndoId,
+    position: i64,
+    due_ms: Millis,
+    waits: &str,
+) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(WAIT)
+        .bind(federation_id.as_str()).bind(id.as_str()).bind(position).bind(due_ms).bind(waits)
+        .execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// Lets what waits be taken up at once.
+pub async fn hurry(conn: &mut Conn<'_>, federation_id: &FederationId, id: &UndoId) -> Result<(), Error> {
+    on_db!(conn, db => sqlx::query(HURRY)
+        .bind(federation_id.as_str()).bind(id.as_str()).execute(db).await.map(drop))?;
+    Ok(())
+}
+
+/// How many units are still to be done.
+pub async fn left(conn: &mut Conn<'_>, federation_id: &FederationId, id: &UndoId) -> Result<i64, Error> {
+    Ok(on_db!(conn, db => sqlx::query_scalar(LEFT)
+        .bind(federation_id.as_str()).bind(id.as_str()).fetch_one(db).await)?)
+}
+
+/// Those of every federation that have a unit to be taken up now.
+pub async fn open(
+    conn: &mut Conn<'_>,
+    now_ms: Millis,
+    limit: i64,
+) -> Result<Vec<(FederationId, UndoId)>, Error> {
+    let rows: Vec<(String, String)> =
+        on_db!(conn, db => sqlx::query_as(OPEN).bind(now_ms).bind(limit).fetch_all(db).await)?;
+    let read = |(federation, id): (String, String)| {
+        FederationId::parse(&federation)
+            .zip(UndoId::parse(&id))
+            .ok_or_else(|| Error::Corrupt(format!("undo {id}: id")))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// Notes that a unit is done.
@@ -174,12 +306,12 @@ pub async fn end(
     Ok(())
 }
 
-/// When each unit was done, and its report, in order.
-pub async fn reports(
+/// How each unit stands, in order.
+pub async fn units(
     conn: &mut Conn<'_>,
     federation_id: &FederationId,
     id: &UndoId,
-) -> Result<Vec<(Option<Millis>, String)>, Error> {
+) -> Result<Vec<UnitState>, Error> {
     Ok(on_db!(conn, db => sqlx::query_as(REPORTS)
         .bind(federation_id.as_str()).bind(id.as_str()).fetch_all(db).await)?)
 }

@@ -23,8 +23,24 @@ use crate::{
     Conn, Error,
     db::{Raw, on_db},
     keys::{self, Tolerated, Uses, bind_uses},
-    statements::statements,
+    statements::{WANTED, statements},
 };
+
+/// Binds what [`INSERT`] takes, in its order.
+macro_rules! bind_packet {
+    ($query:expr, $row:expr) => {
+        $query
+            .bind($row.federation)
+            .bind($row.key)
+            .bind($row.last)
+            .bind($row.first)
+            .bind($row.first_ms)
+            .bind($row.last_ms)
+            .bind($row.count)
+            .bind(&$row.records)
+            .bind($row.marks)
+    };
+}
 
 statements! {
     // A request that is recorded twice must not take the batch of others with it: both records are kept.
@@ -49,11 +65,17 @@ statements! {
         WHERE federation_id = $1 AND key_id = $2 AND last_request_id >= $3 AND records LIKE '%,\"allowed\",%'
         GROUP BY last_ms / $4 ORDER BY 1";
     BY_HOUR = "SELECT federation_id, hour, decision, count FROM usage_hours WHERE hour >= $1";
+    BY_HOUR_OF = "SELECT federation_id, hour, decision, count FROM usage_hours WHERE hour >= $1 AND federation_id = $2";
+    BY_HOUR_OF_ALL = "SELECT '' AS federation_id, hour, decision, CAST(SUM(count) AS BIGINT) AS count FROM usage_hours
+        WHERE hour >= $1 GROUP BY hour, decision";
     // A batch is written within a moment: its requests count to the hour of the last of them.
     HOURS_OF_KEY = "SELECT last_ms / 3600000 AS hour, CAST(SUM(count) AS BIGINT) AS count FROM usage_batches
         WHERE federation_id = $1 AND key_id = $2 AND last_request_id >= $3 GROUP BY last_ms / 3600000
         ORDER BY hour";
 }
+
+/// The most keys of one statement.
+const KEYS: usize = 200;
 
 /// After every request id.
 const NEWEST: &str = "s";
@@ -257,24 +279,31 @@ impl<'a> Plan<'a> {
 
     /// Writes it inside a transaction.
     pub(crate) async fn write(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
-        for row in &self.batches {
-            on_db!(&mut *conn, db => sqlx::query(INSERT)
-                .bind(row.federation)
-                .bind(row.key)
-                .bind(row.last)
-                .bind(row.first)
-                .bind(row.first_ms)
-                .bind(row.last_ms)
-                .bind(row.count)
-                .bind(&row.records)
-                .bind(row.marks)
-                .execute(db).await.map(drop))?;
+        let (mut batches, mut keys) = (self.batches.as_slice(), self.keys.as_slice());
+        if let Raw::Sqlite(connection) = &mut conn.raw {
+            let (chunks, rest) = batches.as_chunks::<TOGETHER>();
+            for chunk in chunks {
+                let query = sqlx::query(sqlx::AssertSqlSafe(BATCHES.as_str()));
+                let query = chunk.iter().fold(query, |query, row| bind_packet!(query, row));
+                query.execute(&mut **connection).await?;
+            }
+            batches = rest;
+            let (chunks, rest) = keys.as_chunks::<TOGETHER>();
+            for chunk in chunks {
+                let query = sqlx::query(sqlx::AssertSqlSafe(MARKS.as_str()));
+                let query = chunk.iter().fold(query, |query, uses| bind_uses!(query, uses));
+                query.execute(&mut **connection).await?;
+            }
+            keys = rest;
+        }
+        for row in batches {
+            on_db!(&mut *conn, db => bind_packet!(sqlx::query(INSERT), row).execute(db).await.map(drop))?;
         }
         for (hour, federation, decision, count) in &self.hours {
             on_db!(&mut *conn, db => sqlx::query(COUNT_HOUR)
                 .bind(hour).bind(federation).bind(decision).bind(count).execute(db).await.map(drop))?;
         }
-        for uses in &self.keys {
+        for uses in keys {
             keys::mark_used(conn, uses).await?;
         }
         for ((federation_id, key_id, word), seen) in &self.tolerated {
@@ -296,16 +325,7 @@ impl<'a> Plan<'a> {
         if !self.tolerated.is_empty() {
             return Ok(false);
         }
-        let query = sqlx::query(sqlx::AssertSqlSafe(AT_ONCE.as_str()))
-            .bind(row.federation)
-            .bind(row.key)
-            .bind(row.last)
-            .bind(row.first)
-            .bind(row.first_ms)
-            .bind(row.last_ms)
-            .bind(row.count)
-            .bind(&row.records)
-            .bind(row.marks)
+        let query = bind_packet!(sqlx::query(sqlx::AssertSqlSafe(AT_ONCE.as_str())), row)
             .bind(hour)
             .bind(federation)
             .bind(decision)
@@ -313,6 +333,19 @@ impl<'a> Plan<'a> {
         bind_uses!(query, uses).execute(&mut **connection).await?;
         Ok(true)
     }
+}
+
+/// How many keys SQLite takes in one trip to its thread.
+const TOGETHER: usize = 8;
+
+/// The batches of so many keys.
+static BATCHES: LazyLock<String> = LazyLock::new(|| together(INSERT, 9));
+
+/// The marks of so many keys.
+static MARKS: LazyLock<String> = LazyLock::new(|| together(keys::MARKING_USED, 9));
+
+fn together(sql: &str, binds: usize) -> String {
+    (0..TOGETHER).map(|place| renumbered(sql, place * binds)).collect::<Vec<_>>().join("; ")
 }
 
 /// The statements of [`Plan::write`] for one key, as one text for SQLite: it takes several at once,
@@ -406,6 +439,40 @@ pub async fn active(
         .fetch_all(db).await)?)
 }
 
+/// As [`active`], of several keys at once, by key.
+pub async fn active_of(
+    conn: &mut Conn<'_>,
+    keys: &[(&FederationId, &KeyId)],
+    since_ms: Millis,
+    stretch_ms: Millis,
+) -> Result<BTreeMap<KeyId, Vec<(Millis, Millis)>>, Error> {
+    let first = search::floor(since_ms);
+    let mut stretches: BTreeMap<KeyId, Vec<(Millis, Millis)>> = BTreeMap::new();
+    for keys in keys.chunks(KEYS) {
+        let rows: Vec<(String, Millis, Millis)> = on_db!(&mut *conn, db => {
+            let mut sql = sqlx::QueryBuilder::new(WANTED);
+            sql.push_values(keys, |mut row, (federation_id, key_id)| {
+                row.push_bind(federation_id.as_str()).push_bind(key_id.as_str());
+            });
+            sql.push(
+                ") SELECT key_id, MIN(first_ms), MAX(last_ms) FROM wanted CROSS JOIN usage_batches
+                WHERE federation_id = of_federation AND key_id = of_id AND last_request_id >= ",
+            );
+            sql.push_bind(first.as_str());
+            // What a row holds is in its marks; of an older row nobody knows.
+            sql.push(" AND CASE WHEN marks = -1 THEN records LIKE '%,\"allowed\",%' ELSE (marks & ");
+            sql.push_bind(marks::decision(Decision::Allowed)).push(") <> 0 END GROUP BY federation_id, key_id, last_ms / ");
+            sql.push_bind(stretch_ms).push(" ORDER BY 2");
+            sql.build_query_as().fetch_all(db).await
+        })?;
+        for (key, first_ms, last_ms) in rows {
+            let id = KeyId::parse(&key).ok_or_else(|| Error::Corrupt(format!("usage of key {key}")))?;
+            stretches.entry(id).or_default().push((first_ms, last_ms));
+        }
+    }
+    Ok(stretches)
+}
+
 /// Requests of one hour, federation and decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourCount {
@@ -430,7 +497,26 @@ struct HourRow {
 /// Counts requests by hour, federation and decision, from the hour that holds `since_ms`.
 pub async fn by_hour(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<HourCount>, Error> {
     let hour = since_ms / HOUR_MS;
-    let rows: Vec<HourRow> = on_db!(conn, db => sqlx::query_as(BY_HOUR).bind(hour).fetch_all(db).await)?;
+    counted(on_db!(conn, db => sqlx::query_as(BY_HOUR).bind(hour).fetch_all(db).await)?)
+}
+
+/// As [`by_hour`], of one federation.
+pub async fn by_hour_of(
+    conn: &mut Conn<'_>,
+    federation_id: &FederationId,
+    since_ms: Millis,
+) -> Result<Vec<HourCount>, Error> {
+    let (hour, id) = (since_ms / HOUR_MS, federation_id.as_str());
+    counted(on_db!(conn, db => sqlx::query_as(BY_HOUR_OF).bind(hour).bind(id).fetch_all(db).await)?)
+}
+
+/// As [`by_hour`], of all together: no count names a federation.
+pub async fn by_hour_of_all(conn: &mut Conn<'_>, since_ms: Millis) -> Result<Vec<HourCount>, Error> {
+    let hour = since_ms / HOUR_MS;
+    counted(on_db!(conn, db => sqlx::query_as(BY_HOUR_OF_ALL).bind(hour).fetch_all(db).await)?)
+}
+
+fn counted(rows: Vec<HourRow>) -> Result<Vec<HourCount>, Error> {
     rows.into_iter()
         .map(|row| {
             let decision = Decision::parse(&row.decision)

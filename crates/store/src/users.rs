@@ -29,6 +29,9 @@ statements! {
         WHERE federation_id = $1 AND id = $2 AND version = $3 RETURNING version";
     DELETE = "DELETE FROM scim_users WHERE federation_id = $1 AND id = $2 AND version = $3";
     BY_ID = concat!("SELECT ", columns!(), " FROM scim_users WHERE federation_id = $1 AND id = $2");
+    // One look into the index for each federation, whatever the planner thinks of it.
+    NAMED = "SELECT u.federation_id, u.id, u.user_name FROM federations f CROSS JOIN scim_users u
+        WHERE u.federation_id = f.id AND u.user_name_lower >= $1 AND u.user_name_lower < $2 LIMIT $3";
 }
 
 /// A user as it is stored.
@@ -241,4 +244,23 @@ pub async fn explain(
     let page = directory::page(directory::USERS, columns!(), federation_id, terms, window);
     let count = directory::count(directory::USERS, federation_id, terms);
     Ok([page.explain(conn).await?, count.explain(conn).await?])
+}
+
+/// The users of every federation whose `userName` begins with this, folded; in no order.
+pub async fn named(
+    conn: &mut Conn<'_>,
+    prefix: &str,
+    limit: i64,
+) -> Result<Vec<(FederationId, ResourceId, String)>, Error> {
+    let end = directory::after_prefix(prefix).unwrap_or_else(|| char::MAX.to_string());
+    let rows: Vec<(String, String, String)> = on_db!(conn, db => sqlx::query_as(NAMED)
+        .bind(prefix).bind(&end).bind(limit).fetch_all(db).await)?;
+    rows.into_iter()
+        .map(|(federation, id, name)| {
+            let federation = FederationId::parse(&federation)
+                .ok_or_else(|| Error::Corrupt(format!("federation {federation}")))?;
+            let id = ResourceId::parse(&id).ok_or_else(|| Error::Corrupt(format!("user {id}")))?;
+            Ok((federation, id, name))
+        })
+        .collect()
 }

@@ -31,6 +31,8 @@ enum Part {
     Sync,
     /// From 1,000 to 1,000,000 users
     Growth,
+    /// The pages of a large installation
+    Lists,
 }
 
 impl Part {
@@ -69,6 +71,9 @@ pub struct BenchArgs {
     /// A look in three minutes: two rounds of a second, 2000 users, 200 keys
     #[arg(long)]
     quick: bool,
+    /// The size of the installation of the part `lists`
+    #[command(flatten)]
+    sizes: Sizes,
     /// Do not write the result to docs/performance.md
     #[arg(long)]
     dry: bool,
@@ -80,13 +85,18 @@ impl BenchArgs {
         if !self.quick {
             return self;
         }
-        Self { rounds: 2, seconds: 1, users: 2_000, keys: 200, most_users: 20_000, ..self }
+        let sizes = self.sizes.tenth();
+        Self { rounds: 2, seconds: 1, users: 2_000, keys: 200, most_users: 20_000, sizes, ..self }
     }
 
     fn parts(&self) -> Vec<Part> {
         let all = Part::value_variants().iter().copied();
         let wanted = |part: &Part| {
-            if self.only.is_empty() { *part != Part::Growth || self.growth } else { self.only.contains(part) }
+            if self.only.is_empty() {
+                *part != Part::Lists && (*part != Part::Growth || self.growth)
+            } else {
+                self.only.contains(part)
+            }
         };
         all.filter(wanted).collect()
     }
@@ -96,6 +106,86 @@ impl BenchArgs {
         let typed = std::env::args().skip(1).filter(|word| word != "--dry");
         typed.fold("cargo xtask".to_owned(), |text, word| text + " " + &word)
     }
+}
+
+/// How much a large installation has; what is not said is as the load has it.
+#[derive(Args, Clone, Copy)]
+struct Sizes {
+    /// Federations
+    #[arg(long, default_value_t = 1_000)]
+    federations: u32,
+    /// Keys of that installation, in all states
+    #[arg(long, default_value_t = 10_000)]
+    provisioning_keys: u32,
+    /// Usage records
+    #[arg(long, default_value_t = 1_000_000)]
+    usage_records: u32,
+    /// Audit records
+    #[arg(long, default_value_t = 1_000_000)]
+    audit_records: u32,
+    /// Users of all its directories together
+    #[arg(long, default_value_t = 60_000)]
+    people: u32,
+    /// The number that everything in it follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Sizes {
+    /// A tenth of everything.
+    const fn tenth(self) -> Self {
+        Self {
+            federations: self.federations / 10,
+            provisioning_keys: self.provisioning_keys / 10,
+            usage_records: self.usage_records / 10,
+            audit_records: self.audit_records / 10,
+            people: self.people / 10,
+            seed: self.seed,
+        }
+    }
+
+    /// As the load takes them.
+    fn words(self) -> Vec<String> {
+        let sizes = [
+            ("federations", self.federations.into()),
+            ("provisioning-keys", self.provisioning_keys.into()),
+            ("usage-records", self.usage_records.into()),
+            ("audit-records", self.audit_records.into()),
+            ("people", self.people.into()),
+            ("seed", self.seed),
+        ];
+        sizes
+            .into_iter()
+            .flat_map(|(name, value): (&str, u64)| [format!("--{name}"), value.to_string()])
+            .collect()
+    }
+}
+
+/// Where a large installation is made.
+#[derive(Args)]
+pub struct SeedArgs {
+    /// A SQLite file, or the address of a Postgres database; target/seed/keyward.db when it is not said
+    #[arg(long)]
+    database: Option<String>,
+    /// The file with its master key in hexadecimal; made beside the SQLite file when there is none
+    #[arg(long)]
+    master_key: Option<PathBuf>,
+    /// How much
+    #[command(flatten)]
+    sizes: Sizes,
+}
+
+/// Builds the load, and fills a database with it.
+pub fn seed(args: SeedArgs) -> Outcome {
+    let folder = sh::target().join("seed");
+    std::fs::create_dir_all(&folder).during("make the folder of the seed")?;
+    let database = args.database.unwrap_or_else(|| folder.join("keyward.db").display().to_string());
+    let master_key = args.master_key.unwrap_or_else(|| folder.join("master.key"));
+    let mut load = loader()?;
+    load.args(["seed", "--database", &database, "--master-key"]).arg(&master_key).args(args.sizes.words());
+    sh::run(&mut load)?;
+    say(format_args!("\nStart it with KEYWARD_MASTER_KEY=$(cat {})", master_key.display()));
+    Ok(())
 }
 
 /// How long to kill.
@@ -143,8 +233,13 @@ pub fn bench(args: BenchArgs) -> Outcome {
         load.arg("--switchable").arg(binary);
     }
     // It lives as long as the run.
-    let postgres = if parts.contains(&Part::Postgres) { Some(Postgres::start()?) } else { None };
-    if let Some(postgres) = &postgres {
+    let needs_postgres = parts.contains(&Part::Postgres) || parts.contains(&Part::Lists);
+    let postgres = if needs_postgres { Some(Postgres::start()?) } else { None };
+    if let Some(postgres) = postgres.as_ref().filter(|_| parts.contains(&Part::Lists)) {
+        load.args(["--lists-postgres", &postgres::database(postgres.url(), "keyward_lists")?]);
+        load.args(args.sizes.words());
+    }
+    if let Some(postgres) = postgres.as_ref().filter(|_| parts.contains(&Part::Postgres)) {
         load.args(["--postgres", &postgres::database(postgres.url(), "keyward_bench")?]);
     }
     if !args.dry {

@@ -87,6 +87,12 @@ enum Verb {
                             `cargo xtask setup --peers` brings the services that others made; without them, it says so."
     )]
     Bench(load::BenchArgs),
+    /// Fill a database as a large installation has it after three months, to try lists on
+    #[command(
+        after_help = "1,000 federations, 10,000 keys, a million usage records and a million audit records, sealed and signed:\n\
+                            minutes, and 2 GB of disk. The same --seed makes the same installation."
+    )]
+    Seed(load::SeedArgs),
     /// Feed filters, paths, PATCH, bodies, Bulk, queries, keys and cursors with what nobody would write
     #[command(
         after_help = "Needs the nightly toolchain (`rustup toolchain install nightly`) and cargo-fuzz\n\
@@ -118,6 +124,7 @@ fn main() -> ExitCode {
         Verb::Test { only } => test::test(&only),
         Verb::Tidy => tidy::tidy(),
         Verb::Bench(args) => load::bench(args),
+        Verb::Seed(args) => load::seed(args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Chaos(args) => load::chaos(&args),
     };

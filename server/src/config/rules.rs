@@ -1,6 +1,7 @@
 //! From settings to a [`Config`]: what each value must be.
 
 mod audit;
+mod streams;
 mod telling;
 
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, time::Duration};
@@ -42,6 +43,7 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
     let usage_retention_days = reader.number("usage.retention_days", 1, 3_650);
     let journal_retention_days = reader.number("journal.retention_days", 1, 3_650);
     let audit = audit::audit(reader);
+    let streams = streams::streams(reader);
     let egress = egress(reader);
     let logging = logging(reader);
     let limits = limits(reader);
@@ -64,6 +66,7 @@ pub(super) fn build(reader: &mut Reader) -> Option<Config> {
         usage_retention_days: i64::try_from(usage_retention_days?).unwrap_or(i64::MAX),
         journal_retention_days: i64::try_from(journal_retention_days?).unwrap_or(i64::MAX),
         audit: audit?,
+        streams: streams?,
         egress: egress?,
         logging: logging?,
         limits: limits?,

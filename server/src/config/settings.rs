@@ -249,14 +249,14 @@ pub const SETTINGS: &[Setting] = &[
     number(
         "usage.retention_days",
         "400",
-        "How many days usage records are kept. Older ones are removed in sealed stretches; the counts by\n\
-         the hour stay, and the audit log says what went.",
+        "How many days usage records are kept: 1 to 3650. Older ones are removed in sealed stretches; the\n\
+         counts by the hour stay, and the audit log says what went.",
     ),
     number(
         "journal.retention_days",
         "400",
-        "How many days the journal keeps what changes of users and groups replaced. What is older cannot be\n\
-         taken back any more.",
+        "How many days the journal keeps what changes of users and groups replaced: 1 to 3650. What is\n\
+         older cannot be taken back any more.",
     ),
     or(
         shaped(
@@ -306,7 +306,8 @@ pub const SETTINGS: &[Setting] = &[
     text(
         "audit.anchor_syslog",
         "\"tcp://logs.internal:601\"",
-        "A log host that is told every checkpoint (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT or unix:///PATH.",
+        "A log host that is told every checkpoint (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT or\n\
+         unix:///PATH.",
     ),
     or(
         text(
@@ -316,6 +317,50 @@ pub const SETTINGS: &[Setting] = &[
              refuse: the server does not start. warn: it starts and raises a critical finding.",
         ),
         "\"refuse\"",
+    ),
+    shown(
+        text(
+            "stream.webhook",
+            "\"https://siem.example.com/keyward\"",
+            "A webhook that is sent records as they come, a batch a call, one record a line (Standard Webhooks).\n\
+             egress.allow and egress.ports hold for it.",
+        ),
+        Shown::Address,
+    ),
+    shown(text("stream.webhook_secret", "\"whsec_…\"", "The secret that signs its calls."), Shown::Secret),
+    text("stream.webhook_secret_file", "\"/run/secrets/stream\"", "A file that holds it."),
+    or(text("stream.webhook_format", "\"ocsf\"", "The form of its records: jsonl or ocsf."), "\"jsonl\""),
+    text(
+        "stream.syslog",
+        "\"tls://logs.internal:6514\"",
+        "A log host that is sent records as they come (RFC 5424): udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT\n\
+         or unix:///PATH. Only tcp and tls tell what has arrived.",
+    ),
+    text(
+        "stream.syslog_ca_file",
+        "\"/etc/ssl/logs-ca.pem\"",
+        "Certificates in PEM that are trusted for tls:// beside those of the operating system.",
+    ),
+    or(text("stream.syslog_format", "\"ocsf\"", "The form of its records: jsonl or ocsf."), "\"jsonl\""),
+    or(
+        shaped(text("stream.records", "[\"audit\"]", "What is sent: audit, usage, or both."), Shape::List),
+        "[\"audit\", \"usage\"]",
+    ),
+    number(
+        "stream.behind_minutes",
+        "15",
+        "After how many minutes a record that waits is told as a finding: 5 to 1440.",
+    ),
+    number(
+        "stream.hold_days",
+        "30",
+        "For how many days beyond usage.retention_days usage records that a stream has not sent are kept: 0 to\n\
+         3650. What is removed then is told to the stream, and as a finding.",
+    ),
+    number(
+        "stream.hold_records",
+        "10000000",
+        "How many records that a stream has not sent are kept beyond usage.retention_days: 0 to 1000000000.",
     ),
     text("log.format", "\"json\"", "json or text. When not set: text on a terminal, json otherwise."),
     or(text("log.level", "\"info\"", "error, warn, info, debug or trace."), "\"info\""),

@@ -238,7 +238,9 @@ impl Inner {
             standard,
             groups,
         )
-        .set_nonce(grant.nonce.clone().map(Nonce::new));
+        .set_nonce(grant.nonce.clone().map(Nonce::new))
+        // Whoever is asked chooses anew who they are.
+        .set_auth_time(Some(now));
         GroupsIdToken::new(claims, &self.key, CoreJwsSigningAlgorithm::EdDsa, None, None)
     }
 }

@@ -14,14 +14,14 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use domain::Secret;
+use domain::{Secret, secret::SIGNING_PREFIX};
 use ops::{Clock, Entropy};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
 use zeroize::Zeroizing;
 
-use crate::out::standard_webhooks::{self, SECRET_PREFIX};
+use crate::out::standard_webhooks;
 
 /// How old a message may be, and how far ahead, in seconds.
 const APART_S: i64 = 300;
@@ -63,7 +63,8 @@ impl Receiver {
     ) -> std::io::Result<Self> {
         let mut chance = Zeroizing::new([0; 32]);
         entropy.fill(chance.as_mut());
-        let signing = Zeroizing::new(format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(chance.as_slice())));
+        let signing =
+            Zeroizing::new(format!("{SIGNING_PREFIX}{}", BASE64_STANDARD.encode(chance.as_slice())));
         let listener = TcpListener::bind(bind).await?;
         let url = format!("http://{}/keys", listener.local_addr()?);
         let (sender, keys) = watch::channel(None);

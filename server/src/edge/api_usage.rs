@@ -80,6 +80,7 @@ pub(super) fn failed(error: &Error) -> Response {
         }
         Error::Unauthenticated(_)
         | Error::Forbidden(_)
+        | Error::Protected(_)
         | Error::NotFound(_)
         | Error::Conflict(_)
         | Error::Stale(_)

@@ -19,6 +19,7 @@ use http::header;
 use ops::{
     Cx, Error,
     audit::AuditFilter,
+    compliance::evidence::Form,
     exports::{self, Export, What},
     findings::Wanted,
 };
@@ -30,7 +31,31 @@ use super::{
 
 /// The route; it is behind the guard of [`Pages::routes`].
 pub fn routes() -> Router<Pages> {
-    Router::new().route("/exports/{what}", get(export))
+    Router::new().route("/exports/{what}", get(export)).route("/exports/evidence", get(evidence))
+}
+
+/// The evidence for a period, as a file that is made before it is sent.
+async fn evidence(Extension(cx): Extension<Cx<Admin>>, RawQuery(query): RawQuery) -> Response {
+    let pairs: Pairs =
+        url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    let unknown = pairs.iter().find(|(name, _)| name != "period" && name != "format");
+    let period = own(&pairs, "period").unwrap_or_default();
+    let made = match (unknown, Form::parse(own(&pairs, "format").unwrap_or("pdf"))) {
+        (Some((name, _)), _) => Err(Error::invalid(name, "there is no such parameter")),
+        (None, Err(error)) => Err(error),
+        (None, Ok(form)) => ops::compliance::evidence::file(&cx, period, form).await.map(|file| (file, form)),
+    };
+    let (file, form) = match made {
+        Ok(made) => made,
+        Err(error) => return failed(&error),
+    };
+    let name = format!("attachment; filename=\"keyward-evidence-{period}.{}\"", form.as_str());
+    let headers = [
+        (header::CONTENT_TYPE, form.media_type().to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    (headers, file).into_response()
 }
 
 async fn export(
@@ -102,7 +127,11 @@ fn mine_of(
     query: Option<&str>,
     names: &[&str],
 ) -> Result<(domain::usage::filter::UsageFilter, Pairs), Error> {
-    let (_, mine) = parameters(query, names)?;
+    let (others, mine) = parameters(query, names)?;
+    // What narrows usage and nothing here would be taken for a filter, and the file hold everything.
+    if let Some((name, _)) = others.parameters().into_iter().next() {
+        return Err(Error::invalid(name, "there is no such parameter"));
+    }
     let dates = mine.iter().filter(|(name, _)| name == "from" || name == "to");
     let dates = domain::usage::filter::UsageFilter::parse(
         dates.map(|(name, value)| (name.as_str(), value.as_str())),

@@ -7,6 +7,7 @@
 mod audit;
 mod behaviour;
 mod brakes;
+mod compliance;
 mod delivery;
 mod journal;
 mod mutes;
@@ -57,6 +58,7 @@ pub fn routes() -> Router<Pages> {
         .merge(audit::routes())
         .merge(behaviour::routes())
         .merge(brakes::routes())
+        .merge(compliance::routes())
         .merge(delivery::routes())
         .merge(journal::routes())
         .merge(mutes::routes())
@@ -98,7 +100,7 @@ async fn register_federation(State(pages): State<Pages>, posted: Posted) -> Resp
         Ok(new) => federations::register(&posted.cx, new).await,
         Err(faults) => Err(faults.into()),
     };
-    settle(&pages, posted, made, None, |federation| format!("/federations/{}", federation.slug)).await
+    settle(&pages, posted, made, None, |federation| format!("/federations/{}/setup", federation.slug)).await
 }
 
 async fn edit_federation(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {

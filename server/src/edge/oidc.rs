@@ -135,8 +135,15 @@ impl OidcEdge {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Begins a sign-in and says where to send the browser.
-    async fn begin(&self, session: &Session, now_ms: Millis, next: String) -> Result<String, End> {
+    /// Begins a sign-in and says where to send the browser. `again` asks the provider to let the person prove anew
+    /// who they are, whoever is signed in there.
+    async fn begin(
+        &self,
+        session: &Session,
+        now_ms: Millis,
+        next: String,
+        again: bool,
+    ) -> Result<String, End> {
         let known = self.0.provider.known(now_ms).await?;
         let (state, nonce) = (CsrfToken::new(self.random()), Nonce::new(self.random()));
         let verifier = PkceCodeVerifier::new(self.random());
@@ -147,6 +154,10 @@ impl OidcEdge {
         for scope in self.0.settings.scopes.iter().filter(|scope| *scope != "openid") {
             request = request.add_scope(Scope::new(scope.clone()));
         }
+        if again {
+            // OIDC Core 3.1.2.1: the same as prompt=login, and the ID token then says when it was.
+            request = request.set_max_age(Duration::ZERO);
+        }
         let (url, state, nonce) = request.url();
         session.remove_value(NO_ROLE).await?;
         let flow = Flow {
@@ -156,6 +167,7 @@ impl OidcEdge {
             issuer: self.0.settings.issuer.clone(),
             next,
             begun_ms: now_ms,
+            again,
         };
         flow.begin(session).await?;
         Ok(url.into())
@@ -197,12 +209,15 @@ impl OidcEdge {
         let raw = id_token.to_string();
         let mut claims = token::read(&raw, &expected)?;
         self.prove(&id_token, &access_token, &known, &expected).await?;
+        let proven_ms = token::proven_ms(&claims, flow.again.then_some(flow.begun_ms), now_ms)?;
         self.complete(&known, &access_token, &mut claims).await?;
 
         let admin = self.admit(session, info, &claims).await?;
         let hint = known.end_session().is_some().then_some(raw);
-        session::sign_in(session, admin, hint, *policy, now_ms).await?;
-        Ok(flow.next)
+        // Who came for no page in particular is brought to the one that is theirs.
+        let next = if flow.next == "/" { next::home(&admin.role).to_owned() } else { flow.next };
+        session::sign_in_proven(session, admin, hint, *policy, proven_ms, now_ms).await?;
+        Ok(next)
     }
 
     /// Asks `ops` to let the person in, by the role that their claims give.
@@ -275,10 +290,12 @@ async fn start(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let next = url::form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "next")
-        .map_or_else(|| "/".to_owned(), |(_, path)| next::local_path(&path));
-    let begun = edge.begin(&session, info.arrived_ms, next).await;
+    let asked = |wanted: &str| {
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
+    };
+    let next = asked("next").map_or_else(|| "/".to_owned(), |path| next::local_path(&path));
+    let again = asked("again").is_some();
+    let begun = edge.begin(&session, info.arrived_ms, next, again).await;
     edge.answer(&info, begun, throttle.as_deref()).await
 }
 

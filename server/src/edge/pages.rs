@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use app::ssr::ProvenAt;
 use axum::{
     Router,
     body::Body,
@@ -46,18 +47,21 @@ impl Pages {
     /// The routes. They need the layer of [`session::layer`] outside.
     pub fn routes(self) -> Router {
         let guard = from_fn_with_state(Arc::clone(&self.keyward), session::require_admin);
-        let guarded = Router::new()
+        let guarded = Self::guarded().fallback(page).layer(guard);
+        Router::new()
+            .route("/sign-in", get(sign_in))
+            .fallback_service(guarded.with_state(self.clone()))
+            .with_state(self)
+    }
+
+    /// The routes for people who are signed in, before the guard is around them. What is not among them is a page.
+    pub fn guarded() -> Router<Self> {
+        Router::new()
             .merge(forms::routes())
             .merge(api_usage::routes())
             .merge(export::routes())
             .merge(live::routes())
             .route("/api/{*path}", any(server_function))
-            .fallback(page)
-            .layer(guard);
-        Router::new()
-            .route("/sign-in", get(sign_in))
-            .fallback_service(guarded.with_state(self.clone()))
-            .with_state(self)
     }
 
     /// Renders the page that a request names. `more` adds to the context: a form that was refused,
@@ -105,9 +109,12 @@ fn provide_page(context: app::ssr::PageContext) {
 }
 
 fn provide_admin() {
-    let parts = use_context::<http::request::Parts>();
-    if let Some(cx) = parts.and_then(|parts| parts.extensions.get::<Cx<Admin>>().cloned()) {
+    let Some(parts) = use_context::<http::request::Parts>() else { return };
+    if let Some(cx) = parts.extensions.get::<Cx<Admin>>().cloned() {
         provide_context(cx);
+    }
+    if let Some(proven) = parts.extensions.get::<ProvenAt>().copied() {
+        provide_context(proven);
     }
 }
 

@@ -141,6 +141,27 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' ').to_owned())
 }
 
+/// One path of each kind below a base, `{id}` for what a client names: for tests that walk every route. The methods of
+/// each are in the `Allow` of its answer to another one.
+pub const PATHS: [&str; 16] = [
+    "",
+    "/.search",
+    "/Users/.search",
+    "/Groups/.search",
+    "/Users",
+    "/Groups",
+    "/Users/{id}",
+    "/Groups/{id}",
+    "/ServiceProviderConfig",
+    "/Schemas",
+    "/Schemas/{id}",
+    "/ResourceTypes",
+    "/ResourceTypes/{id}",
+    "/Bulk",
+    "/Me",
+    "/Planets",
+];
+
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Endpoint {
@@ -348,6 +369,34 @@ mod tests {
         assert_eq!(Endpoint::of(""), Endpoint::Base);
         assert_eq!(Endpoint::of("/.search"), Endpoint::Search(None));
         assert_eq!(Endpoint::of("Groups/.search/"), Endpoint::Search(Some(ResourceType::Group)));
+    }
+
+    #[test]
+    fn the_paths_name_every_endpoint_for_every_type() {
+        // A new endpoint has to have its number here, and then its path.
+        let number = |endpoint: &Endpoint| {
+            let of = |kind: &ResourceType| match kind {
+                ResourceType::User => 0,
+                ResourceType::Group => 1,
+            };
+            match endpoint {
+                Endpoint::Base => 0,
+                Endpoint::Search(None) => 1,
+                Endpoint::Search(Some(kind)) => 2 + of(kind),
+                Endpoint::Resources(kind) => 4 + of(kind),
+                Endpoint::Resource(kind, _) => 6 + of(kind),
+                Endpoint::ServiceProviderConfig => 8,
+                Endpoint::Schemas(None) => 9,
+                Endpoint::Schemas(Some(_)) => 10,
+                Endpoint::ResourceTypes(None) => 11,
+                Endpoint::ResourceTypes(Some(_)) => 12,
+                Endpoint::Bulk => 13,
+                Endpoint::NotOffered(_) => 14,
+                Endpoint::Unknown => 15,
+            }
+        };
+        let numbers: Vec<usize> = PATHS.iter().map(|path| number(&Endpoint::of(path))).collect();
+        assert_eq!(numbers, (0..PATHS.len()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,15 +6,19 @@
 //! It ends after an idle time (known to a minute: not every request is worth a write), at an
 //! absolute age however busy it is, and at sign-out, on the server.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use app::ssr::ProvenAt;
 use axum::{
     extract::{Request, State},
     http::{Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use domain::{HOUR_MS, Millis, admins::Admin};
+use domain::{
+    HOUR_MS, Millis,
+    admins::{Admin, is_recent},
+};
 use ops::{Cx, Keyward, RequestInfo, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -29,6 +33,7 @@ use super::oidc::next;
 
 const MINUTE_MS: Millis = 60_000;
 const SIGNED_IN: &str = "signed-in";
+const TYPED: &str = "typed";
 
 /// How long a session that nobody signed in to is kept: longer than a sign-in may take, so that a
 /// late one is told that it is late.
@@ -76,13 +81,16 @@ pub fn layer(keyward: Arc<Keyward>, policy: SessionPolicy) -> SessionManagerLaye
 struct SignedIn {
     admin: Admin,
     began_ms: Millis,
+    /// When they last proved who they are at the provider; of a session from before that was kept, never.
+    #[serde(default)]
+    proven_ms: Millis,
     ends_ms: Millis,
     seen_ms: Millis,
     /// For `id_token_hint` at sign-out.
     id_token: Option<String>,
 }
 
-/// Makes the session that of `admin`, under a new id. Whatever it held before is gone.
+/// Makes the session that of `admin`, who has proven it just now. See [`sign_in_proven`].
 ///
 /// # Errors
 /// When the store does not answer.
@@ -93,11 +101,62 @@ pub async fn sign_in(
     policy: SessionPolicy,
     now_ms: Millis,
 ) -> Result<(), tower_sessions::session::Error> {
+    sign_in_proven(session, admin, id_token, policy, now_ms, now_ms).await
+}
+
+/// Makes the session that of `admin`, under a new id, with the moment at which the provider says that they proved who
+/// they are. Whatever it held before is gone, but for a form that the same person was filling in.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn sign_in_proven(
+    session: &Session,
+    admin: Admin,
+    id_token: Option<String>,
+    policy: SessionPolicy,
+    proven_ms: Millis,
+    now_ms: Millis,
+) -> Result<(), tower_sessions::session::Error> {
+    let is_same =
+        |before: &SignedIn| (&before.admin.issuer, &before.admin.subject) == (&admin.issuer, &admin.subject);
+    let typed = match session.get::<SignedIn>(SIGNED_IN).await? {
+        Some(before) if is_same(&before) => session.get::<Typed>(TYPED).await?,
+        Some(_) | None => None,
+    };
     session.clear().await;
     session.cycle_id().await?;
     let ends_ms = now_ms + policy.absolute_ms;
-    let held = SignedIn { admin, began_ms: now_ms, ends_ms, seen_ms: now_ms, id_token };
-    session.insert(SIGNED_IN, held).await
+    let held = SignedIn { admin, began_ms: now_ms, proven_ms, ends_ms, seen_ms: now_ms, id_token };
+    session.insert(SIGNED_IN, held).await?;
+    match typed {
+        Some(typed) => session.insert(TYPED, typed).await,
+        None => Ok(()),
+    }
+}
+
+/// A form that waits for its person to sign in again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Typed {
+    /// The page that it stands on.
+    pub path: String,
+    /// What was typed.
+    pub values: BTreeMap<String, Vec<String>>,
+    /// When.
+    pub at_ms: Millis,
+}
+
+/// Keeps a form for when its person has signed in again. It takes the place of one that was kept before.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn keep_typed(session: &Session, typed: Typed) -> Result<(), tower_sessions::session::Error> {
+    session.insert(TYPED, typed).await
+}
+
+/// The form that was kept for a page, for as long as a sign-in counts as recent.
+pub async fn typed(session: &Session, path: &str, now_ms: Millis) -> Option<Typed> {
+    let typed = session.get::<Typed>(TYPED).await.ok().flatten()?;
+    (typed.path == path && is_recent(typed.at_ms, now_ms)).then_some(typed)
 }
 
 /// Forgets who is signed in, and keeps the session for what is still to be said.
@@ -150,7 +209,7 @@ pub fn visitor_cx(keyward: Arc<Keyward>, request: RequestInfo) -> Cx<Visitor> {
     Cx::new(keyward, Visitor, request)
 }
 
-/// Lets only signed-in people through, with their [`Cx<Admin>`](Cx) in the request's extensions.
+/// Lets only signed-in people through, with their [`Cx<Admin>`](Cx) and [`ProvenAt`] in the request's extensions.
 ///
 /// Somebody who asks for a page is sent to sign in and comes back to it; everything else gets 401.
 /// Needs [`RequestInfo`] and the layer of [`layer`] outside of it.
@@ -171,8 +230,10 @@ pub async fn require_admin(
         return turn_away(&request);
     };
     let cx = admin_cx(keyward, held.admin.clone(), info);
+    let proven = ProvenAt(held.proven_ms);
     touch(&session, held, now_ms).await;
     request.extensions_mut().insert(cx);
+    request.extensions_mut().insert(proven);
     next.run(request).await
 }
 

@@ -14,10 +14,10 @@ use ops::ports::Anchor;
 use url::Url;
 
 pub use file::{FileAnchor, tail};
-pub use syslog::{SyslogAnchor, SyslogTarget};
+pub use syslog::SyslogAnchor;
 pub use webhook::WebhookAnchor;
 
-use super::egress::Egress;
+use super::{egress::Egress, syslog::SyslogTarget};
 
 /// How the audit log is proven, as the configuration says.
 #[derive(Default)]
@@ -48,7 +48,7 @@ pub fn of(settings: AuditSettings, egress: &Egress) -> Result<Vec<Arc<dyn Anchor
         anchors.push(Arc::new(WebhookAnchor::new(url, secret, egress)?));
     }
     if let Some(target) = syslog {
-        anchors.push(Arc::new(SyslogAnchor::new(target)));
+        anchors.push(Arc::new(SyslogAnchor::new(target)?));
     }
     Ok(anchors)
 }

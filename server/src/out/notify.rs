@@ -43,14 +43,18 @@ impl Notifier {
         Ok(Self { mail, client, egress })
     }
 
-    async fn call(&self, call: &WebhookCall) -> Result<(), NotifyFault> {
+    /// Calls a webhook with a body of some media type.
+    ///
+    /// # Errors
+    /// [`NotifyFault`].
+    pub async fn call(&self, call: &WebhookCall, media_type: &str) -> Result<(), NotifyFault> {
         let last = |text: String| NotifyFault { text, is_final: true };
         let url = Url::parse(&call.url).map_err(|_| last("the address cannot be read".to_owned()))?;
         // Judged at each call: the operator may have allowed less since.
         self.egress.admits_url(&url).map_err(|barred| last(barred.to_string()))?;
         let headers = standard_webhooks::headers(&call.secret, &call.id, call.at_s, &call.body)
             .map_err(|bad| last(bad.to_string()))?;
-        let mut request = self.client.post(url).header(CONTENT_TYPE, "application/json");
+        let mut request = self.client.post(url).header(CONTENT_TYPE, media_type);
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -101,6 +105,6 @@ impl Notify for Notifier {
         &'a self,
         call: &'a WebhookCall,
     ) -> Pin<Box<dyn Future<Output = Result<(), NotifyFault>> + Send + 'a>> {
-        Box::pin(self.call(call))
+        Box::pin(self.call(call, "application/json"))
     }
 }

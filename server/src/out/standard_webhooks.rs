@@ -2,22 +2,8 @@
 //! `webhook-signature: v1,<base64>`, an HMAC-SHA-256 over `id.timestamp.body`.
 
 use aws_lc_rs::hmac;
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD as BASE64},
-};
-use domain::Secret;
-use zeroize::Zeroizing;
-
-/// What every signing secret begins with.
-pub const SECRET_PREFIX: &str = "whsec_";
-
-/// Secrets are written with and without padding.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
-);
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use domain::{Secret, secret::signing_bytes};
 
 /// A secret that cannot sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,11 +40,7 @@ pub fn headers(
 }
 
 fn key(secret: &Secret) -> Result<hmac::Key, BadSecret> {
-    let text = secret.expose().trim().strip_prefix(SECRET_PREFIX).ok_or(BadSecret)?;
-    let bytes = Zeroizing::new(LENIENT.decode(text).map_err(|_| BadSecret)?);
-    if !(24..=64).contains(&bytes.len()) {
-        return Err(BadSecret);
-    }
+    let bytes = signing_bytes(secret.expose()).ok_or(BadSecret)?;
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 

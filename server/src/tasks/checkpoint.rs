@@ -19,10 +19,9 @@ const SIZE: &str = "keyward_audit_checkpoint_size";
 
 /// Signs until the stop. What comes after it is signed by [`finish`].
 pub async fn run(keyward: Arc<Keyward>, mut stop: Stop) {
-    let node = keyward.request_info().id.to_string();
     metrics::describe_gauge!(SIZE, "Records that the last checkpoint of this node is over");
     loop {
-        match checkpoint::round(&keyward, &node).await {
+        match checkpoint::round(&keyward).await {
             Ok(Some(round)) => {
                 if let Some(size) = round.signed {
                     #[expect(clippy::cast_precision_loss, reason = "a figure")]
@@ -40,7 +39,7 @@ pub async fn run(keyward: Arc<Keyward>, mut stop: Stop) {
         }
     }
     // Whoever ends the server signs the rest.
-    if let Err(error) = checkpoint::release(&keyward, &node).await {
+    if let Err(error) = checkpoint::release(&keyward).await {
         tracing::debug!(%error, "the lease of checkpoints was not given back");
     }
 }
@@ -61,11 +60,10 @@ pub async fn anchor(keyward: Arc<Keyward>, mut stop: Stop) {
 
 /// Signs what came last, once no request is under way, and tells the anchors.
 pub async fn finish(keyward: &Arc<Keyward>) {
-    let node = keyward.request_info().id.to_string();
     let last = async {
-        checkpoint::sign_now(keyward, &node).await?;
+        checkpoint::sign_now(keyward).await?;
         anchors::tell(keyward).await?;
-        checkpoint::release(keyward, &node).await
+        checkpoint::release(keyward).await
     };
     match tokio::time::timeout(LAST, last).await {
         Ok(Ok(())) => {}

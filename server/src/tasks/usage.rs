@@ -29,5 +29,6 @@ pub async fn seal(keyward: Arc<Keyward>, mut stop: Stop) {
 
 /// Carries what other nodes write to those who watch here, until the stop; then every stream ends.
 pub async fn relay(keyward: Arc<Keyward>, mut stop: Stop) {
-    live::relay(&keyward, async move { stop.wait().await }).await;
+    // It is large, and moved when it is begun.
+    Box::pin(live::relay(&keyward, async move { stop.wait().await })).await;
 }

@@ -4,5 +4,6 @@
 
 mod accepted;
 mod binary;
+mod documented;
 mod refused;
 mod support;

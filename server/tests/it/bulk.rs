@@ -196,3 +196,65 @@ async fn the_advertised_limits_are_kept() {
         house.close().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_protected_is_refused_in_a_bulk_request_and_what_stands_beside_it_is_done() {
+    for house in houses().await {
+        let client = house.client("okta").await;
+        let (root, other) = (client.user("root").await, client.user("other").await);
+        let admins = client.group("admins").await;
+        let slug = domain::federations::Slug::parse("okta").unwrap();
+        for resource in [&root, &admins] {
+            let (kind, reason) = ("protected".to_owned(), "root".to_owned());
+            let new = ops::brakes::NewMark { resource: resource.clone(), kind, reason };
+            ops::brakes::mark(&house.admin(), &slug, new).await.unwrap();
+        }
+        let before = (
+            client.get(&format!("/Users/{root}")).await.json(),
+            client.get(&format!("/Groups/{admins}")).await.json(),
+        );
+        let patch = |operation: Value| json!({ "schemas": [PATCH_URN], "Operations": [operation] });
+        let off = || patch(json!({ "op": "replace", "path": "active", "value": false }));
+        let answer = client
+            .post(
+                "/Bulk",
+                &bulk(&json!([
+                    { "method": "PATCH", "path": format!("/Users/{root}"), "data": off() },
+                    { "method": "PATCH", "path": format!("/Users/{other}"), "data": off() },
+                    { "method": "PUT", "path": format!("/Users/{root}"),
+                        "data": { "schemas": [USER_URN], "userName": "taken" } },
+                    { "method": "DELETE", "path": format!("/Users/{root}") },
+                    { "method": "PATCH", "path": format!("/Groups/{admins}"),
+                        "data": patch(json!({ "op": "add", "path": "members", "value": [{ "value": other }] })) },
+                    { "method": "PUT", "path": format!("/Groups/{admins}"),
+                        "data": { "schemas": [GROUP_URN], "displayName": "x" } },
+                    { "method": "DELETE", "path": format!("/Groups/{admins}") },
+                    // With somebody who is protected, by an id and by what the request makes itself.
+                    { "method": "POST", "path": "/Groups", "bulkId": "g", "data": {
+                        "schemas": [GROUP_URN], "displayName": "made", "members": [{ "value": root }] } },
+                    { "method": "POST", "path": "/Users", "bulkId": "u",
+                        "data": { "schemas": [USER_URN], "userName": "new" } },
+                    { "method": "PATCH", "path": format!("/Groups/{admins}"), "data": patch(json!({
+                        "op": "add", "path": "members", "value": [{ "value": "bulkId:u" }] })) },
+                ])),
+            )
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(
+            statuses(&answer.json()),
+            ["403", "200", "403", "403", "403", "403", "403", "403", "201", "403"]
+        );
+        let after = (
+            client.get(&format!("/Users/{root}")).await.json(),
+            client.get(&format!("/Groups/{admins}")).await.json(),
+        );
+        assert_eq!(after, before);
+        assert_eq!(client.get(&format!("/Users/{other}")).await.json()["active"], json!(false));
+        assert_eq!(house.population("okta").await, (3, 1));
+        let rule = Some(domain::findings::Rule::ProtectedChange);
+        let wanted = ops::findings::Wanted { rule, ..ops::findings::Wanted::default() };
+        let found = ops::findings::list(&house.admin(), &wanted).await.unwrap();
+        assert_eq!((found.len(), found[0].finding.count), (1, 8), "each attempt counts");
+        house.close().await;
+    }
+}

@@ -123,7 +123,8 @@ async fn a_federation_is_registered_edited_paused_resumed_and_archived() {
         let admin = house.signed_in(Role::Admin).await;
         assert_page(&admin.get("/federations/new").await, 200, "the form");
         let made = admin.post("/federations/new", FEDERATION).await;
-        assert_eq!((made.status, made.header("location")), (303, "/federations/okta"), "{}", made.body);
+        assert_eq!((made.status, made.header("location")), (303, "/federations/okta/setup"), "{}", made.body);
+        assert_page(&admin.get("/federations/okta/setup").await, 200, "the way to the first request");
         let page = admin.get("/federations/okta").await;
         assert_page(&page, 200, "the federation");
         assert!(page.body.contains("https://keyward.test/scim/okta/v2"), "its base URL stands there");

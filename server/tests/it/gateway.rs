@@ -8,6 +8,7 @@ mod neighbours;
 mod quirky;
 mod real;
 mod tls;
+mod undo;
 
 use domain::{
     Secret,

@@ -28,7 +28,10 @@ use server::{
         headers::HeaderPolicy,
         health::Readiness,
         limits::RequestLimits,
-        oidc::settings::{OidcSettings, RoleMap},
+        oidc::{
+            OidcEdge,
+            settings::{OidcSettings, RoleMap},
+        },
         origin::OwnOrigin,
         request::Requests,
         session::{self, SessionPolicy},
@@ -38,6 +41,8 @@ use server::{
     out::{
         deliver::DeliverHttp,
         egress::{Allowed, Egress},
+        http::OidcHttp,
+        jwks::JwksHttp,
         notify::Notifier,
         upstream::UpstreamHttp,
     },
@@ -163,8 +168,13 @@ impl House {
 
     /// Somebody who has signed in with a role.
     pub async fn signed_in(&self, role: Role) -> Browser<'_> {
+        self.signed_in_as(testing::person(role)).await
+    }
+
+    /// One person who has signed in.
+    pub async fn signed_in_as(&self, person: Admin) -> Browser<'_> {
         let mut request = Request::get("/").body(Body::empty()).unwrap();
-        request.extensions_mut().insert(testing::person(role));
+        request.extensions_mut().insert(person);
         let answer = Answer::of(self.door.clone().oneshot(request).await.unwrap()).await;
         assert_eq!(answer.status, 200);
         let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -227,6 +237,16 @@ fn shell(keyward: &Arc<Keyward>) -> Shell {
 /// Routes in a shell of their own.
 pub fn around(keyward: &Arc<Keyward>, routes: Router) -> Router {
     shell(keyward).around(routes)
+}
+
+/// The parts of the router that no session opens: what [`serve::open_routes`] has, and where people sign in.
+pub fn open_parts(house: &House) -> [Router; 2] {
+    let keyward = &house.keyward;
+    let settings = oidc();
+    let http = OidcHttp::new(&Url::parse(&settings.issuer).unwrap()).unwrap();
+    let edge = OidcEdge::new(settings, Arc::clone(keyward), http, POLICY).unwrap();
+    let jwks = Arc::new(JwksHttp::new(Egress::default()).unwrap());
+    [serve::open_routes(keyward, always_ready(), None, jwks), edge.router()]
 }
 
 fn oidc() -> OidcSettings {
@@ -447,6 +467,20 @@ impl Browser<'_> {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], Body::empty()).await
+    }
+
+    /// Signs in once more, with the session that it has.
+    pub async fn signs_in_again(&mut self, role: Role) {
+        let mut request =
+            Request::get("/").header(header::COOKIE, self.cookie.as_deref().unwrap_or_default());
+        if let Some(extensions) = request.extensions_mut() {
+            extensions.insert(testing::person(role));
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let answer = Answer::of(self.house.door.clone().oneshot(request).await.unwrap()).await;
+        let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
+        assert_ne!(Some(&cookie), self.cookie.as_ref(), "a new id");
+        self.cookie = Some(cookie);
     }
 
     /// Sends a form as a browser does from a page of ours.

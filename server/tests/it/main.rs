@@ -26,16 +26,23 @@ mod jws;
 mod oauth;
 mod oauth_pages;
 
+mod approvals;
 mod authz_dashboard;
 mod authz_scim;
+mod compliance;
 mod forms;
+mod live;
 mod rotation_pages;
 mod typed_text;
+mod undo;
+mod usage_api;
+mod usage_pages;
 
 mod delivery;
 mod gateway;
 mod telling;
 
+mod anchors;
 mod audit_proof;
 mod command_line;
 mod crash;
@@ -43,5 +50,6 @@ mod leaks;
 mod mutated;
 mod races;
 mod stop;
+mod streams;
 mod tamper;
 mod throttle;

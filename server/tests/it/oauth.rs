@@ -40,7 +40,7 @@ pub async fn post(house: &House, headers: &[(&str, &str)], body: impl Into<Strin
     house.ask(request.body(body.into().into()).unwrap()).await
 }
 
-async fn ask(house: &House, assertion: &str, more: &[(&str, &str)]) -> Answer {
+pub async fn ask(house: &House, assertion: &str, more: &[(&str, &str)]) -> Answer {
     let mut fields = vec![
         ("grant_type", "client_credentials"),
         ("client_assertion_type", JWT_BEARER),
@@ -51,14 +51,14 @@ async fn ask(house: &House, assertion: &str, more: &[(&str, &str)]) -> Answer {
 }
 
 /// An assertion before it is signed.
-struct Draft {
+pub struct Draft {
     header: Value,
     claims: Value,
     key: Arc<Key>,
 }
 
 impl Draft {
-    fn of(house: &House, client: &KeyId, algorithm: &str, key: &Arc<Key>) -> Self {
+    pub fn of(house: &House, client: &KeyId, algorithm: &str, key: &Arc<Key>) -> Self {
         let now = house.keyward.clock().now_ms() / 1_000;
         let jti = JTI.fetch_add(1, Ordering::Relaxed).to_string();
         Self {
@@ -70,7 +70,7 @@ impl Draft {
         }
     }
 
-    fn sign(&self) -> String {
+    pub fn sign(&self) -> String {
         let algorithm = self.header["alg"].as_str().unwrap_or_default();
         jws::sign(&self.header.to_string(), &self.claims.to_string(), algorithm, &self.key)
     }
@@ -81,7 +81,7 @@ fn jwks(keys: &[&Key]) -> String {
 }
 
 /// A client of the federation `okta` that signs with some keys.
-async fn client(house: &House, name: &str, scope: Scope, keys: &[&Key]) -> KeyId {
+pub async fn client(house: &House, name: &str, scope: Scope, keys: &[&Key]) -> KeyId {
     let new = new_key(&Slug::parse("okta").unwrap(), name, scope);
     let keys = NewClient::PublicKeys(jwks(keys));
     ops::keys::issue_client(&house.admin(), new, keys).await.unwrap().key.id

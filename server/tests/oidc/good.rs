@@ -201,7 +201,7 @@ async fn an_e_mail_address_links_nobody_to_nobody() {
                 }
             })
             .await;
-        assert_eq!(reply.location, "/", "{verified}");
+        assert_eq!(reply.location, "/compliance", "{verified}");
         let (first, second) = (first.who().await.unwrap(), second.who().await.unwrap());
         assert_eq!(first.email, second.email);
         assert_eq!((first.subject.as_str(), first.role), ("ana", Role::Admin));
@@ -227,4 +227,22 @@ async fn a_code_that_is_not_redeemed_is_a_refusal() {
     let begun = browser.begin("/").await;
     let reply = browser.get(&begun.callback("code")).await;
     house.assert_refused(&mut browser, &reply, "token", "invalid_grant").await;
+}
+
+#[tokio::test]
+async fn a_manager_who_came_for_no_page_is_brought_to_compliance_and_others_to_the_overview() {
+    let house = House::new().await;
+    for (groups, next, location) in [
+        ("keyward-managers", "/", "/compliance"),
+        ("keyward-managers", "/keys?q=a", "/keys?q=a"),
+        ("keyward-admins", "/", "/"),
+        ("okta-operators", "/", "/"),
+    ] {
+        let mut browser = house.browser();
+        let begun = browser.begin(next).await;
+        let mut draft = house.draft(&begun.nonce);
+        draft.claims["groups"] = json!(groups);
+        house.evil.says().token["id_token"] = json!(draft.sign());
+        assert_eq!(browser.get(&begun.callback("code")).await.location, location, "{groups} to {next}");
+    }
 }

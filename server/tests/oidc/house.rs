@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use app::ssr::ProvenAt;
 use axum::{
     Extension, Json, Router,
     body::Body,
@@ -178,6 +179,7 @@ pub fn edge(keyward: &Arc<Keyward>, settings: OidcSettings, policy: SessionPolic
 pub fn app(keyward: &Arc<Keyward>, edge: &OidcEdge, policy: SessionPolicy) -> Router {
     let inside = Router::new()
         .route("/whoami", get(who).post(who))
+        .route("/proven", get(async |Extension(ProvenAt(at_ms)): Extension<ProvenAt>| at_ms.to_string()))
         .layer(from_fn_with_state(Arc::clone(keyward), session::require_admin));
     let keyward_of_requests = Arc::clone(keyward);
     Router::new()
@@ -282,7 +284,12 @@ impl Browser {
 
     pub async fn begin(&mut self, next: &str) -> Begun {
         let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-        let reply = self.get(&format!("/auth/start?next={next}")).await;
+        self.begin_at(&format!("/auth/start?next={next}")).await
+    }
+
+    /// Begins a sign-in by a link.
+    pub async fn begin_at(&mut self, link: &str) -> Begun {
+        let reply = self.get(link).await;
         assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.body);
         let url = Url::parse(&reply.location)
             .unwrap_or_else(|_| panic!("not sent to the provider but to {}", reply.location));

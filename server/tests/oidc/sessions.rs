@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use domain::{HOUR_MS, audit::Action};
+use ops::Clock as _;
 use serde_json::json;
 
 use crate::house::{House, MINUTE_MS, Ways};
@@ -164,4 +165,57 @@ async fn the_database_opens_no_session() {
             assert!(!found, "{} has {secret}", path.display());
         }
     }
+}
+
+#[tokio::test]
+async fn without_its_audit_record_nobody_is_let_in_and_nobody_is_refused() {
+    let house = House::new().await;
+    let mut browser = house.browser();
+    for changes in [true, false] {
+        let begun = browser.begin("/").await;
+        house.evil.says().token["id_token"] = json!(house.draft(&begun.nonce).sign());
+        let wrong = format!("/auth/callback?code=code&state={}x", begun.state);
+        let path = if changes { begun.callback("code") } else { wrong };
+        ops::testing::refuse_audit(&house.keyward).await;
+        let before = ops::testing::rows(&house.keyward, &["sessions"]).await;
+        let reply = browser.get(&path).await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", reply.body);
+        assert_eq!(ops::testing::rows(&house.keyward, &["sessions"]).await, before, "{path}");
+        assert_eq!(browser.who().await, None, "{path}");
+        ops::testing::mend_audit(&house.keyward).await;
+    }
+    house.sign_in(&mut browser, |_| {}).await;
+    assert!(browser.who().await.is_some());
+}
+
+#[tokio::test]
+async fn who_signs_in_again_is_asked_for_it_and_an_old_proof_is_not_taken() {
+    let house = House::new().await;
+    let mut browser = house.browser();
+    let first = browser.begin("/").await;
+    assert!(!first.url.query().unwrap().contains("max_age"), "an ordinary sign-in asks for nothing");
+    // Seconds before now at which the person proved who they are, as the provider tells it.
+    for (told_s, is_taken) in [(Some(5), true), (Some(3_600), false), (Some(-3_600), false), (None, true)] {
+        let mut browser = house.browser();
+        let begun = browser.begin_at("/auth/start?again=1&next=%2Fcases").await;
+        assert_eq!(begun.param("max_age"), "0");
+        let now_s = house.clock.now_ms() / 1_000;
+        let mut draft = house.draft(&begun.nonce);
+        if let Some(told_s) = told_s {
+            draft.claims["auth_time"] = json!(now_s - told_s);
+        }
+        house.evil.says().token["id_token"] = json!(draft.sign());
+        let reply = browser.get(&begun.callback("code")).await;
+        if is_taken {
+            assert_eq!(reply.location, "/cases", "{told_s:?}");
+            assert!(browser.who().await.is_some());
+        } else {
+            house.assert_refused(&mut browser, &reply, "token", &format!("{told_s:?}")).await;
+        }
+    }
+    // Who only signs in may have proven it long ago.
+    let mut browser = house.browser();
+    let hours_ago = house.clock.now_ms() / 1_000 - 7_200;
+    house.sign_in(&mut browser, |draft| draft.claims["auth_time"] = json!(hours_ago)).await;
+    assert_eq!(browser.get("/proven").await.body, (hours_ago * 1_000).to_string());
 }

@@ -1,6 +1,7 @@
 //! Planning work, marking a user or group, allowing a mail domain.
 
 use leptos::prelude::*;
+use ops::brakes::BrakesView;
 
 use crate::{
     api,
@@ -17,6 +18,35 @@ use crate::{
 
 const WHY: &str = "Stays in the audit log, with your name.";
 
+/// The page that each of these forms belongs to.
+fn path(view: &BrakesView) -> String {
+    format!("/federations/{}/brakes", view.federation.slug)
+}
+
+fn head(view: &BrakesView, title: &'static str) -> Head {
+    Head::new(title)
+        .crumb("/federations", "Federations")
+        .crumb(format!("/federations/{}", view.federation.slug), view.federation.name.clone())
+        .crumb(path(view), "Brakes")
+}
+
+/// The button that does it, and the way back.
+fn actions(verb: &'static str, path: String) -> AnyView {
+    view! {
+        <div class="actions">
+            <button class="btn primary">{verb}</button>
+            <a class="btn" href=path>
+                "Cancel"
+            </a>
+        </div>
+    }
+    .into_any()
+}
+
+fn choices<const N: usize>(kinds: [(&str, &str); N]) -> Vec<(String, String)> {
+    kinds.map(|(value, label)| (value.to_owned(), label.to_owned())).to_vec()
+}
+
 /// The form that plans work.
 #[component]
 pub fn PlanWindow() -> impl IntoView {
@@ -26,12 +56,8 @@ pub fn PlanWindow() -> impl IntoView {
             return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_OPERATOR));
         }
         let (form, now) = (Form::current(), now_ms());
-        let path = format!("/federations/{}/brakes", view.federation.slug);
-        let head = Head::new("Plan a maintenance window")
-            .crumb("/federations", "Federations")
-            .crumb(format!("/federations/{}", view.federation.slug), view.federation.name.clone())
-            .crumb(path.clone(), "Brakes")
-            .lead(
+        let path = path(&view);
+        let head = head(&view, "Plan a maintenance window").lead(
                 "In its time it raises the limits of R1, R2 and R4 to its ceiling. It does nothing before a second person agrees, ends by itself, and is 24 hours long at most.",
             );
         let at = |at_ms| format!("{} {}", day_key(at_ms), clock_of(at_ms));
@@ -55,12 +81,7 @@ pub fn PlanWindow() -> impl IntoView {
                         "text",
                     )}
                 {form.input(field("reason", "What is done in it").hint(WHY), "text")}
-                <div class="actions">
-                    <button class="btn primary">"Plan window"</button>
-                    <a class="btn" href=path>
-                        "Cancel"
-                    </a>
-                </div>
+                {actions("Plan window", path)}
             </form>
         };
         Ok((head, body.into_any()))
@@ -83,18 +104,15 @@ pub fn MarkResource() -> impl IntoView {
             return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_ADMIN));
         }
         let form = Form::current();
-        let path = format!("/federations/{}/brakes", view.federation.slug);
-        let head = Head::new("Mark a user or group")
-            .crumb("/federations", "Federations")
-            .crumb(format!("/federations/{}", view.federation.slug), view.federation.name.clone())
-            .crumb(path.clone(), "Brakes")
+        let path = path(&view);
+        let head = head(&view, "Mark a user or group")
             .lead("A mark takes effect with the next request of the provider.");
         let kinds = [
             ("protected", "Protected: no key changes it, its memberships or its members"),
             ("privileged", "Privileged group: every addition is told, and held at an unusual hour"),
             ("canary", "Canary: nobody has a reason to touch it, and whoever does is told of"),
         ];
-        let kinds = kinds.map(|(value, label)| (value.to_owned(), label.to_owned())).to_vec();
+        let kinds = choices(kinds);
         let action = format!("{path}/mark");
         let body = view! {
             <form class="card form" method="post" action=action>
@@ -107,12 +125,7 @@ pub fn MarkResource() -> impl IntoView {
                         "text",
                     )} {form.select(field("kind", "Mark").default("protected"), kinds)}
                 {form.input(field("reason", "Why").hint(WHY), "text")}
-                <div class="actions">
-                    <button class="btn primary">"Mark it"</button>
-                    <a class="btn" href=path>
-                        "Cancel"
-                    </a>
-                </div>
+                {actions("Mark it", path)}
             </form>
         };
         Ok((head, body.into_any()))
@@ -128,14 +141,11 @@ pub fn AllowIdentity() -> impl IntoView {
             return Err(UiError::new(UiErrorKind::Forbidden, words::NEEDS_APPROVER));
         }
         let form = Form::current();
-        let path = format!("/federations/{}/brakes", view.federation.slug);
-        let head = Head::new("Allow a mail domain or kind of id")
-            .crumb("/federations", "Federations")
-            .crumb(format!("/federations/{}", view.federation.slug), view.federation.name.clone())
-            .crumb(path.clone(), "Brakes")
+        let path = path(&view);
+        let head = head(&view, "Allow a mail domain or kind of id")
             .lead("What is held for it alone passes when the provider sends it again.");
         let kinds = [("domain", "Mail domain"), ("shape", "Kind of externalId")];
-        let kinds = kinds.map(|(value, label)| (value.to_owned(), label.to_owned())).to_vec();
+        let kinds = choices(kinds);
         let action = format!("{path}/allow");
         let body = view! {
             <form class="card form" method="post" action=action>
@@ -152,12 +162,7 @@ pub fn AllowIdentity() -> impl IntoView {
                             .default(query("value").unwrap_or_default()),
                         "text",
                     )} {form.input(field("reason", "Why").hint(WHY), "text")}
-                <div class="actions">
-                    <button class="btn primary">"Allow it"</button>
-                    <a class="btn" href=path>
-                        "Cancel"
-                    </a>
-                </div>
+                {actions("Allow it", path)}
             </form>
         };
         Ok((head, body.into_any()))

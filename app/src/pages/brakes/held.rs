@@ -2,6 +2,7 @@
 
 use domain::{
     Millis,
+    admins::RECENT_MS,
     brakes::{HeldOperation, HeldState, short_hash},
     scopes::Verb,
 };
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     api,
-    ssr::{now_ms, param, query},
+    ssr::{is_proven_recently, now_ms, param, query},
     ui::{
         button::LinkButton,
         callout::{Callout, Empty},
@@ -117,6 +118,21 @@ fn decision(view: &CaseView, brake: &BrakeCase) -> Option<AnyView> {
         return Some(view! { <p class="muted">{reason}</p> }.into_any());
     }
     let form = Form::with_field("verdict");
+    // Somebody else may have sat down at this browser since.
+    let again = (brake.blocked.is_none() && !is_proven_recently()).then(|| {
+        let href =
+            format!("/auth/start?again=1&next={}", words::encode(&format!("/cases/{}/held", view.case.id)));
+        view! {
+            <div class="actions">
+                <span class="why">
+                    {format!("Approving needs a sign-in of the last {} minutes.", RECENT_MS / 60_000)}
+                </span>
+                <a class="btn" href=href rel="external">
+                    "Sign in again"
+                </a>
+            </div>
+        }
+    });
     let what = format!(
         "Approving lets what is on this list ({}) pass, each once, when the provider sends it again within 24 hours, and does not count it against the brake. What is held after the list was read is not covered. Rejecting refuses them for as long as the provider sends them.",
         words::count(brake.pending, "operation")
@@ -147,7 +163,7 @@ fn decision(view: &CaseView, brake: &BrakeCase) -> Option<AnyView> {
                 </header>
                 <p>{what}</p>
                 <form class="form" method="post" action=format!("/cases/{}/held", view.case.id)>
-                    {form.summary()} <input type="hidden" name="until" value=brake.until.to_string() />
+                    {form.summary()} {again} <input type="hidden" name="until" value=brake.until.to_string() />
                     <input type="hidden" name="hash" value=brake.hash.clone() />
                     {form.input(field("reason", "Why").hint("Stays with the case and in the audit log."), "text")}
                     <div class="actions">
@@ -213,8 +229,8 @@ fn operation(brake: &BrakeCase, held: &HeldOperation, now: Millis) -> AnyView {
         .then(|| held.subject.lines().next().and_then(|line| line.split_once(' ')))
         .flatten()
         .map(|(kind, value)| {
-            let href =
-                format!("/federations/{}/brakes/allow?kind={kind}&value={value}", brake.federation.slug);
+            let (slug, asked) = (&brake.federation.slug, words::encode(value));
+            let href = format!("/federations/{slug}/brakes/allow?kind={kind}&value={asked}");
             view! { <LinkButton href label=format!("Allow {value}") small=true /> }
         });
     view! {
@@ -236,7 +252,7 @@ fn operation(brake: &BrakeCase, held: &HeldOperation, now: Millis) -> AnyView {
                 </dd>
                 {from} {decided}
             </dl>
-            {before(held)} {allow}
+            {before(held)} {after(held)} {allow}
         </li>
     }
     .into_any()
@@ -321,14 +337,42 @@ fn percent(part: i64, whole: i64) -> String {
 
 /// The resource as it is now.
 fn before(held: &HeldOperation) -> Option<AnyView> {
-    if held.image.before.is_null() {
+    more("As it is now", &held.image.before)
+}
+
+/// All of what would be written: a line above has only the beginning of a long value.
+fn after(held: &HeldOperation) -> Option<AnyView> {
+    let image = &held.image;
+    let mut parts = image.after.as_object().cloned().unwrap_or_default();
+    let mut list = |name: &str, ids: &[String]| {
+        if !ids.is_empty() {
+            parts.insert(name.to_owned(), ids.into());
+        }
+    };
+    list("(would join)", &image.joining);
+    list("(would leave)", &image.leaving);
+    let summary =
+        if image.joining_count > count(&image.joining) || image.leaving_count > count(&image.leaving) {
+            "As it would become, with the first members that are moved"
+        } else {
+            "As it would become"
+        };
+    if parts.is_empty() { None } else { more(summary, &Value::Object(parts)) }
+}
+
+fn count(ids: &[String]) -> i64 {
+    i64::try_from(ids.len()).unwrap_or(i64::MAX)
+}
+
+fn more(summary: &'static str, value: &Value) -> Option<AnyView> {
+    if value.is_null() {
         return None;
     }
-    let text = serde_json::to_string_pretty(&held.image.before).unwrap_or_default();
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
     Some(
         view! {
             <details class="more">
-                <summary>"As it is now"</summary>
+                <summary>{summary}</summary>
                 <pre class="code" tabindex="0">{text}</pre>
             </details>
         }

@@ -123,7 +123,7 @@ fn limits(view: &BrakesView) -> AnyView {
                 <h2 id="limits">"Limits"</h2>
                 <span class="muted">{population}</span>
             </header>
-            <div class="tw" tabindex="0" role="region" aria-label="Limits">
+            <div class="tw" tabindex="0" role="region" aria-label="Table of limits">
                 <table class="t cards">
                     <caption class="sr">"What is spent of each limit"</caption>
                     <thead>
@@ -169,7 +169,7 @@ fn windows(view: &BrakesView, path: &str, now: Millis) -> AnyView {
     } else {
         let rows = view.windows.iter().map(|window| window_row(view, window, path, now)).collect_view();
         view! {
-            <div class="tw" tabindex="0" role="region" aria-label="Maintenance windows">
+            <div class="tw" tabindex="0" role="region" aria-label="Table of maintenance windows">
                 <table class="t cards">
                     <caption class="sr">"Maintenance windows, the latest first"</caption>
                     <thead>
@@ -193,11 +193,22 @@ fn windows(view: &BrakesView, path: &str, now: Millis) -> AnyView {
         }
         .into_any()
     };
+    let add = (format!("{path}/window"), "Plan a window", blocked);
+    section("windows", "Maintenance windows", add, list)
+}
+
+/// A part of the page: its heading, the button that adds to it, and what there is.
+fn section(
+    id: &'static str,
+    title: &'static str,
+    (href, label, blocked): (String, &'static str, Option<String>),
+    list: AnyView,
+) -> AnyView {
     view! {
-        <section class="card flush" aria-labelledby="windows">
+        <section class="card flush" aria-labelledby=id>
             <header>
-                <h2 id="windows">"Maintenance windows"</h2>
-                <LinkButton href=format!("{path}/window") label="Plan a window" icon="plus" small=true blocked=blocked />
+                <h2 id=id>{title}</h2>
+                <LinkButton href label icon="plus" small=true blocked=blocked />
             </header>
             {list}
         </section>
@@ -260,16 +271,8 @@ fn marks(view: &BrakesView, path: &str, now: Millis) -> AnyView {
         let rows = view.marks.iter().map(|mark| mark_row(view, mark, path, now)).collect_view();
         view! { <ul class="findings">{rows}</ul> }.into_any()
     };
-    view! {
-        <section class="card flush" aria-labelledby="marks">
-            <header>
-                <h2 id="marks">"Protected, privileged and canary"</h2>
-                <LinkButton href=format!("{path}/mark") label="Mark a user or group" icon="plus" small=true blocked=blocked />
-            </header>
-            {list}
-        </section>
-    }
-    .into_any()
+    let add = (format!("{path}/mark"), "Mark a user or group", blocked);
+    section("marks", "Protected, privileged and canary", add, list)
 }
 
 fn mark_row(view: &BrakesView, mark: &Mark, path: &str, now: Millis) -> AnyView {

@@ -20,6 +20,7 @@ use crate::{
         keys::KeysTable,
         page::{Head, Section, page},
         requests::RequestsTable,
+        rhythm::rhythm_strip,
         status::Shape,
         still::IntoAny,
         time::{Ago, relative},
@@ -31,7 +32,7 @@ use crate::{
 #[component]
 pub fn Federation() -> impl IntoView {
     page(Section::Federations, async {
-        let FederationPage { view, keys, requests, target, schemas } =
+        let FederationPage { view, keys, requests, target, schemas, rhythm, hours } =
             api::federations::page(&param("slug")).await?;
         let now = now_ms();
         let federation = &view.federation;
@@ -92,7 +93,10 @@ pub fn Federation() -> impl IntoView {
                             </CopyButton>
                         </dd>
                         <dt>"Where to paste"</dt>
-                        <dd>{words::paste_guide(federation.vendor)}</dd>
+                        <dd>
+                            {words::paste_guide(federation.vendor)} " "
+                            <a href=format!("{path}/setup")>"Set-up guide and connection test"</a>
+                        </dd>
                         {directory(&view)}
                     </dl>
                 </section>
@@ -107,6 +111,13 @@ pub fn Federation() -> impl IntoView {
                     <a href=format!("/keys?federation={}", federation.slug)>"In the list of keys"</a>
                 </header>
                 {still_static} {keys}
+            </section>
+            <section class="card" aria-labelledby="rhythm">
+                <header>
+                    <h2 id="rhythm">"When it is heard"</h2>
+                    <a href=format!("{path}/behaviour")>"Expected behaviour"</a>
+                </header>
+                {rhythm_strip(&hours, &rhythm, now)}
             </section>
             <section class="card flush" aria-labelledby="requests">
                 <header>

@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use crate::{
     api,
     error::{UiError, UiErrorKind},
-    ssr::{admin_cx, param},
+    ssr::{admin_cx, param, query},
     ui::{
         form::{Form, field},
         page::{Head, Section, page},
@@ -92,7 +92,8 @@ fn fields(form: &Form, federation: Option<&Federation>) -> AnyView {
     let policy = federation.map_or_else(RotationPolicy::default, |federation| federation.policy);
     let owners = federation.map(|federation| federation.owners.join("\n")).unwrap_or_default();
     let notes = federation.map(|federation| federation.notes.clone()).unwrap_or_default();
-    let vendor = federation.map_or(Vendor::Okta, |federation| federation.vendor);
+    let asked = query("vendor").and_then(|word| Vendor::parse(&word).ok()).unwrap_or(Vendor::Okta);
+    let vendor = federation.map_or(asked, |federation| federation.vendor);
     let vendors =
         Vendor::ALL.iter().map(|vendor| (vendor.as_str().to_owned(), vendor.label().to_owned())).collect();
     view! {

@@ -5,10 +5,11 @@ mod delivery_target;
 mod detail;
 mod form;
 mod schemas;
+mod setup;
 mod target;
 mod target_form;
 
-use domain::{Millis, admins::Right};
+use domain::{Millis, admins::Right, federations::Vendor};
 use leptos::prelude::*;
 use ops::federations::FederationView;
 
@@ -18,6 +19,7 @@ pub use self::{
     detail::Federation,
     form::{EditFederation, NewFederation},
     schemas::EditSchemas,
+    setup::SetUpFederation,
     target_form::EditTarget,
 };
 use crate::{
@@ -64,12 +66,34 @@ pub fn Federations() -> impl IntoView {
                     >
                         {register()}
                     </Empty>
+                    {may_register.then(tiles)}
                 </section>
             };
             return Ok((head, body.into_any()));
         }
         Ok((head.actions(register()), table(&views, now_ms())))
     })
+}
+
+/// The providers to begin with: each leads to the form with its own guide.
+fn tiles() -> AnyView {
+    let items = Vendor::ALL
+        .iter()
+        .map(|vendor| {
+            view! {
+                <li>
+                    <a href=format!("/federations/new?vendor={}", vendor.as_str())>{vendor.label()}</a>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <div class="pad">
+            <h2>"Begin with your provider"</h2>
+            <ul class="choices">{items}</ul>
+        </div>
+    }
+    .into_any()
 }
 
 fn table(views: &[FederationView], now: Millis) -> AnyView {

@@ -10,7 +10,7 @@ use ops::keys::KeyView;
 use crate::{
     api::{
         self,
-        keys::{KeyPage, describe},
+        keys::{KeyPage, SHOWN, describe},
     },
     islands::waiting::Waiting,
     pages::{keys::secret::waiting_states, rotation::headline},
@@ -18,6 +18,7 @@ use crate::{
     ui::{
         button::{LinkButton, PostButton},
         keys::{KeyLink, age},
+        latency::latency,
         oauth,
         page::{Head, Section, page},
         requests::RequestsTable,
@@ -111,8 +112,16 @@ pub fn Key() -> impl IntoView {
                     <h2 id="requests">"Last requests"</h2>
                     <a href=format!("/audit?key={}", key.id)>"Audit log of this key"</a>
                 </header>
-                <RequestsTable requests=requests.clone() now />
+                <RequestsTable requests=requests.iter().take(SHOWN).cloned().collect() now />
             </section>
+            {latency(requests).map(|drawn| view! {
+                <section class="card" aria-labelledby="latency">
+                    <header>
+                        <h2 id="latency">"Latency"</h2>
+                    </header>
+                    {drawn}
+                </section>
+            })}
             <section class="card flush" aria-labelledby="tolerated">
                 <header>
                     <h2 id="tolerated">"What this provider sends"</h2>

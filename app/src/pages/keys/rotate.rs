@@ -12,7 +12,7 @@ use crate::{
     api::{self, rotation::RotatePage},
     error::{UiError, UiErrorKind},
     forms::ShownKey,
-    pages::keys::secret,
+    pages::keys::{scope, secret},
     ssr::{now_ms, page as page_context, param},
     ui::{
         callout::Callout,
@@ -42,9 +42,10 @@ pub fn RotateKey() -> impl IntoView {
         let head = Head::new(format!("Rotate {}", key.name))
             .crumb("/keys", "Keys")
             .crumb(path.clone(), key.name.clone())
-            .lead(format!("{}.", successor(key.proof, &view.federation.name)));
+            .lead(format!("{}.", successor(key.proof, &view.federation.name, key.next_scope.is_some())));
         let body = view! {
             {what_happens(view, &data.effective, now)}
+            {what_it_may(view)}
             <form class="card form" method="post" action=format!("{path}/rotate")>
                 {form.summary()}
                 <input
@@ -130,6 +131,28 @@ fn what_happens(view: &KeyView, policy: &Effective, now: Millis) -> AnyView {
     .into_any()
 }
 
+/// What the successor may do, where that was set to be less than what the key may.
+fn what_it_may(view: &KeyView) -> Option<AnyView> {
+    let (now, next) = (&view.key.scope, view.key.next_scope.as_ref()?);
+    let path = format!("/keys/{}/tighten", view.key.id);
+    Some(
+        view! {
+            <section class="card flush" aria-labelledby="narrower">
+                <header>
+                    <h2 id="narrower">"What the successor may no longer do"</h2>
+                    <a href=path>"What is used"</a>
+                </header>
+                {scope::differences(&now.differences(next))}
+            </section>
+            <section class="card" aria-labelledby="allowed">
+                <h2 id="allowed">"It will be allowed to"</h2>
+                {scope::phrases(next)}
+            </section>
+        }
+        .into_any(),
+    )
+}
+
 /// How the secret gets to the consumer.
 fn way(form: &Form, data: &RotatePage) -> AnyView {
     let provider = words::provider(data.view.federation.vendor);
@@ -169,12 +192,11 @@ fn in_sentence(provider: &str) -> String {
 }
 
 /// What the successor is.
-fn successor(proof: Proof, federation: &str) -> String {
+fn successor(proof: Proof, federation: &str, is_narrower: bool) -> String {
+    let scope = if is_narrower { "a narrower scope" } else { "the same scope" };
     match proof {
-        Proof::Static => format!("A new key for {federation} with the same scope"),
-        Proof::Assertion => {
-            format!("A new client id for {federation} with the same public keys and scope")
-        }
-        Proof::Secret => format!("A new client id and secret for {federation} with the same scope"),
+        Proof::Static => format!("A new key for {federation} with {scope}"),
+        Proof::Assertion => format!("A new client id for {federation} with the same public keys and {scope}"),
+        Proof::Secret => format!("A new client id and secret for {federation} with {scope}"),
     }
 }

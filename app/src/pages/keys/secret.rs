@@ -19,6 +19,7 @@ use crate::{
     ui::{
         button::LinkButton,
         callout::Callout,
+        guide,
         icon::Icon,
         oauth,
         page::{Head, Section, page},
@@ -57,25 +58,20 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
         let client = api::keys::client(&key.id).await.ok().flatten();
         let first = describe(&view, &[], now_ms());
         let curl = try_it(&issued);
+        let base_url = &issued.base_url;
         let guide = if key.proof.is_oauth() {
-            "Set the client up with what stands above, and with this base URL."
+            client_place(base_url)
         } else {
-            words::paste_guide(issued.federation.vendor)
+            guide::guide(issued.federation.vendor, base_url, "The key above")
         };
+        let setup = format!("/federations/{}/setup", issued.federation.slug);
         let body = view! {
             {secret_section(&issued)}
             {client.map(|client| client_section(key, &client))}
             <section class="card" aria-labelledby="paste-title">
                 <h2 id="paste-title">"Hand it over"</h2>
-                <p>{guide}</p>
+                {guide}
                 <dl class="props">
-                    <dt>"SCIM base URL"</dt>
-                    <dd class="with-copy">
-                        <code id="base-url">{issued.base_url.clone()}</code>
-                        <CopyButton target="base-url".to_owned() label="Copy base URL".to_owned()>
-                            <Icon name="copy" />
-                        </CopyButton>
-                    </dd>
                     <dt>"Ends"</dt>
                     <dd>
                         <Exact at=key.life.expires_ms />
@@ -92,12 +88,30 @@ pub fn shown(shown: ShownKey) -> impl IntoView {
                     {waiting_states()}
                 </Waiting>
                 <div class="actions">
+                    <LinkButton href=setup label="Watch the connection" />
                     <LinkButton href label="Done" primary=true />
                 </div>
             </section>
         };
         Ok((head, body.into_any()))
     })
+}
+
+/// Where a client finds the directory; how it signs stands above.
+fn client_place(base_url: &str) -> AnyView {
+    view! {
+        <p>"Set the client up with what stands above, and with this base URL."</p>
+        <dl class="props">
+            <dt>"SCIM base URL"</dt>
+            <dd class="with-copy">
+                <code id="base-url">{base_url.to_owned()}</code>
+                <CopyButton target="base-url".to_owned() label="Copy base URL".to_owned()>
+                    <Icon name="copy" />
+                </CopyButton>
+            </dd>
+        </dl>
+    }
+    .into_any()
 }
 
 fn try_it(issued: &Issued) -> String {

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{address, decision_options, federation_options, method_options, select};
+use super::{address, blast_radius, decision_options, federation_options, method_options, select};
 use crate::{
     api,
     islands::feed::Feed,
@@ -25,7 +25,11 @@ pub fn LiveUsagePage() -> impl IntoView {
         let head = Head::new("Live usage")
             .crumb("/usage", "Usage")
             .lead("Requests appear within a second of their answer, from every node.")
-            .actions(view! { <LinkButton href=address("/usage", &data.filter, &[]) label="Search" /> });
+            .actions(view! {
+                {blast_radius(&data.filter, &data.records, &data.known)
+                    .map(|href| view! { <LinkButton href label="Blast radius" icon="search" /> })}
+                <LinkButton href=address("/usage", &data.filter, &[]) label="Search" />
+            });
         let body = view! {
             <section class="card flush" aria-label="Live requests">
                 <form class="toolbar" method="get" action="/usage/live" role="search" aria-label="Filter the stream">

@@ -1,8 +1,9 @@
-//! One request: its usage records, what it left in the audit log and the journal, and findings about its key.
+//! One request: its usage records, what it changed, what it left in the audit log, and findings about its key.
 
-use domain::usage::UsageRecord;
+use domain::{HOUR_MS, usage::UsageRecord};
 use leptos::prelude::*;
 
+use super::super::directory::{Around, changes};
 use crate::{
     api::{self, usage::RequestPage},
     ssr::{now_ms, param},
@@ -45,6 +46,7 @@ pub fn UsageRequest() -> impl IntoView {
         let body = view! {
             {records}
             {none}
+            {journal(&data)}
             <section class="card flush" aria-labelledby="audit">
                 <header>
                     <h2 id="audit">"In the audit log"</h2>
@@ -64,6 +66,17 @@ fn card(record: &UsageRecord, data: &RequestPage) -> AnyView {
         Some(one) => view! { <a href=format!("/federations/{}", one.slug)>{one.name.clone()}</a> }.into_any(),
         None => view! { "None" }.into_any(),
     };
+    let around = federation.map(|one| {
+        let from = record.at_ms - record.at_ms.rem_euclid(HOUR_MS);
+        let hour = format!("from={from}&until={}", from + HOUR_MS - 1);
+        let href = format!("/federations/{}/blast?key={}&{hour}", one.slug, record.key_id);
+        view! {
+            <dt>"Around it"</dt>
+            <dd>
+                <a href=href>"Everything that the key changed in this hour"</a>
+            </dd>
+        }
+    });
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "No data".to_owned());
     let list = |words: &[String]| if words.is_empty() { "None".to_owned() } else { words.join(", ") };
     let resource = record.resource_id.clone().map(|id| {
@@ -111,7 +124,58 @@ fn card(record: &UsageRecord, data: &RequestPage) -> AnyView {
                 <dd>{list(&record.tolerated)}</dd>
                 <dt>"Real work"</dt>
                 <dd>{if record.is_work { "Yes" } else { "No" }}</dd>
+                {around}
             </dl>
+        </section>
+    }
+    .into_any()
+}
+
+/// What it changed, with the values before and after.
+fn journal(data: &RequestPage) -> AnyView {
+    let lists = data
+        .journal
+        .iter()
+        .map(|history| {
+            let around = Around {
+                slug: &history.federation.slug,
+                now: now_ms(),
+                may_undo: history.may_undo,
+                names_resource: true,
+                names: &history.names,
+            };
+            changes(&history.entries, &around)
+        })
+        .collect_view();
+    // The operations of a bulk have ids of their own, and what they changed stands there.
+    let bulk = data.records.iter().find(|record| record.resource_type == "Bulk");
+    let none = match bulk {
+        _ if !data.journal.is_empty() => None,
+        Some(record) => {
+            let until = record.at_ms + record.duration_us / 1_000 + 1_000;
+            let href = format!("/usage?key={}&from={}&to={until}", record.key_id, record.at_ms);
+            Some(
+                view! {
+                    <p>
+                        "Each of its operations is a request of its own: " <a href=href>"those of the key around it"</a>
+                        "."
+                    </p>
+                }
+                .into_any(),
+            )
+        }
+        None => Some(
+            view! {
+                <p class="muted">"It changed no user and no group, or what it replaced is older than is kept."</p>
+            }
+            .into_any(),
+        ),
+    };
+    view! {
+        <section class="card" aria-labelledby="journal">
+            <h2 id="journal">"In the journal"</h2>
+            {none}
+            {lists}
         </section>
     }
     .into_any()

@@ -2,7 +2,9 @@
 
 use leptos::prelude::*;
 
-use super::{address, decision_options, federation_options, field, method_options, pair, select};
+use super::{
+    address, blast_radius, decision_options, federation_options, field, method_options, pair, select,
+};
 use crate::{
     api::{self, usage::UsagePage},
     ssr::{now_ms, query},
@@ -26,7 +28,11 @@ pub fn Usage() -> impl IntoView {
         let filter = &data.filter;
         let head = Head::new("Usage")
             .lead("Every request that presented a key: what it asked for, what was decided, and why.")
-            .actions(view! { <LinkButton href=address("/usage/live", filter, &[]) label="Watch live" /> });
+            .actions(view! {
+                {blast_radius(filter, &data.page.records, &data.known)
+                    .map(|href| view! { <LinkButton href label="Blast radius" icon="search" /> })}
+                <LinkButton href=address("/usage/live", filter, &[]) label="Watch live" />
+            });
         let fault = data.fault.as_ref().map(|fault| {
             view! {
                 <Callout shape=Shape::Look verdict=format!("{}: {}", fault.field, fault.message)>

@@ -446,7 +446,17 @@ impl Judge<'_> {
         self.is_known_network(network) || self.base.networks.get(network).is_some_and(is_old)
     }
 
-    /// There, elsewhere, and there again: a move is made once.
+    /// Whether a program was at work in a stretch of time that is not known.
+    fn has_strange_agent(&self, since_ms: Millis) -> bool {
+        let at_ms = self.seen.at_ms;
+        let is_known = |name: &str| self.base.agents.get(name).is_some_and(|seen| seen.is_known(at_ms));
+        let mut all = self.base.agents.iter().chain(&self.fresh.agents);
+        all.any(|(name, seen)| seen.last_ms >= since_ms && !is_known(name))
+    }
+
+    /// There, elsewhere, and there again: a move is made once. A key that always took turns between networks moves one
+    /// of them at a time, and takes turns with the new one on its first day: that is told, and held only when another
+    /// program is at work too.
     fn two_networks(&self, found: &mut Vec<Suspicion>) {
         let Some(here) = self.seen.network.as_deref().filter(|_| self.seen.is_good()) else { return };
         let since_ms = self.seen.at_ms - i64::from(self.rules.a3.minutes) * MINUTE_MS;
@@ -463,10 +473,11 @@ impl Judge<'_> {
         }
         let stranger = if here_known { other.network.as_str() } else { here };
         let wrote = trail().any(|crossing| crossing.wrote && crossing.network == stranger);
+        let is_pool = self.base.is_pooled() && !self.has_strange_agent(since_ms);
         Self::trip(
             found,
             (Rule::TwoNetworks, self.rules.a3.answer),
-            wrote,
+            wrote && !is_pool,
             format!("One network at a time, or known ones, within {} minutes.", self.rules.a3.minutes),
             format!(
                 "{here} and {} in turns; {stranger} is not known{}.",
@@ -484,7 +495,7 @@ fn range_of(network: &str) -> Option<&str> {
     network.get(..=end)
 }
 
-/// How long a federation may be silent before it is told.
+/// How long a key or a federation may be silent before it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// So long.
@@ -495,7 +506,7 @@ pub struct Patience {
     pub is_learned: bool,
 }
 
-/// How long a federation may be silent.
+/// How long a key or a federation may be silent.
 pub fn patience(profile: &Profile, rules: &Rules, vendor: Vendor, now_ms: Millis) -> Patience {
     let published = cadence::known(vendor).gap_ms;
     let learned = profile.gap_ms(950).filter(|_| profile.is_learned(rules.learning, now_ms));
@@ -505,7 +516,16 @@ pub fn patience(profile: &Profile, rules: &Rules, vendor: Vendor, now_ms: Millis
     Patience { limit_ms, gap_ms, is_learned: learned.is_some() }
 }
 
-/// A9: what is to be said of the silence of a federation, if anything.
+/// Whether a key is expected to speak by itself: its rhythm is known, or it has changed something in several syncs
+/// already. Of one that only reads now and then nothing is expected before it was learned.
+pub fn is_expected(profile: &Profile, rules: &Rules, now_ms: Millis) -> bool {
+    let changes = |word: &String| ["create ", "update ", "delete "].iter().any(|verb| word.starts_with(verb));
+    profile.last_ms.is_some()
+        && (profile.is_learned(rules.learning, now_ms)
+            || (profile.syncs >= rules.learning.cycles && profile.operations.keys().any(changes)))
+}
+
+/// A9: what is to be said of the silence of a key or a federation, if anything.
 pub fn silence(profile: &Profile, rules: &Rules, vendor: Vendor, now_ms: Millis) -> Option<Suspicion> {
     let last_ms = profile.last_ms?;
     let Patience { limit_ms, gap_ms, is_learned } = patience(profile, rules, vendor, now_ms);

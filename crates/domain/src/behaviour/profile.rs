@@ -4,10 +4,13 @@
 //! hours and then folded, hour by hour, into a distribution for each of the last five weeks. Whatever a
 //! stranger sends, it stays within [`MOST_BYTES`]: every list has an end, and every name a length.
 
-use std::{collections::BTreeMap, net::IpAddr};
+mod places;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::places::{family_of, network_of};
 use super::{Learning, Observation, Operation};
 use crate::{DAY_MS, HOUR_MS, Millis};
 
@@ -35,6 +38,12 @@ const NETWORKS: usize = 64;
 const AGENTS: usize = 24;
 const ATTRIBUTES: usize = 96;
 const TRAIL: usize = 8;
+
+/// What counts as taking turns: back at a network within so long.
+const TURN_MS: Millis = 10 * MINUTE_MS;
+
+/// From so many turns between known networks on, a key is known to come from several at once.
+const POOL_TURNS: u32 = 20;
 
 /// How long a name is at most.
 const NAME: usize = 48;
@@ -191,6 +200,8 @@ pub struct Profile {
     pub operations: BTreeMap<String, u32>,
     /// The last changes of network, the latest last.
     pub trail: Vec<Crossing>,
+    /// How often it was back at a known network within ten minutes, with another known one between.
+    pub turns: u32,
     minutes: BTreeMap<i64, Counts>,
     /// Requests and writes by hour of the week, Thursday 00:00 UTC first: as 1970 began.
     week: BTreeMap<u8, (u32, u32)>,
@@ -225,29 +236,6 @@ fn top(bucket: u8) -> u64 {
 /// The hour of the week of a moment.
 pub fn hour_of_week(at_ms: Millis) -> u8 {
     u8::try_from(at_ms.div_euclid(HOUR_MS).rem_euclid(168)).unwrap_or(0)
-}
-
-/// The network of an address: /24, /48.
-pub fn network_of(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(address) => address.to_ipv4_mapped().map_or_else(
-            || {
-                let [a, b, c, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}::/48")
-            },
-            |mapped| network_of(IpAddr::V4(mapped)),
-        ),
-    }
-}
-
-/// The family of a user agent: its first word, without version.
-pub fn family_of(agent: &str) -> String {
-    let word = agent.split(['/', ' ', '(', ';']).find(|word| !word.is_empty()).unwrap_or("none");
-    word.chars().take(NAME).collect::<String>().to_lowercase()
 }
 
 /// Adds to a map that holds so many at most: what was not seen for the longest makes place.
@@ -311,6 +299,8 @@ impl Profile {
         self.last_ms = Some(self.last_ms.map_or(at_ms, |last| last.max(at_ms)));
         let once = Seen { first_ms: at_ms, last_ms: at_ms, days: 1, count: 1, learned: learns };
         if let Some(network) = &seen.network {
+            self.turns =
+                self.turns.saturating_add(u32::from(self.takes_turns(network, at_ms, learns, before)));
             remember(&mut self.networks, network, &once, NETWORKS);
             self.cross(network, at_ms, seen.is_write(), before);
         }
@@ -322,6 +312,21 @@ impl Profile {
         }
         let count = self.operations.entry(seen.word()).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// Whether a request comes from where the key was a moment ago, and was elsewhere since; both of them known, or
+    /// all of it being learned.
+    fn takes_turns(&self, network: &str, at_ms: Millis, learns: bool, before: &Self) -> bool {
+        let mut trail = before.trail.iter().chain(&self.trail).rev();
+        let Some(last) = trail.next().filter(|last| last.network != network) else { return false };
+        let is_known = |name: &str| before.networks.get(name).is_some_and(|seen| seen.is_known(at_ms));
+        (learns || (is_known(network) && is_known(&last.network)))
+            && trail.any(|earlier| earlier.network == network && at_ms - earlier.last_ms <= TURN_MS)
+    }
+
+    /// Whether it usually comes from several networks at once, as a provider with a pool of them does.
+    pub const fn is_pooled(&self) -> bool {
+        self.turns >= POOL_TURNS
     }
 
     fn cross(&mut self, network: &str, at_ms: Millis, wrote: bool, before: &Self) {
@@ -364,6 +369,7 @@ impl Profile {
             let sum = self.operations.entry(word.clone()).or_default();
             *sum = sum.saturating_add(*count);
         }
+        self.turns = self.turns.saturating_add(other.turns);
         self.trail.extend(other.trail.iter().cloned());
         self.trail.sort_by_key(|crossing| crossing.at_ms);
         self.trail.drain(..self.trail.len().saturating_sub(TRAIL));
@@ -422,6 +428,7 @@ impl Profile {
             if self.aged_week != 0 {
                 let aged = |count: &mut u32| *count -= *count / 4;
                 self.gaps.values_mut().for_each(aged);
+                aged(&mut self.turns);
                 self.week.values_mut().for_each(|(requests, writes)| {
                     aged(requests);
                     aged(writes);

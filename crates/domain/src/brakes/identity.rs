@@ -95,9 +95,9 @@ pub fn shape(id: &str) -> &'static str {
     }
 }
 
-/// Whether a change rewrites who a user is: another userName, another externalId, or another mail address in
-/// the place of one. What had no value before is set, not rewritten; another address beside the old ones is
-/// added.
+/// Whether a change rewrites who a user is: another userName, another externalId, another mail address in the
+/// place of one, or none any more: whoever takes the address away can set another one with the next request.
+/// What had no value before is set, not rewritten; another address beside the old ones is added.
 pub fn is_rewritten(before: &Value, after: &Value) -> bool {
     let folded = |user: &Value| text(user, "userName").map(str::to_lowercase);
     if folded(before).is_some() && folded(before) != folded(after) {
@@ -109,14 +109,14 @@ pub fn is_rewritten(before: &Value, after: &Value) -> bool {
     }
     let all = |user: &Value| -> BTreeSet<String> { addresses(user).filter_map(address).collect() };
     let (old, new) = (all(before), all(after));
-    if old.is_empty() || new.is_empty() {
+    if old.is_empty() {
         return false;
     }
     let is_replaced = old.difference(&new).next().is_some() && new.difference(&old).next().is_some();
     is_replaced || primary(before) != primary(after)
 }
 
-/// The address that a user is reached at: the primary one, else the only one.
+/// The address that a user is reached at: the primary one, else the first.
 fn primary(user: &Value) -> Option<String> {
     let is_primary = |value: &&Value| value.get("primary").and_then(Value::as_bool) == Some(true);
     let mut all = addresses(user);
@@ -143,7 +143,6 @@ mod tests {
             with("userName", json!("ADA")),
             with("emails", json!([{ "value": "ADA@a.example", "type": "work" }])),
             with("emails", json!([{ "value": "ada@a.example" }, { "value": "home@b.example" }])),
-            with("emails", json!([])),
             with("title", json!("Countess")),
         ] {
             assert!(!is_rewritten(&ada, &same), "{same}");
@@ -153,6 +152,8 @@ mod tests {
             with("externalId", json!("2")),
             with("externalId", Value::Null),
             with("emails", json!([{ "value": "bob@a.example" }])),
+            with("emails", json!([])),
+            with("emails", Value::Null),
             with(
                 "emails",
                 json!([{ "value": "ada@a.example" }, { "value": "x@b.example", "primary": true }]),

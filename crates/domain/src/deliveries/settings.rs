@@ -1,12 +1,11 @@
 //! What a connector needs to know, and what of it says where a secret goes.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Connector, Pins};
-use crate::{Invalid, hex};
+use crate::{Invalid, hex, secret::signing_bytes};
 
 /// The longest credential, in bytes.
 const LONGEST_CREDENTIAL: usize = 8_000;
@@ -274,10 +273,7 @@ impl Settings {
         }
         match self.connector() {
             Connector::Webhook => {
-                let bytes = credential
-                    .strip_prefix("whsec_")
-                    .and_then(|text| BASE64_STANDARD.decode(text.as_bytes()).ok());
-                if bytes.is_none_or(|bytes| !(24..=64).contains(&bytes.len())) {
+                if signing_bytes(credential).is_none() {
                     return invalid("whsec_ and 24 to 64 bytes in base64 are expected");
                 }
             }

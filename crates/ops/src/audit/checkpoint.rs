@@ -127,7 +127,7 @@ impl Keyward {
             .map_err(|fault| Error::Internal(fault.to_string()))
     }
 
-    pub(super) fn anchors(&self) -> &[Arc<dyn Anchor>] {
+    pub(crate) fn anchors(&self) -> &[Arc<dyn Anchor>] {
         self.audit.anchors.get().map_or(&[], Vec::as_slice)
     }
 }
@@ -136,21 +136,21 @@ impl Keyward {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn round(keyward: &Arc<Keyward>, node: &str) -> Result<Option<Round>, Error> {
-    sign(keyward, node, false).await
+pub async fn round(keyward: &Arc<Keyward>) -> Result<Option<Round>, Error> {
+    sign(keyward, false).await
 }
 
 /// Signs a checkpoint over every record that is there.
 ///
 /// # Errors
 /// As [`round`].
-pub async fn sign_now(keyward: &Arc<Keyward>, node: &str) -> Result<Option<Round>, Error> {
-    let mut signed = sign(keyward, node, true).await?;
+pub async fn sign_now(keyward: &Arc<Keyward>) -> Result<Option<Round>, Error> {
+    let mut signed = sign(keyward, true).await?;
     // A log of many records is signed in pieces.
     while let Some(round) = &signed
         && round.signed.is_some()
     {
-        let more = sign(keyward, node, true).await?;
+        let more = sign(keyward, true).await?;
         if more.as_ref().is_none_or(|more| more.signed.is_none()) {
             break;
         }
@@ -163,9 +163,9 @@ pub async fn sign_now(keyward: &Arc<Keyward>, node: &str) -> Result<Option<Round
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn release(keyward: &Keyward, node: &str) -> Result<(), Error> {
+pub async fn release(keyward: &Keyward) -> Result<(), Error> {
     let Some((fence, _)) = keyward.audit.memory.lock().await.lease.take() else { return Ok(()) };
-    let node = node.to_owned();
+    let node = keyward.node.clone();
     let give_back = async move |conn: &mut Conn<'_>| store::leases::release(conn, LEASE, &node, fence).await;
     Ok(keyward.store.committer().upkeep(give_back).await?)
 }
@@ -176,10 +176,10 @@ pub(super) async fn fence(keyward: &Keyward) -> Option<i64> {
     keyward.audit.memory.lock().await.lease.filter(|(_, ends_ms)| *ends_ms > now_ms).map(|(fence, _)| fence)
 }
 
-async fn sign(keyward: &Arc<Keyward>, node: &str, is_now: bool) -> Result<Option<Round>, Error> {
+async fn sign(keyward: &Arc<Keyward>, is_now: bool) -> Result<Option<Round>, Error> {
     let mut memory = keyward.audit.memory.lock().await;
     let now_ms = keyward.clock.now_ms();
-    let Some(fence) = take_lease(keyward, node, &mut memory, now_ms).await? else { return Ok(None) };
+    let Some(fence) = take_lease(keyward, &mut memory, now_ms).await? else { return Ok(None) };
     // The clock may have been set back meanwhile.
     if !is_now
         && (now_ms..=now_ms + AGAIN_MS).contains(&memory.not_before_ms)
@@ -224,18 +224,13 @@ async fn sign(keyward: &Arc<Keyward>, node: &str, is_now: bool) -> Result<Option
     }
 }
 
-async fn take_lease(
-    keyward: &Keyward,
-    node: &str,
-    memory: &mut Memory,
-    now_ms: Millis,
-) -> Result<Option<i64>, Error> {
+async fn take_lease(keyward: &Keyward, memory: &mut Memory, now_ms: Millis) -> Result<Option<i64>, Error> {
     if let Some((fence, ends_ms)) = memory.lease
         && (LEFT_MS..=LEASE_MS).contains(&(ends_ms - now_ms))
     {
         return Ok(Some(fence));
     }
-    let holder = node.to_owned();
+    let holder = keyward.node.clone();
     let take = async move |conn: &mut Conn<'_>| {
         store::leases::take(conn, LEASE, &holder, now_ms, now_ms + LEASE_MS).await
     };

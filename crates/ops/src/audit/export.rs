@@ -14,10 +14,10 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{Conn, checkpoints};
+use store::{Change, Conn, checkpoints};
 
-use super::{checkpoint, sensitive_read};
-use crate::{Cx, Error, Keyward};
+use super::checkpoint;
+use crate::{Cx, Error, Keyward, behaviour, unit::detail};
 
 /// How many records one piece holds.
 const PAGE: i64 = 500;
@@ -59,8 +59,15 @@ pub async fn begin(cx: &Cx<Admin>, from: Option<i64>, to: Option<i64>) -> Result
     if to.is_some_and(|to| to < first || to > before.seq) {
         return Err(Error::invalid("last", format!("a record from {first} to {} was expected", before.seq)));
     }
-    sensitive_read(cx, Action::AuditExported, None, &json!({ "from": first, "to": to })).await?;
-    checkpoint::sign_now(keyward, &keyward.node).await?;
+    let event =
+        AuditEvent { detail: detail(&json!({ "from": first, "to": to })), ..cx.event(Action::AuditExported) };
+    let (own, now_ms) = (cx.clone(), cx.now_ms());
+    let unit = async move |conn: &mut Conn<'_>| {
+        behaviour::exported(conn, &own, None, "the audit log", now_ms).await?;
+        Ok(Change::new((), event.clone()))
+    };
+    keyward.commit(unit).await?;
+    checkpoint::sign_now(keyward).await?;
     let head = store::audit::head(&mut cx.read().await?.conn()).await?;
     Ok(Export {
         from: first,

@@ -10,6 +10,7 @@ use domain::{
     behaviour::{Answer, Observation, Profile, Rules, Suspicion, Watch},
     federations::{Federation, Slug},
 };
+use store::behaviours::Written;
 
 /// The most keys that are kept at once.
 const KEYS: usize = 2_048;
@@ -62,6 +63,8 @@ struct Learned {
     owed: Profile,
     /// What to begin with when nothing is kept.
     start: Profile,
+    /// The version of what is kept, as it was last read or written here; 0 for nothing.
+    version: i64,
 }
 
 /// What became of an observation.
@@ -94,8 +97,16 @@ pub(super) struct Owed {
 }
 
 impl Learned {
-    fn new(base: Profile) -> Self {
-        Self { watch: Watch::new(base.clone()), start: base, owed: Profile::default() }
+    fn new((base, version): (Profile, i64)) -> Self {
+        Self { watch: Watch::new(base.clone()), start: base, owed: Profile::default(), version }
+    }
+
+    /// Takes over what all nodes together have seen. What was taken here and not written yet stays in what is judged
+    /// by.
+    fn take_over(&mut self, (mut base, version): (Profile, i64), rules: &Rules, now_ms: Millis) {
+        base.merge(&self.owed.clone(), rules.learning, now_ms);
+        self.watch.base = base;
+        self.version = version;
     }
 
     fn take(&mut self, rules: &Rules, now_ms: Millis) -> Option<Profile> {
@@ -133,7 +144,7 @@ impl Runtime {
         &self,
         federation: &Federation,
         key_id: &KeyId,
-        (whole, mut own): (Profile, Profile),
+        (whole, mut own): ((Profile, i64), (Profile, i64)),
         population: u32,
         now_ms: Millis,
     ) {
@@ -148,7 +159,7 @@ impl Runtime {
         known.rules = federation.behaviour;
         known.population = population;
         known.learned.watch.base.population = population;
-        own.population = population;
+        own.0.population = population;
         if memory.keys.len() >= KEYS {
             let oldest = memory.keys.iter().filter(|(_, key)| key.learned.is_written());
             let oldest = oldest.min_by_key(|(_, key)| key.used_ms).map(|(id, _)| id.clone());
@@ -228,19 +239,34 @@ impl Runtime {
     }
 
     /// Takes over what all nodes together have seen.
-    pub(super) fn written(&self, owed: &[Owed], merged: Vec<Profile>, now_ms: Millis) {
+    pub(super) fn written(&self, owed: &[Owed], merged: Vec<(Profile, i64)>, now_ms: Millis) {
         let mut memory = self.lock();
-        for (owed, mut profile) in owed.iter().zip(merged) {
-            let population = memory.federations.get(&owed.federation_id).map_or(0, |known| known.population);
-            if population > 0 {
-                profile.population = population;
-            }
-            if let Some(learned) = memory.learned(owed) {
-                // What was taken meanwhile and not written yet stays in what is judged by.
-                profile.merge(&learned.owed.clone(), owed.rules.learning, now_ms);
-                learned.watch.base = profile;
-            }
+        for (owed, merged) in owed.iter().zip(merged) {
+            memory.take_over((&owed.federation_id, owed.key_id.as_ref()), merged, now_ms);
         }
+    }
+
+    /// Which of these are kept here as they were before.
+    pub(super) fn behind(&self, written: Vec<Written>) -> Vec<Written> {
+        let memory = self.lock();
+        let is_behind = |one: &Written| {
+            let learned = match &one.key_id {
+                None => memory.federations.get(&one.federation_id).map(|known| &known.learned),
+                Some(id) => memory.keys.get(id).map(|key| &key.learned),
+            };
+            learned.is_some_and(|learned| learned.version < one.version)
+        };
+        written.into_iter().filter(is_behind).collect()
+    }
+
+    /// Takes over what another node wrote.
+    pub(super) fn caught_up(
+        &self,
+        of: (&FederationId, Option<&KeyId>),
+        kept: (Profile, i64),
+        now_ms: Millis,
+    ) {
+        self.lock().take_over(of, kept, now_ms);
     }
 
     /// Keeps for the next time what could not be written.
@@ -302,6 +328,26 @@ impl Runtime {
 }
 
 impl Memory {
+    fn take_over(
+        &mut self,
+        (federation_id, key_id): (&FederationId, Option<&KeyId>),
+        (mut profile, version): (Profile, i64),
+        now_ms: Millis,
+    ) {
+        let Some(known) = self.federations.get_mut(federation_id) else { return };
+        if known.population > 0 {
+            profile.population = known.population;
+        }
+        let rules = known.rules;
+        let learned = match key_id {
+            None => Some(&mut known.learned),
+            Some(id) => self.keys.get_mut(id).map(|key| &mut key.learned),
+        };
+        if let Some(learned) = learned {
+            learned.take_over((profile, version), &rules, now_ms);
+        }
+    }
+
     fn learned(&mut self, owed: &Owed) -> Option<&mut Learned> {
         match &owed.key_id {
             None => self.federations.get_mut(&owed.federation_id).map(|known| &mut known.learned),

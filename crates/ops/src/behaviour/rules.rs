@@ -7,12 +7,14 @@ use domain::{
     behaviour::{Answer, Rules},
     federations::{Federation, Slug, check_reason},
     findings::Rule,
+    keys::Key,
+    scopes::Scope,
 };
 use serde_json::json;
 use store::{Change, Conn};
 
 use crate::{
-    Cx, Error, Keyward,
+    Actor, Cx, Error, Keyward,
     federations::{about, allowed},
     findings::{self, NewFinding},
     unit::detail,
@@ -112,6 +114,97 @@ pub async fn set_fields(
 
 async fn raise(conn: &mut Conn<'_>, finding: &NewFinding, now_ms: Millis) -> Result<(), Error> {
     findings::raise(conn, finding, now_ms).await.map(drop)
+}
+
+/// A20: a key is issued that may do what none of its federation's may; raised in the unit that issues it. The first
+/// key of a federation widens nothing.
+pub(crate) async fn widened(
+    conn: &mut Conn<'_>,
+    cx: &Cx<Admin>,
+    federation: &Federation,
+    new: &Key,
+    now_ms: Millis,
+) -> Result<(), Error> {
+    if federation.behaviour.a20.answer == Answer::Off {
+        return Ok(());
+    }
+    let mut keys = store::keys::of_federation(conn, &federation.id).await?;
+    keys.retain(|key| !key.canary && key.id != new.id && key.life.state(now_ms).is_accepted());
+    let Some(nearest) = keys.iter().min_by_key(|key| key.scope.differences(&new.scope).len()) else {
+        return Ok(());
+    };
+    if keys.iter().any(|key| new.scope.is_within(&key.scope)) {
+        return Ok(());
+    }
+    let came = format!(
+        "{} issued {}, which may do more than {}: {}.",
+        cx.actor.name,
+        new.name,
+        if keys.len() == 1 { nearest.name.clone() } else { format!("each of the {} keys", keys.len()) },
+        told(&nearest.scope, &new.scope),
+    );
+    let expected = "A new key may do no more than one that the federation has.";
+    raise(conn, &weakened(&cx.keyward, federation, "scope", expected, came).of_key(&new.id), now_ms).await
+}
+
+/// A20: the successor of a key was to get less, and is to get more again; raised in the unit that says so.
+pub(crate) async fn widened_later(
+    conn: &mut Conn<'_>,
+    cx: &Cx<Admin>,
+    federation: &Federation,
+    key: &Key,
+    next: &Scope,
+    now_ms: Millis,
+) -> Result<(), Error> {
+    let Some(planned) = key.next_scope.as_ref().filter(|planned| !next.is_within(planned)) else {
+        return Ok(());
+    };
+    if federation.behaviour.a20.answer == Answer::Off {
+        return Ok(());
+    }
+    let came = format!(
+        "{} gave the successor of {} more than was planned: {}.",
+        cx.actor.name,
+        key.name,
+        told(planned, next)
+    );
+    let expected = "What is planned for a successor becomes narrower.";
+    raise(conn, &weakened(&cx.keyward, federation, "scope", expected, came).of_key(&key.id), now_ms).await
+}
+
+/// What differs, in a few words.
+fn told(before: &Scope, after: &Scope) -> String {
+    let differences = before.differences(after);
+    let words: Vec<&str> = differences.iter().map(|one| one.dimension.as_str()).take(4).collect();
+    words.join(", ")
+}
+
+/// A20: somebody takes records along for the first time; raised in the unit that records it, before that record.
+/// An export of one federation asks its rules; one of several is always told.
+pub(crate) async fn exported(
+    conn: &mut Conn<'_>,
+    cx: &Cx<Admin>,
+    federation: Option<&Federation>,
+    what: &str,
+    now_ms: Millis,
+) -> Result<(), Error> {
+    if federation.is_some_and(|federation| federation.behaviour.a20.answer == Answer::Off) {
+        return Ok(());
+    }
+    let id = cx.actor.as_ref().id;
+    if store::audit::has_exported(conn, &id).await? {
+        return Ok(());
+    }
+    let finding = NewFinding::new(
+        &cx.keyward,
+        federation.map(|federation| &federation.id),
+        Rule::AdminPlane,
+        &format!("export by {id}"),
+        "Records are exported by those who have done so before.",
+        format!("{} exported {what} for the first time.", cx.actor.name),
+    );
+    let source = cx.request.source.map(|address| address.to_string());
+    raise(conn, &finding.from_network(source, cx.request.user_agent.clone()), now_ms).await
 }
 
 /// A20: an admin made protection weaker; to be raised in the unit that does it.

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
-    FederationId,
+    FederationId, KeyId, Millis,
     audit::{Action, AuditEvent},
-    behaviour::silence,
-    federations::FederationStatus,
+    behaviour::{Profile, Suspicion, is_expected, silence},
+    federations::{Federation, FederationStatus},
     findings::{Finding, Rule},
+    keys::Key,
 };
 use serde_json::json;
-use store::{Change, Conn};
+use store::{Change, Conn, Reader};
 
 use super::{raised, read};
 use crate::{
@@ -26,11 +27,14 @@ const LEASE: &str = "behaviour";
 /// How long it holds, in milliseconds.
 const LEASE_MS: i64 = 120_000;
 
-/// The subject of the finding.
+/// The subject of the finding of a federation as a whole; that of a key is its id.
 const SUBJECT: &str = "federation";
 
-/// Looks at every live federation, and forgets what was learned of keys that nobody used for a year; how many
-/// findings were raised or settled, `None` while another node works.
+/// Looks at the keys of every live federation; how many findings were raised or settled, `None` while another node
+/// works.
+///
+/// Each key that is expected to speak is looked at by itself, so that no other key hides its silence. A federation
+/// of which no key is expected to speak yet is looked at as a whole.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -49,68 +53,105 @@ pub async fn sweep(keyward: &Arc<Keyward>, node: &str) -> Result<Option<usize>, 
     }
     let mut reader = keyward.store.read().await?;
     let federations = store::federations::list(&mut reader.conn()).await?;
-    let open = store::findings::live_of_rule(&mut reader.conn(), Rule::Silence).await?;
-    let open: BTreeMap<Option<FederationId>, Finding> =
-        open.into_iter().map(|finding| (finding.federation_id.clone(), finding)).collect();
-    let mut done = 0;
+    let mut open: BTreeMap<Option<FederationId>, BTreeMap<String, Finding>> = BTreeMap::new();
+    for finding in store::findings::live_of_rule(&mut reader.conn(), Rule::Silence).await? {
+        open.entry(finding.federation_id.clone()).or_default().insert(finding.subject.clone(), finding);
+    }
     let mut steps = Vec::new();
     for federation in federations {
-        let profile = store::behaviours::profile(&mut reader.conn(), &federation.id, None).await?;
-        let Some(profile) = profile.as_ref().map(read) else { continue };
-        let told = open.get(&Some(federation.id.clone()));
-        let found = match federation.status {
-            FederationStatus::Live => silence(&profile, &federation.behaviour, federation.vendor, now_ms),
+        let mut told = open.remove(&Some(federation.id.clone())).unwrap_or_default();
+        let silent = match federation.status {
+            FederationStatus::Live => silent(&mut reader, &federation, now_ms).await?,
             // Its silence is ours.
-            FederationStatus::Paused | FederationStatus::Archived => None,
+            FederationStatus::Paused | FederationStatus::Archived => Vec::new(),
         };
-        match (found, told) {
-            (Some(found), told) if told.is_none_or(|told| told.severity < found.severity) => {
-                let finding = NewFinding::new(
-                    keyward,
-                    Some(&federation.id),
-                    Rule::Silence,
-                    SUBJECT,
-                    found.expected,
-                    found.came,
-                );
-                steps.push((federation.id, Some(finding.severity(found.severity))));
+        for Silent { key_id, found } in silent {
+            let subject = key_id.as_ref().map_or(SUBJECT, KeyId::as_str);
+            if told.remove(subject).is_some_and(|told| told.severity >= found.severity) {
+                continue;
             }
-            (None, Some(_)) => steps.push((federation.id, None)),
-            (Some(_) | None, _) => {}
+            let (of, rule) = (Some(&federation.id), Rule::Silence);
+            let finding = NewFinding::new(keyward, of, rule, subject, found.expected, found.came)
+                .severity(found.severity);
+            let finding = match &key_id {
+                Some(id) => finding.of_key(id),
+                None => finding,
+            };
+            steps.push((federation.id.clone(), Step::Raise(Box::new(finding), key_id)));
         }
+        steps.extend(told.into_keys().map(|subject| (federation.id.clone(), Step::Settle(subject))));
     }
     drop(reader);
-    for (federation_id, finding) in steps {
-        carry_out(keyward, federation_id, finding).await?;
-        done += 1;
+    let done = steps.len();
+    for (federation_id, step) in steps {
+        carry_out(keyward, federation_id, step).await?;
     }
     Ok(Some(done))
 }
 
-async fn carry_out(
-    keyward: &Arc<Keyward>,
-    federation_id: FederationId,
-    finding: Option<NewFinding>,
-) -> Result<(), Error> {
+/// What has fallen silent: a key, or a federation as a whole.
+struct Silent {
+    key_id: Option<KeyId>,
+    found: Suspicion,
+}
+
+/// One thing to do.
+enum Step {
+    Raise(Box<NewFinding>, Option<KeyId>),
+    /// The finding of this subject is over.
+    Settle(String),
+}
+
+/// What of a federation has fallen silent.
+async fn silent(reader: &mut Reader, federation: &Federation, now_ms: Millis) -> Result<Vec<Silent>, Error> {
+    let kept = store::behaviours::profiles(&mut reader.conn(), &federation.id).await?;
+    let keys = store::keys::of_federation(&mut reader.conn(), &federation.id).await?;
+    let profile_of = |id: Option<&KeyId>| kept.iter().find(|kept| kept.key_id.as_ref() == id).map(read);
+    let of = |profile: &Profile| silence(profile, &federation.behaviour, federation.vendor, now_ms);
+    // One that has a successor falls silent as it should; one that is held waits for us.
+    let speaks = |key: &&Key| !key.canary && key.successor_id.is_none() && key.life.state(now_ms).opens();
+    let mut expected = Vec::new();
+    for key in keys.iter().filter(speaks) {
+        let profile = profile_of(Some(&key.id));
+        expected.extend(
+            profile
+                .filter(|profile| is_expected(profile, &federation.behaviour, now_ms))
+                .map(|profile| (key, profile)),
+        );
+    }
+    if expected.is_empty() {
+        let found = profile_of(None).as_ref().and_then(of);
+        return Ok(found.map(|found| Silent { key_id: None, found }).into_iter().collect());
+    }
+    let silent = expected
+        .into_iter()
+        .filter_map(|(key, profile)| Some(Silent { key_id: Some(key.id.clone()), found: of(&profile)? }));
+    Ok(silent.collect())
+}
+
+async fn carry_out(keyward: &Arc<Keyward>, federation_id: FederationId, step: Step) -> Result<(), Error> {
     let now_ms = keyward.clock.now_ms();
     let author = Author::system(keyward, "behaviour");
-    if let Some(finding) = finding {
-        let event = raised(&author, &finding, &federation_id, None, now_ms);
-        let unit = async move |conn: &mut Conn<'_>| {
-            findings::raise(conn, &finding, now_ms).await?;
-            Ok(Change::new((), event.clone()))
-        };
-        return keyward.commit(unit).await;
-    }
+    let subject = match step {
+        Step::Settle(subject) => subject,
+        Step::Raise(finding, key_id) => {
+            let event = raised(&author, &finding, &federation_id, key_id.as_ref(), now_ms);
+            let unit = async move |conn: &mut Conn<'_>| {
+                findings::raise(conn, &finding, now_ms).await?;
+                Ok(Change::new((), event.clone()))
+            };
+            return keyward.commit(unit).await;
+        }
+    };
     let reason = "It talks again, or is not expected to.";
     let event = AuditEvent {
         federation_id: Some(federation_id.clone()),
         target: Some(Rule::Silence.title().to_owned()),
-        detail: detail(&json!({ "rule": Rule::Silence, "reason": reason })),
+        detail: detail(&json!({ "rule": Rule::Silence, "subject": subject, "reason": reason })),
         ..author.plain(Action::FindingClosed, now_ms)
     };
     let unit = async move |conn: &mut Conn<'_>| {
-        let settled = findings::settle(conn, Some(&federation_id), Rule::Silence, SUBJECT, reason, now_ms);
+        let settled = findings::settle(conn, Some(&federation_id), Rule::Silence, &subject, reason, now_ms);
         Ok(if settled.await? { Change::new((), event.clone()) } else { Change::nothing(()) })
     };
     keyward.commit(unit).await

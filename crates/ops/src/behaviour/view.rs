@@ -3,7 +3,7 @@
 use domain::{
     Millis,
     admins::{Admin, Right},
-    behaviour::{Patience, Profile, patience},
+    behaviour::{Patience, Profile, is_expected, patience},
     federations::{Federation, Slug},
     keys::Key,
 };
@@ -44,6 +44,8 @@ pub struct KeyBehaviour {
     pub profile: Profile,
     /// Whether that is enough.
     pub is_learned: bool,
+    /// How long it may be silent; `None` while nobody expects it to speak by itself.
+    pub patience: Option<Patience>,
 }
 
 /// What is expected of a federation, as far as this node knows.
@@ -73,7 +75,10 @@ pub async fn view(cx: &Cx<Admin>, slug: &Slug) -> Result<BehaviourView, Error> {
         .filter(|key| key.life.state(now_ms).is_accepted() && !key.canary)
         .map(|key| {
             let profile = of(Some(&key));
-            KeyBehaviour { is_learned: profile.is_learned(learning, now_ms), profile, key }
+            let speaks = key.successor_id.is_none() && key.life.state(now_ms).opens();
+            let patience = (speaks && is_expected(&profile, &federation.behaviour, now_ms))
+                .then(|| patience(&profile, &federation.behaviour, federation.vendor, now_ms));
+            KeyBehaviour { is_learned: profile.is_learned(learning, now_ms), profile, key, patience }
         })
         .collect();
     let wanted = Wanted { federation: Some(slug.clone()), ..Wanted::default() };
@@ -87,4 +92,30 @@ pub async fn view(cx: &Cx<Admin>, slug: &Slug) -> Result<BehaviourView, Error> {
         federation,
         now_ms,
     })
+}
+
+/// The rhythm of a federation: when it was heard last, and how long it may be silent.
+#[derive(Debug, Clone, Copy)]
+pub struct Rhythm {
+    /// Its last request that was let in and answered.
+    pub last_ms: Option<Millis>,
+    /// How long it may be silent.
+    pub patience: Patience,
+}
+
+/// The rhythm of a federation, as far as this node knows.
+///
+/// # Errors
+/// NotFound for a federation that the viewer may not see.
+pub async fn rhythm(cx: &Cx<Admin>, slug: &Slug) -> Result<Rhythm, Error> {
+    let mut reader = cx.read().await?;
+    let federation = crate::federations::find(cx, &mut reader.conn(), slug).await?;
+    let profile = if let Some(seen) = cx.keyward.behaviour.seen(&federation.id, None) {
+        seen
+    } else {
+        let kept = store::behaviours::profiles(&mut reader.conn(), &federation.id).await?;
+        kept.iter().find(|kept| kept.key_id.is_none()).map_or_else(Profile::default, read)
+    };
+    let patience = patience(&profile, &federation.behaviour, federation.vendor, cx.now_ms());
+    Ok(Rhythm { last_ms: profile.last_ms, patience })
 }

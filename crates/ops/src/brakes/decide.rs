@@ -57,8 +57,11 @@ pub(super) async fn decide(
     size: Option<i64>,
 ) -> Result<Option<Held>, Error> {
     let group = group(cx, conn, effect, guards, &load, size).await?;
-    load.joins = group.is_privileged;
-    load.leaving = 0;
+    load.joins = load.joins && group.is_privileged;
+    if group.is_privileged {
+        load.removals += load.left;
+    }
+    (load.left, load.leaving) = (0, 0);
     if load.is_nothing() && !group.is_emptied {
         return Ok(None);
     }
@@ -80,7 +83,7 @@ pub(super) async fn decide(
                 store::held::end(conn, &held, HeldState::Done, Some(now_ms)).await?;
                 ledger.held -= 1;
                 save(cx, conn, &ledger).await?;
-                if group.is_privileged {
+                if load.joins {
                     added(cx, conn, effect, &print, now_ms).await?;
                 }
                 return Ok(None);
@@ -97,7 +100,7 @@ pub(super) async fn decide(
         let hold = Hold { cx, asked, effect, print: &print, members: group.size, now_ms };
         Some(hold.carry_out(conn, &mut ledger, trip).await?)
     } else {
-        if group.is_privileged {
+        if load.joins {
             added(cx, conn, effect, &print, now_ms).await?;
         }
         None
@@ -173,7 +176,7 @@ async fn group(
         group.size = Some(size);
         group.is_emptied = brakes::is_emptied(rule, size, load.leaving);
     }
-    if load.joins {
+    if load.joins || load.left > 0 {
         group.is_privileged = guards.kind_of(effect.id.as_str()) == Some(MarkKind::Privileged)
             || store::groups::belongings(conn, cx.federation_id(), &[effect.id])
                 .await?
@@ -313,7 +316,7 @@ impl Weighing<'_> {
     /// A5 outside the hours in which the federation works.
     async fn privilege(&self, conn: &mut Conn<'_>, ledger: &Ledger) -> Result<Option<Trip>, Error> {
         let rules = &self.guards.rules;
-        if !self.group.is_privileged || rules.a5.answer != Answer::Hold {
+        if !self.load.joins || rules.a5.answer != Answer::Hold {
             return Ok(None);
         }
         let hours = self.hours(conn).await?;

@@ -8,11 +8,21 @@ use scim::ResourceType;
 
 use crate::effect::Effect;
 
+/// The attributes of a type that the brakes weigh: what a change makes of these has to be known before it is made.
+pub(crate) const fn weighed(kind: ResourceType) -> &'static [&'static str] {
+    match kind {
+        ResourceType::User => &["active", "userName", "emails", "externalId"],
+        ResourceType::Group => &["members"],
+    }
+}
+
 /// What a change weighs.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     /// R1: how many are taken away.
     pub removals: i64,
+    /// R1: so many leave a group that may be in a privileged one.
+    pub left: i64,
     /// R2: so many leave a group, which may be most of it.
     pub leaving: i64,
     /// R4: a user is rewritten.
@@ -34,7 +44,12 @@ impl Load {
 
     /// Whether no brake has anything to say.
     pub fn is_nothing(&self) -> bool {
-        self.removals == 0 && self.leaving == 0 && !self.rewrites && !self.joins && self.new.is_nothing()
+        self.removals == 0
+            && self.left == 0
+            && self.leaving == 0
+            && !self.rewrites
+            && !self.joins
+            && self.new.is_nothing()
     }
 
     fn of_user(guards: &Guards, effect: &Effect<'_>) -> Self {
@@ -70,6 +85,7 @@ impl Load {
         let leaving = count(effect.leaving);
         Self {
             removals: if is_privileged { leaving } else { 0 },
+            left: if guards.has_privileged() && !is_privileged { leaving } else { 0 },
             leaving: if leaving >= brakes::least_leaving(&guards.rules.r2) { leaving } else { 0 },
             // A group that is created is in no other yet.
             joins: guards.has_privileged() && !effect.joining.is_empty() && effect.verb != Verb::Create,

@@ -1,10 +1,8 @@
 //! Deciding what is held: a second person approves exactly the list that was read, once, or rejects it.
 
-use std::collections::BTreeSet;
-
 use domain::{
     CaseId, Millis,
-    admins::{Admin, Right},
+    admins::{Admin, RECENT_MS, Right, is_recent},
     audit::{Action, AuditEvent, Outcome},
     brakes::{Brake, DECIDE_MS, HeldOperation, HeldState, list_hash},
     cases::{Case, CaseKind, CaseMoment, Moment},
@@ -22,9 +20,6 @@ const PAGE: i64 = 100;
 /// The most ids that an audit record lists.
 const TOLD: usize = 50;
 
-/// How many keys of a line are looked at: whoever issued the first of them still counts.
-const LINE: usize = 20;
-
 /// What a person decides.
 #[derive(Debug, Clone)]
 pub struct Verdict {
@@ -36,6 +31,8 @@ pub struct Verdict {
     pub hash: String,
     /// Why.
     pub reason: String,
+    /// When whoever decides last proved at the provider who they are.
+    pub proven_ms: Millis,
 }
 
 /// The brake part of a case.
@@ -141,16 +138,13 @@ async fn is_owner(
     }
     let mut keys = store::held::keys_of(&mut reader.conn(), &case.federation_id, &case.id, until).await?;
     keys.push(first.id.clone());
-    let mut seen = BTreeSet::new();
-    while let Some(id) = keys.pop() {
-        if !seen.insert(id.clone()) || seen.len() > LINE {
-            continue;
-        }
-        if store::audit::issuers(&mut reader.conn(), &id).await?.contains(&own.id) {
+    keys.sort_unstable();
+    keys.dedup();
+    for id in keys {
+        // However often the key was rotated: whoever issued the first of its line still counts.
+        if store::audit::issuers(&mut reader.conn(), &case.federation_id, &id).await?.contains(&own.id) {
             return Ok(true);
         }
-        let stored = store::keys::by_id(&mut reader.conn(), &id).await?;
-        keys.extend(stored.and_then(|stored| stored.key.predecessor_id));
     }
     Ok(false)
 }
@@ -163,6 +157,7 @@ fn hash_of(case_id: &CaseId, pending: &[store::held::Pending]) -> String {
 ///
 /// # Errors
 /// Invalid without a reason; Forbidden for whoever issued a key that asked, and for a role that may not;
+/// Unauthenticated for an approval by somebody whose sign-in is too long ago;
 /// Conflict when nothing waits; Stale when the list is not the one that was read; NotFound.
 pub async fn decide(cx: &Cx<Admin>, id: &CaseId, verdict: Verdict) -> Result<i64, Error> {
     let action = if verdict.approves { Action::HeldApproved } else { Action::HeldRejected };
@@ -194,6 +189,14 @@ pub async fn decide(cx: &Cx<Admin>, id: &CaseId, verdict: Verdict) -> Result<i64
         return Box::pin(own_approval(cx, &federation, event)).await;
     }
     drop(reader);
+    if verdict.approves && !is_recent(verdict.proven_ms, cx.now_ms()) {
+        let text = format!(
+            "approving needs a sign-in of the last {} minutes: sign in again, and what was typed is still here",
+            RECENT_MS / 60_000
+        );
+        cx.keyward.record_refusal(event, &text).await?;
+        return Err(Error::Unauthenticated(text));
+    }
     let reason = check_reason(&verdict.reason)?;
     let own = cx.clone();
     cx.keyward

@@ -30,17 +30,23 @@ pub(super) const NOBODY: &str = "nobody decided within 24 hours";
 pub async fn sweep(keyward: &Arc<Keyward>) -> Result<usize, Error> {
     let cx = keyward.system_cx("brakes");
     let federations = store::held::federations(&mut cx.read().await?.conn()).await?;
-    let mut done = 0;
+    let (mut done, mut failed) = (0, None);
     for id in federations {
-        let mut reader = cx.read().await?;
-        let now_ms = cx.now_ms();
-        let (waiting, silent) = due(&mut reader.conn(), &id, now_ms).await?;
-        drop(reader);
-        if !waiting.is_empty() || !silent.is_empty() {
-            done += of_federation(&cx, id, now_ms).await?;
+        match of_one(&cx, id).await {
+            Ok(ended) => done += ended,
+            // What is wrong with one federation is not the others' loss.
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok(done)
+    failed.map_or(Ok(done), Err)
+}
+
+async fn of_one(cx: &Cx<System>, id: FederationId) -> Result<usize, Error> {
+    let mut reader = cx.read().await?;
+    let now_ms = cx.now_ms();
+    let (waiting, silent) = due(&mut reader.conn(), &id, now_ms).await?;
+    drop(reader);
+    if waiting.is_empty() && silent.is_empty() { Ok(0) } else { of_federation(cx, id, now_ms).await }
 }
 
 /// What is over by now: what waited too long, and what is only remembered and did not come again.

@@ -1,4 +1,4 @@
-//! What no request causes: keys that end soon, have ended or are over age, and hand-offs that nobody
+//! What no request causes: keys that end soon, have ended, are over age or are not used, and hand-offs that nobody
 //! opens. Looked at by a timer; what it finds depends on the time and the rows alone, so that it may run
 //! as often as it likes.
 
@@ -10,6 +10,7 @@ use std::{
 use domain::{
     DAY_MS, FederationId, Millis,
     audit::{Action, AuditEvent},
+    behaviour::Answer,
     federations::{Federation, FederationStatus},
     findings::{Rule, Severity, rung, severity_of_rung},
     keys::{Key, KeyState},
@@ -19,6 +20,9 @@ use store::{Change, Conn, Store};
 
 use super::{NewFinding, raise, settle};
 use crate::{Cx, Error, Keyward, System, unit::detail};
+
+/// What the age of a key, or its silence, may raise.
+const RULES: [Rule; 4] = [Rule::EndsSoon, Rule::Expired, Rule::OverAge, Rule::UnusedKey];
 
 /// One thing to do.
 enum Step {
@@ -62,7 +66,7 @@ impl Seen {
         let keys = store::keys::list(&mut reader.conn()).await?;
         let mut rungs = BTreeMap::new();
         let mut open = BTreeSet::new();
-        for rule in [Rule::EndsSoon, Rule::Expired, Rule::OverAge] {
+        for rule in RULES {
             for finding in store::findings::live_of_rule(&mut reader.conn(), rule).await? {
                 if rule == Rule::EndsSoon {
                     rungs.insert(finding.subject.clone(), finding.detail.rung);
@@ -79,7 +83,7 @@ impl Seen {
         for key in &self.keys {
             let Some(federation) = self.federations.get(&key.federation_id) else { continue };
             let wanted = wanted(key, federation, now_ms);
-            for rule in [Rule::EndsSoon, Rule::Expired, Rule::OverAge] {
+            for rule in RULES {
                 let is_open = self.open.contains(&(rule, key.id.to_string()));
                 let step = match (wanted == Some(rule), is_open) {
                     (true, false) => Some(raised(keyward, key, federation, rule, now_ms)),
@@ -104,6 +108,21 @@ impl Seen {
     }
 }
 
+/// A7: whether a key was not used for as long as counts as asleep: it should end before somebody wakes it. One that is
+/// held waits for us.
+fn is_unused(key: &Key, federation: &Federation, now_ms: Millis) -> bool {
+    let rule = federation.behaviour.a7;
+    federation.status == FederationStatus::Live
+        && rule.answer != Answer::Off
+        && key.life.state(now_ms).opens()
+        && unused_days(key, now_ms) >= i64::from(rule.days)
+}
+
+/// For how many days nobody has used a key.
+fn unused_days(key: &Key, now_ms: Millis) -> i64 {
+    (now_ms - key.life.last_used_ms.unwrap_or(key.life.issued_ms)) / DAY_MS
+}
+
 /// The one finding that a key's age deserves.
 fn wanted(key: &Key, federation: &Federation, now_ms: Millis) -> Option<Rule> {
     if federation.status == FederationStatus::Archived || key.canary || key.successor_id.is_some() {
@@ -122,7 +141,7 @@ fn wanted(key: &Key, federation: &Federation, now_ms: Millis) -> Option<Rule> {
             } else if now_ms - key.life.issued_ms > limit_ms {
                 Some(Rule::OverAge)
             } else {
-                None
+                is_unused(key, federation, now_ms).then_some(Rule::UnusedKey)
             }
         }
         // Its rotation was rolled back after its own time: it goes on, and nothing else ends it.
@@ -145,6 +164,17 @@ fn raised(keyward: &Keyward, key: &Key, federation: &Federation, rule: Rule, now
     } else if rule == Rule::Expired {
         let came = format!("{name} has ended, was in use, and nothing replaces it.");
         ("A key that is in use has a successor before its end.".to_owned(), came)
+    } else if rule == Rule::UnusedKey {
+        let silent = unused_days(key, now_ms);
+        let came = match key.life.last_used_ms {
+            Some(_) => format!("{name} was last used {silent} days ago: revoke it unless somebody needs it."),
+            None => {
+                format!(
+                    "{name} was issued {silent} days ago and never used: revoke it unless somebody needs it."
+                )
+            }
+        };
+        (format!("A key is used at least once in {} days.", federation.behaviour.a7.days), came)
     } else if key.life.retires_ms.is_some() {
         let came = format!(
             "{name} is accepted beyond its own end because its rotation was rolled back, and nothing replaces it."

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::upstreams::{CallState, CallVerb};
-use scim::{Op, Resource, ScimError, Type};
+use scim::{Op, Resource, ResourceType, ScimError, Type};
 use serde_json::{Value, json};
 use store::links::Link;
 
@@ -17,7 +17,7 @@ use super::{
     translate,
 };
 use crate::{
-    Error,
+    Error, Keyward,
     ports::{Method, UpstreamRequest},
     scoped::{attributes, resource_kind, upstream},
 };
@@ -26,6 +26,64 @@ use crate::{
 pub(super) enum Wanted {
     Replace(Resource),
     Patch(Vec<Op>),
+}
+
+impl Gate {
+    /// Sends a PUT; an empty answer is followed by a look.
+    pub(super) async fn put(
+        &self,
+        keyward: &Keyward,
+        kind: ResourceType,
+        upstream_id: &str,
+        if_match: Option<String>,
+        body: &Value,
+    ) -> Told {
+        let request = UpstreamRequest {
+            method: Method::Put,
+            path: Self::path_of(kind, upstream_id),
+            if_match,
+            if_none_match: None,
+            body: Some(body.to_string().into_bytes()),
+        };
+        let told = self.call(keyward, request).await.about(upstream_id);
+        self.seen(keyward, kind, upstream_id, told).await
+    }
+
+    /// Sends a PATCH in its pieces; an empty answer is followed by a look.
+    pub(super) async fn patch(
+        &self,
+        keyward: &Keyward,
+        kind: ResourceType,
+        upstream_id: &str,
+        if_match: Option<String>,
+        requests: patch::Requests,
+    ) -> Told {
+        let mut told = Told::Fine { body: None, etag: None };
+        let mut if_match = if_match;
+        for ops in requests.iter().filter(|ops| !ops.is_empty()) {
+            let request = UpstreamRequest {
+                method: Method::Patch,
+                path: Self::path_of(kind, upstream_id),
+                // The first piece changes the version that the provider saw.
+                if_match: if_match.take(),
+                if_none_match: None,
+                body: Some(patch::body(ops).to_string().into_bytes()),
+            };
+            told = self.call(keyward, request).await.about(upstream_id);
+            if !matches!(told, Told::Fine { .. }) {
+                return told;
+            }
+        }
+        self.seen(keyward, kind, upstream_id, told).await
+    }
+
+    /// Looks at a resource whose change was answered with nothing.
+    async fn seen(&self, keyward: &Keyward, kind: ResourceType, upstream_id: &str, told: Told) -> Told {
+        if matches!(told, Told::Fine { body: None, .. }) {
+            return self.read(keyward, kind, upstream_id).await;
+        }
+        told
+    }
 }
 
 impl Job {
@@ -187,17 +245,8 @@ impl Job {
         body
     }
 
-    /// Sends a PUT; an empty answer is followed by a look.
     pub(super) async fn put(&self, upstream_id: &str, if_match: Option<String>, body: &Value) -> Told {
-        let request = UpstreamRequest {
-            method: Method::Put,
-            path: Gate::path_of(self.kind, upstream_id),
-            if_match,
-            if_none_match: None,
-            body: Some(body.to_string().into_bytes()),
-        };
-        let told = self.gate.call(&self.cx.keyward, request).await.about(upstream_id);
-        self.seen(upstream_id, told).await
+        self.gate.put(&self.cx.keyward, self.kind, upstream_id, if_match, body).await
     }
 
     pub(super) async fn patch(
@@ -206,23 +255,7 @@ impl Job {
         if_match: Option<String>,
         requests: patch::Requests,
     ) -> Told {
-        let mut told = Told::Fine { body: None, etag: None };
-        let mut if_match = if_match;
-        for ops in requests.iter().filter(|ops| !ops.is_empty()) {
-            let request = UpstreamRequest {
-                method: Method::Patch,
-                path: Gate::path_of(self.kind, upstream_id),
-                // The first piece changes the version that the provider saw.
-                if_match: if_match.take(),
-                if_none_match: None,
-                body: Some(patch::body(ops).to_string().into_bytes()),
-            };
-            told = self.gate.call(&self.cx.keyward, request).await.about(upstream_id);
-            if !matches!(told, Told::Fine { .. }) {
-                return told;
-            }
-        }
-        self.seen(upstream_id, told).await
+        self.gate.patch(&self.cx.keyward, self.kind, upstream_id, if_match, requests).await
     }
 
     /// For an upstream that knows no PUT.
@@ -270,12 +303,9 @@ impl Job {
         }
     }
 
-    /// Looks at a resource whose change was answered with nothing.
+    /// As [`Gate::seen`].
     pub(super) async fn seen(&self, upstream_id: &str, told: Told) -> Told {
-        if matches!(told, Told::Fine { body: None, .. }) {
-            return self.gate.read(&self.cx.keyward, self.kind, upstream_id).await;
-        }
-        told
+        self.gate.seen(&self.cx.keyward, self.kind, upstream_id, told).await
     }
 
     pub(super) async fn delete(self, id: &str, if_match: Option<String>) -> Result<(), Error> {

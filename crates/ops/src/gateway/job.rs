@@ -126,6 +126,7 @@ impl Job {
             attempts: 0,
             note: String::new(),
             intended_ms: self.now_ms(),
+            undo_id: None,
         };
         let event = self.event(
             Action::UpstreamAsked,

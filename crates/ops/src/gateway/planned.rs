@@ -2,7 +2,7 @@
 //! is known of it before, and the guard of every directory stands on it.
 
 use domain::{ResourceId, scopes::Verb};
-use scim::{Op, Reading, Resource, ResourceType};
+use scim::{Op, Reading, Resource, ResourceType, ScimError};
 use serde_json::Value;
 use store::{Conn, links::Link};
 
@@ -11,8 +11,17 @@ use crate::{
     Error, brakes,
     directory::changed_attributes,
     effect::{Effect, Held, RowFacts, attributes_of},
-    scoped,
+    scoped::{self, attributes},
 };
+
+/// How a resource at an upstream is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// As it was when it was last seen.
+    Kept,
+    /// As it is: it is asked for.
+    Now,
+}
 
 /// A change in ids of ours.
 pub(super) struct Planned {
@@ -152,24 +161,52 @@ impl Job {
         let speaks_of_members = match wanted {
             // A PUT without members empties the group.
             Wanted::Replace(_) => true,
-            Wanted::Patch(ops) => ops.iter().any(speaks_of_members),
+            Wanted::Patch(ops) => attributes::names_any(self.cx.schemas().of(self.kind), ops, &["members"]),
         };
-        let before = self.shadow(link, speaks_of_members).await?;
+        let mut before = self.shadow(link, speaks_of_members, Seen::Kept).await?;
         let after = match wanted {
             Wanted::Replace(resource) => resource.clone(),
             Wanted::Patch(ops) => {
-                let of = self.cx.schemas().of(self.kind);
-                let patched = scim::patch::apply_with(of, &before, ops, &mut Reading::lenient());
-                // What cannot be applied to what is known here is for the upstream to judge.
-                patched.map_or_else(|_| before.clone(), |patched| patched.resource)
+                if let Ok(after) = self.patched(&before, ops) {
+                    after
+                } else {
+                    // Something else than what was kept may stand there by now.
+                    before = self.shadow(link, speaks_of_members, Seen::Now).await?;
+                    self.patched(&before, ops)?
+                }
             }
         };
         Ok(Planned::update(link, before, after))
     }
 
+    /// What operations make of a resource. What cannot be applied to what is known here is for the upstream to judge,
+    /// unless it names what a brake weighs: an operation that the upstream understands and this server does not
+    /// would pass every brake.
+    fn patched(&self, before: &Resource, ops: &[Op]) -> Result<Resource, ScimError> {
+        let of = self.cx.schemas().of(self.kind);
+        let apply = |to: &Resource, ops: &[Op]| {
+            scim::patch::apply_with(of, to, ops, &mut Reading::lenient()).map(|patched| patched.resource)
+        };
+        if let Ok(after) = apply(before, ops) {
+            return Ok(after);
+        }
+        let mut after = before.clone();
+        for op in ops {
+            let one = std::slice::from_ref(op);
+            match apply(&after, one) {
+                Ok(patched) => after = patched,
+                Err(error) if attributes::names_any(of, one, brakes::weighed(self.kind)) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(after)
+    }
+
     /// What a deletion comes to.
     pub(super) async fn planned_deletion(&self, link: &Link) -> Result<Planned, Error> {
-        let before = self.shadow(link, true).await?;
+        let before = self.shadow(link, true, Seen::Kept).await?;
         let mut belonged = Vec::new();
         if self.cx.actor.guards.has_marks() {
             // Whoever is in a protected group does not leave it by being deleted.
@@ -179,24 +216,27 @@ impl Job {
             let groups = seen.first().and_then(|resource| resource.get("groups")).and_then(Value::as_array);
             let values = groups.into_iter().flatten().filter_map(|group| group.get("value")?.as_str());
             belonged = values.map(str::to_owned).collect();
+            belonged.extend(self.protected_around(link).await?);
         }
         Ok(Planned::deletion(link, before, belonged))
     }
 
-    /// The resource as it is known here, in ids of ours. The members of a group that its shadow does not show are
-    /// asked for, when the change speaks of them.
-    async fn shadow(&self, link: &Link, wants_members: bool) -> Result<Resource, Error> {
+    /// The resource in ids of ours: as it was kept, or as it is there now. The members of a group that its shadow does
+    /// not show are asked for, when the change speaks of them.
+    async fn shadow(&self, link: &Link, wants_members: bool, seen: Seen) -> Result<Resource, Error> {
         let mut value = kept(link);
         let upstream_id = link.upstream_id.as_deref().unwrap_or_default();
-        if self.kind == ResourceType::Group {
-            if wants_members && value.get("members").is_none() && !upstream_id.is_empty() {
-                match self.gate.read(&self.cx.keyward, self.kind, upstream_id).await.body() {
-                    Ok((now, _)) => value = now,
-                    Err(Told::Refused { status: 404, .. }) => {}
-                    // Who cannot be counted may not be removed.
-                    Err(told) => return self.fail(told, &[]).await,
-                }
+        let lacks_members =
+            self.kind == ResourceType::Group && wants_members && value.get("members").is_none();
+        if (lacks_members || seen == Seen::Now) && !upstream_id.is_empty() {
+            match self.gate.read(&self.cx.keyward, self.kind, upstream_id).await.body() {
+                Ok((now, _)) => value = now,
+                Err(Told::Refused { status: 404, .. }) => {}
+                // Who cannot be counted may not be removed.
+                Err(told) => return self.fail(told, &[]).await,
             }
+        }
+        if self.kind == ResourceType::Group {
             let mut seen = vec![value];
             self.gate.inward(&self.cx.keyward, self.kind, &mut seen, Some((upstream_id, &link.id))).await?;
             value = seen.pop().unwrap_or_default();
@@ -208,18 +248,6 @@ impl Job {
         }
         let of = self.cx.schemas().of(self.kind);
         Ok(Resource::from_value(of, value.clone()).unwrap_or_else(|_| Resource::from_stored(of, value)))
-    }
-}
-
-/// Whether an operation may change who is in a group.
-fn speaks_of_members(op: &Op) -> bool {
-    match &op.path {
-        Some(path) => path.to_string().to_lowercase().starts_with("members"),
-        None => op.value.as_ref().is_some_and(|value| {
-            value
-                .as_object()
-                .is_some_and(|parts| parts.keys().any(|name| name.eq_ignore_ascii_case("members")))
-        }),
     }
 }
 

@@ -20,6 +20,7 @@ use store::{
     Change, Conn,
     calls::Call,
     links::{self, Link},
+    undos::Undo,
 };
 
 use super::{
@@ -196,9 +197,9 @@ where
     let Verdict { outcome, link: fresh, states } = verdict;
     let is_done = |call: &&Call| states.iter().any(|(id, state)| *id == call.id && *state == CallState::Done);
     let made = calls.iter().rev().find(is_done).cloned();
-    let key_name = match &made {
-        Some(call) => key_name(cx, call).await?,
-        None => String::new(),
+    let (key_name, undo) = match &made {
+        Some(call) => (key_name(cx, call).await?, undo_of(cx, gate, call).await?),
+        None => (String::new(), None),
     };
     let keyward = std::sync::Arc::clone(&cx.keyward);
     let calls: Vec<&str> = states.iter().map(|(id, _)| id.as_str()).collect();
@@ -214,13 +215,14 @@ where
             match &fresh {
                 Some(fresh) => {
                     if let Some(call) = &made {
-                        let author = Author {
+                        let by_key = Author {
                             request_id: &call.request_id,
                             key_id: Some(&call.key_id),
                             actor: (ActorKind::Key, "", &key_name),
                             source: None,
                             undo_of: None,
                         };
+                        let author = undo.as_ref().map_or(by_key, journal::undo::author);
                         journal::upstream::change(&keyward, conn, &federation_id, author, fresh).await?;
                     }
                     links::update(conn, &federation_id, fresh).await?;
@@ -237,6 +239,12 @@ async fn key_name<A: Actor>(cx: &Cx<A>, call: &Call) -> Result<String, Error> {
     let Some(id) = KeyId::parse(&call.key_id) else { return Ok(String::new()) };
     let found = store::keys::by_id(&mut cx.read().await?.conn(), &id).await?;
     Ok(found.map(|stored| stored.key.name).unwrap_or_default())
+}
+
+/// The taking back that a call belongs to.
+async fn undo_of<A: Actor>(cx: &Cx<A>, gate: &Gate, call: &Call) -> Result<Option<Undo>, Error> {
+    let Some(id) = &call.undo_id else { return Ok(None) };
+    Ok(store::undos::by_id(&mut cx.read().await?.conn(), &gate.upstream.federation_id, id).await?)
 }
 
 fn event<A: Actor>(cx: &Cx<A>, gate: &Gate, link: &Link, detail: &Value) -> AuditEvent {

@@ -1,18 +1,29 @@
 //! The history of a user or group: who and which key did what, with the values before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    JournalId, ResourceId,
+    FederationId, JournalId, KeyId, Millis, RequestId, ResourceId,
     admins::{Admin, Right},
     federations::{Federation, Slug},
-    journal::Entry,
+    journal::{Entry, Selection},
+    usage::UsageRecord,
 };
 
-use crate::{Cx, Error, federations::find};
+use crate::{
+    Cx, Error,
+    federations::{find, visible},
+};
 
 /// How many changes one page of a history has.
 pub const PAGE: i64 = 25;
+
+/// How long a request may be under way before what it changes is written, and how far its id may be ahead of it.
+const LATE_MS: Millis = 15 * 60_000;
+const NEAR_MS: Millis = 1_000;
+
+/// The most changes of the keys of a request that are looked at for its own, from the request on.
+const AROUND: usize = 2_000;
 
 /// The most ids of a change whose names are looked up.
 const NAMED: usize = 20;
@@ -58,6 +69,45 @@ pub async fn of(
         entries,
         names,
     })
+}
+
+/// The changes that one request made, in order of time, by the records of its usage: of each federation in which it
+/// changed something and that the viewer may see.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_request(
+    cx: &Cx<Admin>,
+    id: &RequestId,
+    records: &[UsageRecord],
+) -> Result<Vec<History>, Error> {
+    let mut keys: BTreeMap<&FederationId, BTreeSet<&KeyId>> = BTreeMap::new();
+    for record in records {
+        if let Some(federation_id) = &record.federation_id {
+            keys.entry(federation_id).or_default().insert(&record.key_id);
+        }
+    }
+    let mut reader = cx.read().await?;
+    let mut found = Vec::new();
+    for federation in visible(cx, &mut reader).await? {
+        let Some(keys) = keys.get(&federation.id) else { continue };
+        let selection = Selection {
+            keys: keys.iter().map(|id| (*id).clone()).collect(),
+            from_ms: Some(id.made_ms() - NEAR_MS),
+            until_ms: Some(id.made_ms() + LATE_MS),
+            ..Selection::default()
+        };
+        let conn = &mut reader.conn();
+        let (mut entries, _) = store::journal::page(conn, &federation.id, &selection, None, AROUND).await?;
+        entries.retain(|entry| entry.request_id == id.as_str());
+        if entries.is_empty() {
+            continue;
+        }
+        let names = names_in(conn, &federation, &entries).await?;
+        let may_undo = cx.actor.role.may(Right::RunFederation, Some(&federation.slug));
+        found.push(History { older: None, may_undo, federation, entries, names });
+    }
+    Ok(found)
 }
 
 /// The names of those whom changes mention, some of each.

@@ -3,13 +3,17 @@
 //! [`plan`] follows every value that the chosen changes wrote ([`domain::journal::trail`]) and says what
 //! would come back, what somebody else has changed since (left alone unless told), and what cannot come
 //! back. [`begin`] makes the plan again, refuses when it is not the one that was confirmed, and writes it
-//! down in units; [`run`] carries them out one by one. Each unit looks again at what it changes, so that a
-//! crash in between leaves a plan that goes on, and a change in between is left alone and told.
+//! down in units; [`run()`] and [`round`] carry them out one by one, here or at the upstream that keeps the
+//! directory. Each unit looks again at what it changes, so that a crash in between leaves a plan that goes on,
+//! and a change in between is left alone and told.
 
-mod acts;
+pub(crate) mod acts;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod told;
+
 mod apply;
-mod plan;
-mod rows;
+pub(crate) mod rows;
 mod world;
 
 use std::collections::BTreeSet;
@@ -17,7 +21,7 @@ use std::collections::BTreeSet;
 use domain::{
     CaseId, Millis, UndoId,
     admins::{Admin, Right},
-    audit::{Action, AuditEvent},
+    audit::{Action, ActorKind, AuditEvent},
     cases::{CaseMoment, Moment},
     federations::{Federation, FederationTarget, Slug},
     journal::{Selection, trail::Since},
@@ -28,15 +32,22 @@ use serde_json::{Value, json};
 pub use store::undos::Undo;
 use store::{Change, Conn};
 
-pub use self::apply::{Note, Progress, Report, run};
+pub use self::run::{AT_ONCE, Note, Report, apply, go_on, round, run};
 use crate::{
-    Cx, Error, cases,
+    Actor as _, Cx, Error, cases,
     federations::{about, allowed, find},
+    journal::Author,
     unit::detail,
 };
 
 /// The most changes that one plan takes back.
 pub const MOST: usize = 20_000;
+
+/// The most at an upstream, where each resource is a call of its own.
+pub const MOST_AT_UPSTREAM: usize = 5_000;
+
+/// How many of those that wait are told.
+const WAITING: usize = 50;
 
 /// What is to be taken back.
 #[derive(Debug, Clone, Default)]
@@ -189,8 +200,6 @@ pub struct Plan {
     pub counts: Counts,
     /// The digest that confirms it.
     pub hash: String,
-    /// Why it cannot be carried out; the dry run holds all the same.
-    pub refused: Option<String>,
     /// Whether the viewer may.
     pub may_apply: bool,
     acts: Vec<acts::Act>,
@@ -207,17 +216,14 @@ pub async fn plan(cx: &Cx<Admin>, slug: &Slug, wish: &Wish) -> Result<Plan, Erro
     plan::make(cx, federation, wish).await
 }
 
-/// Confirms a plan by its digest and writes it down; [`run`] carries it out.
+/// Confirms a plan by its digest and writes it down; [`run()`] or [`round`] carries it out.
 ///
 /// # Errors
-/// Conflict when the directory is not as it was when the plan was shown, when there is nothing to do, or when
-/// the directory is not kept here; Forbidden; NotFound.
+/// Conflict when the directory is not as it was when the plan was shown, or when there is nothing to do;
+/// Forbidden; NotFound.
 pub async fn begin(cx: &Cx<Admin>, slug: &Slug, wish: &Wish, hash: &str) -> Result<UndoId, Error> {
     let federation = allowed(cx, slug, Right::RunFederation, Action::UndoBegun).await?;
     let plan = plan::make(cx, federation, wish).await?;
-    if let Some(refused) = plan.refused {
-        return Err(Error::Conflict(refused));
-    }
     if plan.hash != hash.trim() {
         return Err(Error::Conflict(
             "the directory has changed since this plan was shown; look at the new one and confirm that"
@@ -231,7 +237,11 @@ pub async fn begin(cx: &Cx<Admin>, slug: &Slug, wish: &Wish, hash: &str) -> Resu
         Some(id) => Some(cases::managed(cx, id, Action::UndoBegun).await?.0),
         None => None,
     };
-    let units = acts::units(plan.acts, plan.head.as_ref())?;
+    let most = match plan.federation.target {
+        FederationTarget::Embedded => acts::RESOURCES,
+        FederationTarget::Upstream => acts::AT_UPSTREAM,
+    };
+    let units = acts::units(plan.acts, plan.head.as_ref(), most)?;
     let now_ms = cx.now_ms();
     let undo = Undo {
         id: UndoId::new(now_ms, cx.keyward.id_chance()),
@@ -243,6 +253,9 @@ pub async fn begin(cx: &Cx<Admin>, slug: &Slug, wish: &Wish, hash: &str) -> Resu
         made_ms: now_ms,
         units: i64::try_from(units.len()).unwrap_or(i64::MAX),
         ended_ms: None,
+        made_by_id: cx.actor.as_ref().id,
+        request_id: cx.request.id.to_string(),
+        source: cx.request.source.map(|address| address.to_string()),
     };
     let Counts { restored, skipped, cannot } = plan.counts;
     let event = AuditEvent {
@@ -281,6 +294,8 @@ pub struct View {
     pub done: i64,
     /// What came of them together.
     pub report: Report,
+    /// What was tried and waits, the first of it, and why.
+    pub waiting: Vec<Note>,
     /// Whether the viewer may let it go on, or take it back in turn.
     pub may_run: bool,
 }
@@ -294,19 +309,33 @@ pub async fn open(cx: &Cx<Admin>, slug: &Slug, id: &UndoId) -> Result<View, Erro
     let federation = find(cx, &mut reader.conn(), slug).await?;
     let undo =
         store::undos::by_id(&mut reader.conn(), &federation.id, id).await?.ok_or(Error::NotFound("undo"))?;
-    let reports = store::undos::reports(&mut reader.conn(), &federation.id, id).await?;
-    let done = reports.iter().filter(|(at, _)| at.is_some()).count();
+    let units = store::undos::units(&mut reader.conn(), &federation.id, id).await?;
+    let done = units.iter().filter(|unit| unit.done_ms.is_some()).count();
     let mut report = Report::default();
-    for (_, text) in &reports {
-        report.add(serde_json::from_str(text).unwrap_or_default());
+    for unit in &units {
+        report.add(serde_json::from_str(&unit.report).unwrap_or_default());
     }
+    let waiting = units.iter().filter_map(|unit| serde_json::from_str(&unit.waits).ok()).take(WAITING);
+    let waiting = waiting.collect();
     Ok(View {
         may_run: cx.actor.role.may(Right::RunFederation, Some(&federation.slug)),
         done: i64::try_from(done).unwrap_or(i64::MAX),
         federation,
         undo,
         report,
+        waiting,
     })
+}
+
+/// Who makes the changes of a taking back: the person who confirmed it, whoever carries it out.
+pub(crate) fn author(undo: &Undo) -> Author<'_> {
+    Author {
+        request_id: &undo.request_id,
+        key_id: None,
+        actor: (ActorKind::Admin, &undo.made_by_id, &undo.made_by),
+        source: undo.source.as_deref(),
+        undo_of: Some(&undo.id),
+    }
 }
 
 /// The last that were made in a federation, newest first.
@@ -317,15 +346,4 @@ pub async fn list(cx: &Cx<Admin>, slug: &Slug) -> Result<Vec<Undo>, Error> {
     let mut reader = cx.read().await?;
     let federation = find(cx, &mut reader.conn(), slug).await?;
     Ok(store::undos::list(&mut reader.conn(), &federation.id, 50).await?)
-}
-
-/// Why a plan for this federation cannot be carried out.
-fn refused(federation: &Federation) -> Option<String> {
-    match federation.target {
-        FederationTarget::Embedded => None,
-        FederationTarget::Upstream => Some(format!(
-            "the users and groups of {} are kept by the service behind it; the plan shows what to set there, and Keyward does not write it",
-            federation.name
-        )),
-    }
 }

@@ -1,6 +1,6 @@
 //! The journal of a directory that is kept at an upstream: the shadow before, and what was told after.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use domain::{FederationId, scopes::Verb, upstreams::LinkState};
 use scim::{Resource, ResourceType};
@@ -21,27 +21,27 @@ use crate::{
 struct Shadow {
     resource: Resource,
     members: BTreeSet<String>,
+    /// The groups that it was in, as the upstream last said.
+    groups: BTreeSet<String>,
 }
 
 impl Shadow {
     fn of(link: &Link) -> Self {
         let mut body: Value = serde_json::from_str(&link.body).unwrap_or_default();
-        let mut members = BTreeSet::new();
+        let (mut members, mut groups) = (BTreeSet::new(), BTreeSet::new());
         match &mut body {
             Value::Object(parts) => {
-                for name in ["id", "meta", "groups", "password"] {
+                members = ids(parts.remove("members"));
+                groups = ids(parts.remove("groups"));
+                for name in ["id", "meta", "password"] {
                     parts.remove(name);
-                }
-                if let Some(Value::Array(found)) = parts.remove("members") {
-                    let id = |member: &Value| member.get("value").and_then(Value::as_str).map(str::to_owned);
-                    members.extend(found.iter().filter_map(id));
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 body = Value::Object(serde_json::Map::new());
             }
         }
-        Self { resource: Resource::from_stored(link.kind, body), members }
+        Self { resource: Resource::from_stored(link.kind, body), members, groups }
     }
 
     fn name(&self) -> Option<&str> {
@@ -50,6 +50,18 @@ impl Shadow {
             ResourceType::Group => self.resource.display_name(),
         }
     }
+}
+
+/// The values of members or groups.
+fn ids(items: Option<Value>) -> BTreeSet<String> {
+    let Some(Value::Array(items)) = items else { return BTreeSet::new() };
+    let id = |item: &Value| match item.get("value")? {
+        Value::String(id) => Some(id.clone()),
+        // Some services count.
+        Value::Number(id) => Some(id.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    items.iter().filter_map(id).collect()
 }
 
 /// Keeps a change that an upstream has made, before its link is written: what the link says in the database
@@ -83,17 +95,18 @@ pub(crate) async fn change(
     let none = BTreeSet::new();
     let were = before.as_ref().map_or(&none, |shadow| &shadow.members);
     let are = after.as_ref().map_or(&none, |shadow| &shadow.members);
-    let theirs: Vec<&str> = were.symmetric_difference(are).map(String::as_str).collect();
-    let ours: BTreeMap<String, String> = links::translate(conn, federation_id, Side::Theirs, &theirs)
-        .await?
-        .into_iter()
-        .map(|((_, theirs), ours)| (theirs, ours))
-        .collect();
-    let translated = |ids: Vec<&String>| -> Vec<String> {
-        ids.into_iter().filter_map(|id| ours.get(id).cloned()).collect()
+    // Who is deleted leaves them.
+    let left = before.as_ref().filter(|_| verb == Verb::Delete).map_or(&none, |shadow| &shadow.groups);
+    let theirs: Vec<&str> = were.symmetric_difference(are).chain(left).map(String::as_str).collect();
+    let ours = links::translate(conn, federation_id, Side::Theirs, &theirs).await?;
+    let member = |id: &String| {
+        let of = |kind| ours.get(&(kind, id.clone())).cloned();
+        of(ResourceType::User).or_else(|| of(ResourceType::Group))
     };
-    let joining = translated(are.difference(were).collect());
-    let leaving = translated(were.difference(are).collect());
+    let joining: Vec<String> = are.difference(were).filter_map(member).collect();
+    let leaving: Vec<String> = were.difference(are).filter_map(member).collect();
+    let group = |id: &String| ours.get(&(ResourceType::Group, id.clone())).cloned();
+    let belonged: Vec<String> = left.iter().filter_map(group).collect();
     if verb == Verb::Update && attributes.is_empty() && joining.is_empty() && leaving.is_empty() {
         return Ok(());
     }
@@ -110,10 +123,12 @@ pub(crate) async fn change(
         attributes: &attributes,
         joining: &joining,
         leaving: &leaving,
-        belonged: &[],
+        belonged: &belonged,
         row: RowFacts {
             made_by: &link.made_by,
-            version: 1,
+            // An upstream has no versions that count: what is equal goes by time. What comes back comes after
+            // its deletion.
+            version: if verb == Verb::Create && author.undo_of.is_some() { 2 } else { 1 },
             created_ms: link.created_ms,
             modified_ms: link.modified_ms,
             body: &body,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use domain::{
     FederationId, KeyId, Millis,
     admins::{Admin, Right},
-    federations::{Federation, FederationStatus, Slug},
-    keys::{Key, KeyState, Proof},
+    federations::{Federation, FederationStatus, RotationPolicy, Slug},
+    keys::{Key, KeyState, Life, Proof},
 };
+use store::keys::briefs::Brief;
 
 use crate::{Cx, Error, federations::visible};
 
@@ -37,6 +38,8 @@ pub struct KeyFilter {
     pub federation: Option<Slug>,
     /// Only keys that are accepted now.
     pub accepted_only: bool,
+    /// In one state.
+    pub state: Option<KeyState>,
     /// Whose holders prove themselves so.
     pub proof: Option<Proof>,
     /// Part of the name, the last four, the issuer or the federation's name, ignoring case.
@@ -46,8 +49,20 @@ pub struct KeyFilter {
 /// The keys that the viewer may see; what needs attention first, then the next to end.
 pub async fn list(cx: &Cx<Admin>, filter: &KeyFilter) -> Result<Vec<KeyView>, Error> {
     let mut reader = cx.read().await?;
-    let federations = visible(cx, &mut reader).await?;
-    let mut views = of_federations(cx, &mut reader, federations).await?;
+    let mut federations = visible(cx, &mut reader).await?;
+    let keys = if let Some(slug) = &filter.federation {
+        federations.retain(|federation| federation.slug == *slug);
+        let Some(federation) = federations.first() else { return Ok(Vec::new()) };
+        store::keys::of_federation(&mut reader.conn(), &federation.id).await?
+    } else {
+        store::keys::list(&mut reader.conn()).await?
+    };
+    let by_id: BTreeMap<FederationId, Federation> =
+        federations.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
+    let mut views: Vec<KeyView> = keys
+        .into_iter()
+        .filter_map(|key| by_id.get(&key.federation_id).map(|federation| view_of(cx, key, federation)))
+        .collect();
     views.retain(|view| matches(filter, view));
     views.sort_by_key(attention);
     Ok(views)
@@ -99,29 +114,41 @@ pub async fn open(cx: &Cx<Admin>, id: &KeyId) -> Result<KeyView, Error> {
 }
 
 fn matches(filter: &KeyFilter, view: &KeyView) -> bool {
-    let of_federation = filter.federation.as_ref().is_none_or(|slug| *slug == view.federation.slug);
-    let accepted = !filter.accepted_only || view.state.is_accepted();
-    let text = filter.text.as_deref().unwrap_or_default().trim().to_lowercase();
-    let named = [&view.key.name, &view.key.last_four, &view.key.issued_by, &view.federation.name]
-        .into_iter()
-        .any(|field| field.to_lowercase().contains(&text));
-    let proven = filter.proof.is_none_or(|proof| proof == view.key.proof);
-    of_federation && accepted && proven && (text.is_empty() || named)
+    let key = &view.key;
+    let fields = [&key.name, &key.last_four, &key.issued_by, &view.federation.name];
+    leaves(filter, &view.federation.slug, view.state, key.proof, fields)
 }
 
-/// The keys of some federations, one query for all.
-pub(crate) async fn of_federations(
+/// Whether a filter leaves a key of which this is known.
+pub(super) fn leaves(
+    filter: &KeyFilter,
+    slug: &Slug,
+    state: KeyState,
+    proof: Proof,
+    fields: [&String; 4],
+) -> bool {
+    let of_federation = filter.federation.as_ref().is_none_or(|wanted| wanted == slug);
+    let accepted = !filter.accepted_only || state.is_accepted();
+    let in_state = filter.state.is_none_or(|wanted| wanted == state);
+    let proven = filter.proof.is_none_or(|wanted| wanted == proof);
+    let text = filter.text.as_deref().unwrap_or_default().trim().to_lowercase();
+    let is_named = || fields.into_iter().any(|field| field.to_lowercase().contains(&text));
+    of_federation && accepted && in_state && proven && (text.is_empty() || is_named())
+}
+
+/// The keys with these ids, as people see them; those of other federations are left out.
+pub(crate) async fn views_of(
     cx: &Cx<Admin>,
     reader: &mut store::Reader,
-    federations: Vec<Federation>,
-) -> Result<Vec<KeyView>, Error> {
-    let by_id: BTreeMap<FederationId, Federation> =
-        federations.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
-    let keys = store::keys::list(&mut reader.conn()).await?;
-    Ok(keys
-        .into_iter()
-        .filter_map(|key| by_id.get(&key.federation_id).map(|federation| view_of(cx, key, federation)))
-        .collect())
+    ids: &[&KeyId],
+    federations: &BTreeMap<FederationId, &Federation>,
+) -> Result<BTreeMap<KeyId, KeyView>, Error> {
+    let keys = store::keys::briefs::of_ids(&mut reader.conn(), ids).await?;
+    let views = keys.into_iter().filter_map(|(id, key)| {
+        let federation = federations.get(&key.federation_id)?;
+        Some((id, view_of(cx, key, federation)))
+    });
+    Ok(views.collect())
 }
 
 fn view_of(cx: &Cx<Admin>, key: Key, federation: &Federation) -> KeyView {
@@ -140,13 +167,24 @@ fn view_of(cx: &Cx<Admin>, key: Key, federation: &Federation) -> KeyView {
 
 /// The order of attention: expired without a successor, over age, ending soon, in overlap, living,
 /// ended; within each the next to end, ended ones the last to end first.
-pub(crate) fn attention(view: &KeyView) -> (u8, Millis) {
-    let ends_ms = view.key.life.planned_end_ms();
-    match view.state {
+fn attention(view: &KeyView) -> (u8, Millis) {
+    rank(&view.key.life, view.state, view.key.successor_id.is_some(), view.over_age, view.ends_soon)
+}
+
+/// As [`attention`], of a key that was read short.
+pub(crate) fn attention_of(key: &Brief, policy: RotationPolicy, now_ms: Millis) -> (u8, Millis) {
+    let over_age = !key.canary && key.life.is_over_age(policy, now_ms);
+    let ends_soon = key.life.ends_soon(policy, now_ms);
+    rank(&key.life, key.life.state(now_ms), key.has_successor, over_age, ends_soon)
+}
+
+fn rank(life: &Life, state: KeyState, has_successor: bool, over_age: bool, ends_soon: bool) -> (u8, Millis) {
+    let ends_ms = life.planned_end_ms();
+    match state {
         KeyState::Held => (0, ends_ms),
-        KeyState::Expired if view.key.successor_id.is_none() => (0, -ends_ms),
-        KeyState::Unused | KeyState::InUse if view.over_age => (1, ends_ms),
-        KeyState::Unused | KeyState::InUse if view.ends_soon => (2, ends_ms),
+        KeyState::Expired if !has_successor => (0, -ends_ms),
+        KeyState::Unused | KeyState::InUse if over_age => (1, ends_ms),
+        KeyState::Unused | KeyState::InUse if ends_soon => (2, ends_ms),
         KeyState::Retiring => (3, ends_ms),
         KeyState::Unused | KeyState::InUse => (4, ends_ms),
         KeyState::Expired | KeyState::Retired | KeyState::Revoked => (5, -ends_ms),

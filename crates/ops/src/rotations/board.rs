@@ -1,7 +1,7 @@
 //! What people see: every rotation that is under way, every key and when it is due, and what happens by
 //! itself next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     DAY_MS, FederationId, KeyId, Millis, RotationId,
@@ -11,7 +11,7 @@ use domain::{
     keys::{Key, KeyState, Proof},
     rotations::{
         Cause, Rotation, Stage,
-        cadence::Cadence,
+        cadence::{self, Cadence},
         evidence::{self, Evidence, Verdict},
         policy::{Due, Effective, OnDeadline, PolicyException, RotationDefaults, due},
     },
@@ -253,23 +253,10 @@ pub async fn board(cx: &Cx<Admin>, filter: &BoardFilter) -> Result<Board, Error>
     let around = Around::read(cx, conn).await?;
     let federations: BTreeMap<FederationId, Federation> =
         federations.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
-    let mut open = Vec::new();
-    let mut after: Option<(FederationId, RotationId)> = None;
-    while open.len() < MOST {
-        let page = store::rotations::open_after(conn, after.as_ref().map(|(f, id)| (f, id)), 500).await?;
-        let Some(last) = page.last() else { break };
-        after = Some((last.rotation.federation_id.clone(), last.rotation.id.clone()));
-        for live in page.into_iter().filter(|live| federations.contains_key(&live.rotation.federation_id)) {
-            let pair = Pair::of(conn, live.rotation).await?;
-            open.push(view(cx, conn, pair, &around).await?);
-        }
-    }
-    let mut ended = Vec::new();
-    for rotation in ended_lately(conn, &federations, around.now_ms).await? {
-        let pair = Pair::of(conn, rotation).await?;
-        ended.push(view(cx, conn, pair, &around).await?);
-    }
-    let successors: Vec<KeyId> = open.iter().map(|view| view.new.id.clone()).collect();
+    let mut open = open_of(cx, conn, &federations, &around).await?;
+    let ended = ended_lately(conn, &federations, around.now_ms).await?;
+    let ended = views(cx, conn, ended, &federations, &around).await?;
+    let successors: BTreeSet<KeyId> = open.iter().map(|view| view.new.id.clone()).collect();
     let mut keys = due_keys(cx, conn, &federations, &around, &successors).await?;
     open.sort_by_key(|view| (rank(view), view.next_ms.unwrap_or(Millis::MAX)));
     let plan = planned(&open, &keys, &around);
@@ -298,6 +285,38 @@ pub async fn board(cx: &Cx<Admin>, filter: &BoardFilter) -> Result<Board, Error>
         shelf.push(due);
     }
     Ok(board)
+}
+
+/// The rotations that are under way and that the viewer may see.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn open_views(cx: &Cx<Admin>) -> Result<Vec<RotationView>, Error> {
+    let mut reader = cx.read().await?;
+    let federations = visible(cx, &mut reader).await?;
+    let federations = federations.into_iter().map(|federation| (federation.id.clone(), federation)).collect();
+    let conn = &mut reader.conn();
+    let around = Around::read(cx, conn).await?;
+    open_of(cx, conn, &federations, &around).await
+}
+
+/// The rotations of these federations that are under way.
+async fn open_of(
+    cx: &Cx<Admin>,
+    conn: &mut Conn<'_>,
+    federations: &BTreeMap<FederationId, Federation>,
+    around: &Around,
+) -> Result<Vec<RotationView>, Error> {
+    let mut open = Vec::new();
+    let mut after: Option<(FederationId, RotationId)> = None;
+    while open.len() < MOST {
+        let page = store::rotations::open_after(conn, after.as_ref().map(|(f, id)| (f, id)), 500).await?;
+        let Some(last) = page.last() else { break };
+        after = Some((last.rotation.federation_id.clone(), last.rotation.id.clone()));
+        open.extend(page.into_iter().map(|live| live.rotation));
+        open.retain(|rotation| federations.contains_key(&rotation.federation_id));
+    }
+    views(cx, conn, open, federations, around).await
 }
 
 /// The last rotations of these federations that have ended: whatever others there are takes no place from them.
@@ -338,11 +357,8 @@ pub async fn of_federation(cx: &Cx<Admin>, slug: &Slug, limit: i64) -> Result<Ve
     let conn = &mut reader.conn();
     let federation = crate::federations::find(cx, conn, slug).await?;
     let around = Around::read(cx, conn).await?;
-    let mut views = Vec::new();
-    for rotation in store::rotations::of_federation(conn, &federation.id, limit).await? {
-        let pair = Pair::of(conn, rotation).await?;
-        views.push(view(cx, conn, pair, &around).await?);
-    }
+    let rotations = store::rotations::of_federation(conn, &federation.id, limit).await?;
+    let mut views = views(cx, conn, rotations, &alone(federation), &around).await?;
     views.sort_by_key(|view| view.rotation.stage.has_ended());
     Ok(views)
 }
@@ -365,8 +381,7 @@ pub async fn of_key(cx: &Cx<Admin>, id: &KeyId) -> Result<Option<RotationView>, 
     };
     let Some(rotation) = found else { return Ok(None) };
     let around = Around::read(cx, conn).await?;
-    let pair = Pair::of(conn, rotation).await?;
-    view(cx, conn, pair, &around).await.map(Some)
+    Ok(views(cx, conn, vec![rotation], &alone(federation), &around).await?.pop())
 }
 
 /// One rotation.
@@ -381,7 +396,12 @@ pub async fn open(cx: &Cx<Admin>, id: &RotationId) -> Result<RotationView, Error
         return Err(Error::NotFound("rotation"));
     }
     let around = Around::read(cx, conn).await?;
-    view(cx, conn, pair, &around).await
+    let views = views(cx, conn, vec![pair.rotation], &alone(pair.federation), &around).await?;
+    views.into_iter().next().ok_or(Error::NotFound("rotation"))
+}
+
+fn alone(federation: Federation) -> BTreeMap<FederationId, Federation> {
+    BTreeMap::from([(federation.id.clone(), federation)])
 }
 
 /// What happens by itself, the next first.
@@ -392,16 +412,61 @@ pub async fn plan(cx: &Cx<Admin>) -> Result<Vec<Planned>, Error> {
     Ok(board(cx, &BoardFilter::default()).await?.plan)
 }
 
-async fn view(
+/// Rotations with what is around them, in a few questions for all.
+async fn views(
     cx: &Cx<Admin>,
     conn: &mut Conn<'_>,
-    pair: Pair,
+    rotations: Vec<Rotation>,
+    federations: &BTreeMap<FederationId, Federation>,
     around: &Around,
-) -> Result<RotationView, Error> {
+) -> Result<Vec<RotationView>, Error> {
+    let ids: Vec<&KeyId> =
+        rotations.iter().flat_map(|rotation| [&rotation.old_key_id, &rotation.new_key_id]).collect();
+    let keys = store::keys::briefs::of_ids(conn, &ids).await?;
+    let ids: Vec<_> = rotations.iter().map(|rotation| (&rotation.federation_id, &rotation.id)).collect();
+    let mut deliveries: BTreeMap<RotationId, Vec<Brought>> = BTreeMap::new();
+    for (delivery, target) in store::deliveries::of_rotations(conn, &ids).await? {
+        deliveries.entry(delivery.rotation_id.clone()).or_default().push(Brought { delivery, target });
+    }
+    let learned = rotations.iter().filter(|rotation| super::is_learned(rotation, around.now_ms));
+    let ids: Vec<_> = learned
+        .filter_map(|rotation| {
+            let (old, new) = (keys.get(&rotation.old_key_id)?, keys.get(&rotation.new_key_id)?);
+            Some(super::teachers(old, new).map(|id| (&rotation.federation_id, id)))
+        })
+        .flatten()
+        .collect();
+    let since_ms = around.now_ms - cadence::LEARNED_FROM_MS;
+    let active = store::usage::active_of(conn, &ids, since_ms, cadence::STRETCH_MS).await?;
+    let mut views = Vec::with_capacity(rotations.len());
+    for rotation in rotations {
+        let absent = || Error::Internal(format!("rotation {} has no key", rotation.id));
+        let federation = federations.get(&rotation.federation_id).cloned().ok_or_else(absent)?;
+        let old = keys.get(&rotation.old_key_id).cloned().ok_or_else(absent)?;
+        let new = keys.get(&rotation.new_key_id).cloned().ok_or_else(absent)?;
+        let known = super::known_cadence(&federation);
+        let cadence = if super::is_learned(&rotation, around.now_ms) {
+            let stretches = super::teachers(&old, &new).filter_map(|id| active.get(id)).flatten();
+            cadence::learn(known, &stretches.copied().collect::<Vec<_>>())
+        } else {
+            known
+        };
+        let mut brought = deliveries.remove(&rotation.id).unwrap_or_default();
+        brought.sort_by_key(|brought| std::cmp::Reverse(brought.delivery.made_ms));
+        views.push(view(cx, Pair { rotation, federation, old, new }, cadence, brought, around));
+    }
+    Ok(views)
+}
+
+fn view(
+    cx: &Cx<Admin>,
+    pair: Pair,
+    cadence: Cadence,
+    deliveries: Vec<Brought>,
+    around: &Around,
+) -> RotationView {
     let now_ms = around.now_ms;
-    let cadence = super::cadence_if_proven(conn, &pair, now_ms).await?;
-    let deliveries = brought(conn, &pair.rotation).await?;
-    let promotion_due = crate::deliveries::promotion_is_due(conn, &pair.rotation).await?;
+    let promotion_due = deliveries.iter().any(|brought| crate::deliveries::is_promotion(&brought.delivery));
     let Pair { rotation, federation, old, new } = pair;
     let effective = federation.rotation.effective(federation.policy, &around.defaults);
     let evidence = Evidence {
@@ -413,7 +478,7 @@ async fn view(
         trusts_time: around.clock.jump.is_none(),
     };
     let (verdict, next_ms) = evidence::assess(&rotation, &evidence, &effective, now_ms);
-    Ok(RotationView {
+    RotationView {
         verdict,
         cadence,
         next_ms,
@@ -426,25 +491,7 @@ async fn view(
         federation,
         old,
         new,
-    })
-}
-
-async fn brought(conn: &mut Conn<'_>, rotation: &Rotation) -> Result<Vec<Brought>, Error> {
-    let stored = store::deliveries::of_rotation(conn, &rotation.federation_id, &rotation.id).await?;
-    if stored.is_empty() {
-        return Ok(Vec::new());
     }
-    let targets = store::deliveries::targets(conn, &rotation.federation_id).await?;
-    let name = |delivery: &Delivery| {
-        let id = delivery.target_id.as_ref()?;
-        targets.iter().find(|stored| stored.target.id == *id).map(|stored| stored.target.name.clone())
-    };
-    let mut brought: Vec<Brought> = stored
-        .into_iter()
-        .map(|stored| Brought { target: name(&stored.delivery), delivery: stored.delivery })
-        .collect();
-    brought.sort_by_key(|brought| std::cmp::Reverse(brought.delivery.made_ms));
-    Ok(brought)
 }
 
 /// Every key that is or was accepted and has no successor, against its policy.
@@ -453,12 +500,12 @@ async fn due_keys(
     conn: &mut Conn<'_>,
     federations: &BTreeMap<FederationId, Federation>,
     around: &Around,
-    successors: &[KeyId],
+    successors: &BTreeSet<KeyId>,
 ) -> Result<Vec<DueKey>, Error> {
     let now_ms = around.now_ms;
     let exceptions = store::policies::open(conn, now_ms).await?;
     let mut keys = Vec::new();
-    for key in store::keys::list(conn).await? {
+    for key in store::keys::standing(conn).await? {
         let Some(federation) = federations.get(&key.federation_id) else { continue };
         let state = key.life.state(now_ms);
         let is_recent = state == KeyState::Expired && now_ms - key.life.expires_ms < 30 * DAY_MS;

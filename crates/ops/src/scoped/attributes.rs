@@ -354,6 +354,21 @@ pub(crate) fn check_named(scope: &Scope, of: Type<'_>, operations: &[Op]) -> Res
     })
 }
 
+/// Whether operations name one of some attributes, or something in it.
+pub(crate) fn names_any(of: Type<'_>, operations: &[Op], attributes: &[&str]) -> bool {
+    let mut is_named = false;
+    let mut seen = |path: &str| {
+        let within = |attribute: &str| {
+            path.strip_prefix(attribute).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        is_named |= attributes.iter().any(|attribute| within(attribute));
+        Ok(())
+    };
+    // What sees them refuses none of them.
+    let seen = each_named(of, operations, &mut seen).is_ok();
+    seen && is_named
+}
+
 /// Gives the paths that operations name, as exactly as they say.
 fn each_named(
     of: Type<'_>,

@@ -133,11 +133,16 @@ impl Evidence {
             return Some("Nothing was done with this key in that time: revoke it, or wait.".to_owned());
         };
         let days = (last_ms - first_ms) / DAY_MS;
-        if is_cut || days >= LEAST_DAYS - 1 {
+        if days >= LEAST_DAYS - 1 {
             return None;
         }
+        let spans = if is_cut {
+            format!("It is used so much that only the last {days} days were looked at.")
+        } else {
+            format!("Its usage spans {days} days so far.")
+        };
         Some(format!(
-            "Its usage spans {days} days so far. A proposal is applied from {LEAST_DAYS} days on, so that what is done once a fortnight is in it."
+            "{spans} A proposal is applied from {LEAST_DAYS} days on, so that what is done once a fortnight is in it."
         ))
     }
 
@@ -280,6 +285,15 @@ mod tests {
             used[*hour] = true;
         }
         used
+    }
+
+    #[test]
+    fn what_was_not_looked_at_for_a_fortnight_is_too_early_however_much_it_was() {
+        let spanning = |days: i64| Evidence { span: Some((0, days * DAY_MS)), ..Evidence::default() };
+        for is_cut in [false, true] {
+            assert!(spanning(12).too_early(is_cut).is_some_and(|text| text.contains("12 days")));
+            assert_eq!(spanning(13).too_early(is_cut), None);
+        }
     }
 
     #[test]

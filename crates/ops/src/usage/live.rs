@@ -26,6 +26,9 @@ const CAUGHT_UP: usize = 2_000;
 /// How far back it is looked for records that were written late.
 const OVERLAP_MS: Millis = 30_000;
 
+/// How far back it is asked for what came while the database did not answer.
+const FAR_MS: Millis = 600_000;
+
 /// How often other nodes are told at most.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
@@ -173,17 +176,16 @@ impl Live {
 /// Lost connections are made anew; meanwhile and behind it the database is asked.
 pub async fn relay(keyward: &Arc<Keyward>, stop: impl Future<Output = ()>) {
     let work = async {
+        let mut asked = Asked::default();
         loop {
-            match relay_once(keyward).await {
+            match relay_once(keyward, &mut asked).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(%error, "the live stream asks the database until it is told again");
                 }
             }
             tokio::time::sleep(POLL_EVERY).await;
-            if let Err(error) = poll(keyward).await {
-                tracing::debug!(%error, "the live stream could not ask the database");
-            }
+            asked.again(keyward).await;
         }
     };
     tokio::select! {
@@ -193,42 +195,75 @@ pub async fn relay(keyward: &Arc<Keyward>, stop: impl Future<Output = ()>) {
     keyward.store.feed().end();
 }
 
-async fn relay_once(keyward: &Arc<Keyward>) -> Result<(), Error> {
-    let Some(mut wire) = keyward.store.wire(&keyward.node).await? else { return Ok(()) };
+async fn relay_once(keyward: &Arc<Keyward>, asked: &mut Asked) -> Result<(), Error> {
+    let Some(mut wire) = connected(keyward, asked).await? else { return Ok(()) };
+    tracing::debug!("the live stream is told by other nodes");
     let feed = Arc::clone(keyward.store.feed());
     let mut tell = tokio::time::interval(TELL_EVERY);
     tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0_u64;
     loop {
+        // Both may be dropped while they wait: the one is a timer, the other only reads. What they lead to is done
+        // to its end.
         tokio::select! {
             _ = tell.tick() => {
                 wire.tell(&feed).await?;
-                ticks += 1;
+                // The first time at once: nobody told what came while there was no wire.
                 if (u128::from(ticks) * TELL_EVERY.as_millis()).is_multiple_of(POLL_EVERY.as_millis()) {
-                    poll(keyward).await?;
+                    asked.ask(keyward).await?;
                 }
+                ticks += 1;
             }
             told = wire.next() => {
                 let told = told?;
                 if feed.watchers() > 0 {
                     let mut reader = keyward.store.read().await?;
-                    feed.take_in(&mut reader.conn(), &told.first, &told.last).await?;
+                    let count = feed.take_in(&mut reader.conn(), &told.first, &told.last).await?;
+                    tracing::debug!(count, "another node told of usage records");
                 }
             }
         }
     }
 }
 
-/// Asks for what came in the last moments, when somebody watches.
-async fn poll(keyward: &Keyward) -> Result<(), Error> {
-    let feed = keyward.store.feed();
-    if feed.watchers() == 0 {
-        return Ok(());
+/// The wire to the other nodes. It may take long to come up: the database is asked meanwhile.
+async fn connected(keyward: &Keyward, asked: &mut Asked) -> Result<Option<store::feed::Wire>, Error> {
+    let mut connecting = std::pin::pin!(keyward.store.wire(&keyward.node));
+    loop {
+        tokio::select! {
+            wire = &mut connecting => return Ok(wire?),
+            () = tokio::time::sleep(POLL_EVERY) => asked.again(keyward).await,
+        }
     }
-    let first = RequestId::new(keyward.clock.now_ms() - OVERLAP_MS, IdChance::default());
-    let mut reader = keyward.store.read().await?;
-    feed.take_in(&mut reader.conn(), first.as_str(), "s").await?;
-    Ok(())
+}
+
+/// When the database was last asked for what came, while somebody watches.
+#[derive(Default)]
+struct Asked(Option<Millis>);
+
+impl Asked {
+    /// Asks for what came since, when somebody watches.
+    async fn ask(&mut self, keyward: &Keyward) -> Result<(), Error> {
+        let feed = keyward.store.feed();
+        if feed.watchers() == 0 {
+            self.0 = None;
+            return Ok(());
+        }
+        let now_ms = keyward.clock.now_ms();
+        let since_ms = self.0.map_or(now_ms, |last_ms| last_ms.clamp(now_ms - FAR_MS, now_ms));
+        let first = RequestId::new(since_ms - OVERLAP_MS, IdChance::default());
+        let mut reader = keyward.store.read().await?;
+        feed.take_in(&mut reader.conn(), first.as_str(), "s").await?;
+        self.0 = Some(now_ms);
+        Ok(())
+    }
+
+    /// Asks, and goes on when nobody answers.
+    async fn again(&mut self, keyward: &Keyward) {
+        if let Err(error) = self.ask(keyward).await {
+            tracing::debug!(%error, "the live stream could not ask the database");
+        }
+    }
 }
 
 #[cfg(test)]

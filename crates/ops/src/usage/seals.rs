@@ -321,7 +321,8 @@ const FORGOTTEN_AT_ONCE: i64 = 16;
 /// How many steps one round has.
 const STEPS: usize = 16;
 
-/// Forgets sealed stretches that are older than is kept, step by step; how many records went.
+/// Forgets sealed stretches that are older than is kept and that no stream waits for, step by step; how many
+/// records went.
 ///
 /// # Errors
 /// When the database does not answer, or the lease of `check` was lost.
@@ -330,10 +331,11 @@ pub(crate) async fn forget(keyward: &Arc<Keyward>, check: (&'static str, i64)) -
     let mut went = 0;
     for _ in 0..STEPS {
         let event = keyward.system_cx("usage").event(Action::UsageForgotten);
-        let before_ms = event.at_ms - keep_ms;
+        let (own, before_ms) = (Arc::clone(keyward), event.at_ms - keep_ms);
         let step = async move |conn: &mut Conn<'_>| {
             store::leases::check(conn, check.0, check.1).await?;
-            let seals = store::seals::oldest(conn, before_ms, FORGOTTEN_AT_ONCE).await?;
+            let hold = crate::streams::hold(&own, conn, before_ms).await?;
+            let seals = store::seals::oldest(conn, before_ms, hold, FORGOTTEN_AT_ONCE).await?;
             let (Some(first), Some(last)) = (seals.first(), seals.last()) else {
                 return Ok::<_, Error>(Change::nothing(0));
             };

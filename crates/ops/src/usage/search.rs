@@ -1,5 +1,7 @@
 //! Searching usage records: a page at a time, newest first, within what the viewer may see.
 
+use std::collections::BTreeSet;
+
 use domain::{
     FederationId, HOUR_MS, Invalid, Millis, RequestId,
     admins::{Admin, Right},
@@ -63,12 +65,12 @@ pub(crate) async fn page_of(
 ) -> Result<Page, Error> {
     let mut reader = cx.read().await?;
     if let Some(id) = &filter.request_id {
-        let mut records = Vec::new();
-        for federation in federations {
-            records
-                .extend(store::usage::search::of_request(&mut reader.conn(), federation.as_ref(), id).await?);
-        }
-        records.retain(|record| filter.matches(record));
+        let conn = &mut reader.conn();
+        let mut records = match federations {
+            [federation] => store::usage::search::of_request(conn, federation.as_ref(), id).await?,
+            _ => store::usage::search::of_request_of_all(conn, id).await?,
+        };
+        records.retain(|record| filter.matches(record) && federations.contains(&record.federation_id));
         return Ok(Page { records, next: None, is_cut: false });
     }
     let limit = limit.clamp(1, MOST);
@@ -162,16 +164,7 @@ pub async fn audit_of_request(
     let seen = visible(cx, &mut reader).await?;
     let sees_all = cx.actor.role.may(Right::ReadInstallation, None);
     let from_ms = id.made_ms() - 60_000;
-    let (mut low, mut high) = (0, store::audit::head(&mut reader.conn()).await?.seq);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let record = store::audit::by_seq(&mut reader.conn(), middle + 1).await?;
-        if record.is_some_and(|record| record.event.at_ms < from_ms) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
+    let low = store::audit::place_before(&mut reader.conn(), from_ms).await?;
     let mut records = store::audit::after(&mut reader.conn(), low, AROUND).await?;
     records.retain(|record| {
         let federation = record.event.federation_id.as_ref();
@@ -192,25 +185,70 @@ pub async fn hours(
     until_ms: Millis,
     hours: i64,
 ) -> Result<Vec<HourCount>, Error> {
-    let mut filter = UsageFilter { federation: federation.cloned(), ..UsageFilter::default() };
-    let federations = scope(cx, &mut filter).await?;
     let hours = hours.clamp(1, HOURS);
     let first = until_ms / HOUR_MS - hours + 1;
     let mut found: Vec<HourCount> = (first..first + hours)
-        .map(|hour| HourCount { start_ms: hour * HOUR_MS, allowed: 0, denied: 0, refused: 0 })
+        .map(|hour| HourCount { start_ms: hour * HOUR_MS, allowed: 0, denied: 0, refused: 0, findings: 0 })
         .collect();
-    let mut reader = cx.read().await?;
-    for count in store::usage::by_hour(&mut reader.conn(), first * HOUR_MS).await? {
+    for count in counted(cx, federation, first * HOUR_MS).await? {
         let place = usize::try_from(count.hour - first).ok();
         let hour = place.and_then(|place| found.get_mut(place));
-        let Some(hour) = hour.filter(|_| federations.contains(&count.federation_id)) else { continue };
+        let Some(hour) = hour else { continue };
         match count.decision {
             Decision::Allowed => hour.allowed += count.count,
             Decision::Denied => hour.denied += count.count,
             Decision::Refused => hour.refused += count.count,
         }
     }
+    for (hour, count) in noticed(cx, federation, first * HOUR_MS).await? {
+        let place = usize::try_from(hour - first).ok();
+        if let Some(hour) = place.and_then(|place| found.get_mut(place)) {
+            hour.findings += count;
+        }
+    }
     Ok(found)
+}
+
+/// How many findings came first in each hour, of one federation or of all that the viewer may see.
+async fn noticed(
+    cx: &Cx<Admin>,
+    federation: Option<&domain::federations::Slug>,
+    since_ms: Millis,
+) -> Result<Vec<(i64, i64)>, Error> {
+    let mut reader = cx.read().await?;
+    if let Some(slug) = federation {
+        let id = find(cx, &mut reader.conn(), slug).await?.id;
+        return Ok(store::findings::by_hour(&mut reader.conn(), Some(&id), since_ms).await?);
+    }
+    if cx.actor.role.may(Right::ReadInstallation, None) {
+        return Ok(store::findings::by_hour(&mut reader.conn(), None, since_ms).await?);
+    }
+    let mut hours = Vec::new();
+    for federation in visible(cx, &mut reader).await? {
+        hours.extend(store::findings::by_hour(&mut reader.conn(), Some(&federation.id), since_ms).await?);
+    }
+    Ok(hours)
+}
+
+/// The counts of one federation or of all that the viewer may see.
+pub(crate) async fn counted(
+    cx: &Cx<Admin>,
+    federation: Option<&domain::federations::Slug>,
+    since_ms: Millis,
+) -> Result<Vec<store::usage::HourCount>, Error> {
+    let mut reader = cx.read().await?;
+    if let Some(slug) = federation {
+        let id = find(cx, &mut reader.conn(), slug).await?.id;
+        return Ok(store::usage::by_hour_of(&mut reader.conn(), &id, since_ms).await?);
+    }
+    if cx.actor.role.may(Right::ReadInstallation, None) {
+        return Ok(store::usage::by_hour_of_all(&mut reader.conn(), since_ms).await?);
+    }
+    let seen: BTreeSet<FederationId> =
+        visible(cx, &mut reader).await?.into_iter().map(|federation| federation.id).collect();
+    let mut counts = store::usage::by_hour(&mut reader.conn(), since_ms).await?;
+    counts.retain(|count| count.federation_id.as_ref().is_some_and(|id| seen.contains(id)));
+    Ok(counts)
 }
 
 /// The short names of the federations that the viewer may see.

@@ -88,7 +88,7 @@ impl Scene {
         for _ in 0..6 {
             let written = join_all((0..EVERY).map(|_| ops::admins::refuse_sign_in(&visitor, "state"))).await;
             assert!(written.iter().all(Result::is_ok));
-            checkpoint::sign_now(&house.keyward, "one").await.unwrap();
+            checkpoint::sign_now(&house.keyward).await.unwrap();
             notes.push_str(
                 &ops::audit::anchors::standing(&house.admin()).await.unwrap().unwrap().last.unwrap().note,
             );

@@ -3,28 +3,32 @@
 
 use domain::{
     CaseId, DAY_MS, HOUR_MS,
-    admins::{Admin, Role},
+    admins::{Admin, RECENT_MS, Role},
     audit::Action,
     brakes::{HeldState, Window},
     federations::Slug,
     findings::Rule,
+    scopes::Scope,
 };
 use ops::{
     Cx, Error,
     brakes::{self, NewMark, NewWindow, Verdict},
     cases,
     findings::{self, Wanted},
+    keys,
 };
 use serde_json::json;
+use store::testing::run_sql;
 
 use crate::{
-    brakes::{change_group, check_held, deactivate, delete, group, held, people, second},
-    support::{House, Pusher, houses},
+    brakes::{change_group, check_held, deactivate, delete, group, held, people, second, user},
+    support::{House, Pusher, houses, new_key},
 };
 
 async fn verdict(cx: &Cx<Admin>, case: &str, approves: bool) -> Verdict {
     let read = brakes::of_case(cx, &CaseId::parse(case).unwrap(), 0).await.unwrap();
-    Verdict { approves, until: read.until, hash: read.hash, reason: "looked at it".to_owned() }
+    let proven_ms = cx.now_ms();
+    Verdict { approves, until: read.until, hash: read.hash, reason: "looked at it".to_owned(), proven_ms }
 }
 
 /// A federation whose brake holds three deletions of thirty users.
@@ -90,6 +94,82 @@ async fn what_a_second_person_approves_passes_once_and_nothing_else_does() {
         check_held(deactivate(&pusher.cx().await, &ids[25]).await);
         house.close().await;
     }
+}
+
+#[tokio::test]
+async fn who_issued_a_key_does_not_approve_for_its_successors_however_many_there_were() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (first, secret) = house.key(&federation, "everything").await;
+        let cx = house.client(&federation, &secret).await;
+        let mut ids = Vec::new();
+        for number in 0..12 {
+            ids.push(user(&cx, &format!("u{number}")).await.unwrap());
+        }
+        // The line of a key that was rotated 24 times by somebody else.
+        let (mut before, mut last) = (first, secret);
+        for number in 0..24 {
+            let new = new_key(&federation.slug, &format!("everything {number}"), Scope::full_directory());
+            let issued = keys::issue(&second(&house), new).await.unwrap();
+            let sql = format!(
+                "UPDATE provisioning_keys SET predecessor_id = '{before}' WHERE id = '{}'",
+                issued.key.id
+            );
+            run_sql(&house.database.target, sql).await;
+            (before, last) = (issued.key.id, issued.secret.unwrap());
+        }
+        let secret = last;
+        for id in &ids[..10] {
+            deactivate(&house.client(&federation, &secret).await, id).await.unwrap();
+        }
+        let case = check_held(deactivate(&house.client(&federation, &secret).await, &ids[10]).await);
+        let id = CaseId::parse(&case).unwrap();
+        // The admin of the tests issued the first of them, and the second person rotated it each time.
+        for person in [house.admin(), second(&house)] {
+            let own = verdict(&person, &case, true).await;
+            let refused = brakes::decide(&person, &id, own).await;
+            assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+        }
+        let manager = house.person(Role::Manager);
+        assert_eq!(brakes::decide(&manager, &id, verdict(&manager, &case, true).await).await.unwrap(), 1);
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_approval_wants_a_recent_sign_in_and_a_rejection_does_not() {
+    for house in houses().await {
+        let pusher = house.pusher("okta").await;
+        let (_, case) = three_held(&pusher).await;
+        let id = CaseId::parse(&case).unwrap();
+        let manager = house.person(Role::Manager);
+        house.clock.advance(HOUR_MS);
+        for proven_ms in [0, manager.now_ms() - RECENT_MS, manager.now_ms() + HOUR_MS] {
+            let old = Verdict { proven_ms, ..verdict(&manager, &case, true).await };
+            let before = house.log().await.len();
+            let refused = brakes::decide(&manager, &id, old).await;
+            assert!(matches!(refused, Err(Error::Unauthenticated(_))), "{refused:?}");
+            assert!(house.log().await[before..][0].starts_with("held.approved refused"), "it is on record");
+        }
+        assert!(held(&house, &case).await.iter().all(|held| held.state == HeldState::Held));
+        let proven_ms = manager.now_ms() - RECENT_MS + 1;
+        let fresh = Verdict { proven_ms, ..verdict(&manager, &case, true).await };
+        assert_eq!(brakes::decide(&manager, &id, fresh).await.unwrap(), 3);
+        let others = people_of(&pusher, 40..41).await;
+        check_held(delete(&pusher.cx().await, &others[0]).await);
+        let no = Verdict { proven_ms: 0, ..verdict(&manager, &case, false).await };
+        assert_eq!(brakes::decide(&manager, &id, no).await.unwrap(), 1);
+        house.close().await;
+    }
+}
+
+/// Users of some numbers, by their ids.
+async fn people_of(pusher: &Pusher<'_>, numbers: std::ops::Range<usize>) -> Vec<String> {
+    let mut ids = Vec::new();
+    for number in numbers {
+        ids.push(user(&pusher.cx().await, &format!("u{number}")).await.unwrap());
+    }
+    ids
 }
 
 #[tokio::test]
@@ -257,10 +337,10 @@ pub async fn prepared(house: &House) -> Prepared {
     let federation = house.federation("braked").await;
     let (_, secret) = house.key(&federation, "braked-1").await;
     let pusher = house.client(&federation, &secret);
-    let mut ids = vec![crate::brakes::user(&pusher.await, "b0").await.unwrap()];
+    let mut ids = vec![user(&pusher.await, "b0").await.unwrap()];
     for number in 1..12 {
         let cx = house.client(&federation, &secret).await;
-        ids.push(crate::brakes::user(&cx, &format!("b{number}")).await.unwrap());
+        ids.push(user(&cx, &format!("b{number}")).await.unwrap());
     }
     let cx = || house.client(&federation, &secret);
     let ten = group(&cx().await, "ten", &ids[..10]).await.unwrap();
@@ -294,7 +374,8 @@ pub async fn steps(house: &House, prepared: &Prepared) -> Vec<(Action, Result<()
     };
     let read = async |case: &CaseId, approves| {
         let read = brakes::of_case(&other, case, 0).await.unwrap();
-        Verdict { approves, until: read.until, hash: read.hash, reason: "looked".to_owned() }
+        let (reason, proven_ms) = ("looked".to_owned(), other.now_ms());
+        Verdict { approves, until: read.until, hash: read.hash, reason, proven_ms }
     };
     let (yes, no) = (read(&cases[0], true).await, read(&cases[1], false).await);
     let mark = NewMark { resource: ten.clone(), kind: "privileged".to_owned(), reason: "root".to_owned() };

@@ -3,6 +3,7 @@
 mod journal;
 mod lists;
 mod scopes;
+mod undo;
 
 use domain::{
     admins::Role,

@@ -71,6 +71,39 @@ async fn a_thousand_deletions_in_a_group_of_ten_thousand_come_back_also_after_a_
     }
 }
 
+#[tokio::test]
+async fn a_large_undo_is_carried_out_by_the_timer_and_a_small_one_at_once() {
+    for house in houses().await {
+        let federation = house.federation("okta").await;
+        let (good, bad) =
+            (Hand::new(&house, &federation, "good").await, Hand::new(&house, &federation, "bad").await);
+        let people = futures_all((0..320).map(|number| good.user(person(number)))).await;
+        let rename = |id: &str, to: &'static str| {
+            let id = id.to_owned();
+            let bad = &bad;
+            async move { bad.set(&id, "title", json!(to)).await.unwrap() }
+        };
+        futures_all(people.iter().map(|id| rename(id, "Thief"))).await;
+        let (admin, slug, wish) = (house.admin(), &federation.slug, by(&bad.key_id));
+        let planned = plan(&house, &federation, &wish).await;
+        let id = undo::apply(&admin, slug, &wish, &planned.hash).await.unwrap();
+        let begun = undo::open(&admin, slug, &id).await.unwrap();
+        assert!(begun.undo.units > undo::AT_ONCE, "{} units", begun.undo.units);
+        assert_eq!((begun.done, begun.undo.ended_ms), (0, None), "the form does not wait for it");
+        assert_eq!(undo::round(&house.keyward, "node").await.unwrap(), Some(1));
+        let ended = undo::open(&admin, slug, &id).await.unwrap();
+        assert_eq!((ended.done, ended.report.resources), (ended.undo.units, 320), "{:?}", ended.report);
+        assert!(ended.undo.ended_ms.is_some());
+        assert_eq!(undo::round(&house.keyward, "node").await.unwrap(), Some(0), "nothing is left");
+
+        rename(&people[0], "Again").await;
+        let planned = plan(&house, &federation, &wish).await;
+        let id = undo::apply(&admin, slug, &wish, &planned.hash).await.unwrap();
+        assert!(undo::open(&admin, slug, &id).await.unwrap().undo.ended_ms.is_some());
+        house.close().await;
+    }
+}
+
 async fn futures_all<F: Future>(all: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     futures::future::join_all(all).await
 }

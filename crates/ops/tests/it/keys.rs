@@ -8,7 +8,7 @@ use domain::{
 };
 use ops::{
     Error,
-    keys::{KeyFilter, Rotate, issue, list, open, revoke, rotate},
+    keys::{KeyFilter, KeyView, Rotate, Sort, issue, list, open, page, revoke, rotate},
 };
 
 use crate::support::{House, houses, new_key};
@@ -197,6 +197,66 @@ async fn what_needs_attention_comes_first() {
         assert_eq!(names(KeyFilter { text: Some("LON".to_owned()), ..KeyFilter::default() }).await, ["long"]);
         house.close().await;
     }
+}
+
+#[tokio::test]
+async fn every_key_is_on_one_page_of_each_order_and_the_filter_counts_the_same() {
+    for house in houses().await {
+        let cx = house.admin();
+        let (okta, entra) = (house.federation("okta").await, house.federation("entra").await);
+        for number in 0..23 {
+            let federation = if number % 3 == 0 { &entra } else { &okta };
+            let mut new = new_key(&federation.slug, &format!("key {}", number * 7 % 23), reader());
+            new.lifetime_days = 1 + number % 5 * 20;
+            let issued = issue(&cx, new).await.unwrap();
+            if number % 6 == 0 {
+                revoke(&cx, &issued.key.id, "").await.unwrap();
+            }
+            house.clock.advance(HOUR_MS);
+        }
+        house.clock.advance(DAY_MS);
+        for filter in [
+            KeyFilter::default(),
+            KeyFilter { federation: Some(okta.slug.clone()), ..KeyFilter::default() },
+            KeyFilter { state: Some(KeyState::Revoked), ..KeyFilter::default() },
+            KeyFilter { accepted_only: true, text: Some("KEY 1".to_owned()), ..KeyFilter::default() },
+        ] {
+            let expected = list(&cx, &filter).await.unwrap();
+            for sort in Sort::ALL {
+                let (mut seen, mut after) = (Vec::new(), None);
+                loop {
+                    let found = page(&cx, &filter, sort, after.as_deref(), 4).await.unwrap();
+                    assert_eq!(found.total, i64::try_from(expected.len()).unwrap());
+                    let accepted = expected.iter().filter(|view| view.state.is_accepted()).count();
+                    let ages: i64 = found.ages.iter().map(|(inside, beyond)| inside + beyond).sum();
+                    assert_eq!(ages, i64::try_from(accepted).unwrap());
+                    seen.extend(found.keys);
+                    after = found.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                let sorted = |views: &[KeyView]| {
+                    let mut ids: Vec<_> = views.iter().map(|view| view.key.id.clone()).collect();
+                    ids.sort();
+                    ids
+                };
+                assert_eq!(sorted(&seen), sorted(&expected), "{sort:?} of {filter:?}");
+                match sort {
+                    Sort::Attention => assert!(seen.iter().map(rank).is_sorted(), "{filter:?}"),
+                    Sort::Name => assert!(seen.iter().map(|view| view.key.name.to_lowercase()).is_sorted()),
+                    Sort::Age | Sort::Ends | Sort::Used => {}
+                }
+            }
+        }
+        house.close().await;
+    }
+}
+
+/// Where `list` has a key.
+fn rank(view: &KeyView) -> (bool, bool, bool) {
+    let is_over = matches!(view.state, KeyState::Revoked | KeyState::Retired);
+    (is_over, view.state != KeyState::Expired, !view.ends_soon && view.state != KeyState::Expired)
 }
 
 #[tokio::test]

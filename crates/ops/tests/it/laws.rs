@@ -230,6 +230,7 @@ async fn every_change_leaves_its_audit_record() {
         steps.extend(crate::rotation_steps::steps(&house, &turns).await);
         steps.extend(crate::journal::steps(&house, &journal).await);
         steps.extend(crate::brakes_review::steps(&house, &brakes).await);
+        steps.extend(crate::compliance::steps(&house).await);
         let archived =
             ops::federations::archive(&house.admin(), &domain::federations::Slug::parse("base").unwrap())
                 .await;
@@ -272,6 +273,7 @@ async fn without_its_audit_record_no_change_happens() {
         steps.extend(crate::rotation_steps::steps(&house, &turns).await);
         steps.extend(crate::journal::steps(&house, &journal).await);
         steps.extend(crate::brakes_review::steps(&house, &brakes).await);
+        steps.extend(crate::compliance::steps(&house).await);
         let archived = ops::federations::archive(&house.admin(), &slug).await;
         steps.push((Action::FederationArchived, archived.map(drop)));
         let walked: BTreeSet<&str> = steps.iter().map(|(action, _)| action.as_str()).collect();

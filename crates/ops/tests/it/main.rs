@@ -27,9 +27,12 @@ mod roles;
 mod audit_log;
 mod audit_tamper;
 mod behaviour;
+mod behaviour_keys;
 mod brakes;
 mod brakes_review;
+mod brakes_upstream;
 mod cache;
+mod compliance;
 mod corpus;
 mod cost;
 mod directory;
@@ -44,12 +47,15 @@ mod rotation_faults;
 mod rotation_steps;
 mod rotation_turns;
 mod rotations;
+mod rules;
 mod scoped;
+mod scoped_random;
 mod scoped_tight;
 
 mod journal;
 mod journal_large;
 mod journal_model;
+mod journal_names;
 mod laws;
 mod overview;
 

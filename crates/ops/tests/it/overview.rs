@@ -2,15 +2,21 @@
 
 use domain::{
     DAY_MS, HOUR_MS,
+    admins::{Admin, Role},
+    federations::Slug,
     scopes::{ResourceKind, Scope, Verb},
 };
 use ops::{
+    Cx,
     keys::{Rotate, issue, rotate},
     overview::{Need, open},
     search,
 };
 
-use crate::support::{asked, houses, listed, new_key};
+use crate::{
+    brakes::user,
+    support::{asked, houses, listed, new_key},
+};
 
 fn words(needs: &[Need]) -> Vec<String> {
     needs
@@ -131,6 +137,36 @@ async fn a_few_letters_find_federations_and_keys() {
         assert_eq!(titles("OKT").await, ["Federation okta"]);
         assert_eq!(titles("provis").await, ["provisioning"]);
         assert!(titles("  ").await.is_empty());
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_few_letters_find_people_of_federations_that_one_may_see() {
+    for house in houses().await {
+        let pushers = [house.pusher("okta").await, house.pusher("other").await];
+        for (pusher, name) in pushers.iter().zip(["Mia.Lang", "mia.other"]) {
+            user(&pusher.cx().await, name).await.unwrap();
+        }
+        let found = async |cx: &Cx<Admin>, text: &str| {
+            let hits = search::find(cx, text, 10).await.unwrap();
+            hits.into_iter().map(|hit| format!("{} ({})", hit.title, hit.detail)).collect::<Vec<_>>()
+        };
+        let (mine, others) = ("Mia.Lang (User of Federation okta)", "mia.other (User of Federation other)");
+        let okta = Slug::parse("okta").unwrap();
+        let operator = house.person(Role::Operator(vec![okta.clone()]));
+        assert_eq!(found(&house.admin(), "MIA").await, [mine, others]);
+        assert_eq!(found(&house.admin(), "mia.l").await, [mine]);
+        assert_eq!(found(&operator, "mia").await, [mine]);
+        assert!(found(&house.admin(), "lang").await.is_empty(), "people are found by how their name begins");
+        // Many keys of the name leave room for the person.
+        let federation = ops::federations::open(&house.admin(), &okta).await.unwrap().federation;
+        for number in 0..12 {
+            house.key(&federation, &format!("mia-{number}")).await;
+        }
+        let crowded = found(&house.admin(), "mia").await;
+        assert_eq!(crowded.len(), 10);
+        assert!(crowded.iter().any(|line| line == mine), "{crowded:?}");
         house.close().await;
     }
 }

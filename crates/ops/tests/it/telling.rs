@@ -130,9 +130,13 @@ async fn a_key_that_ends_is_told_once_for_each_rung_and_settles_when_it_is_rotat
     for house in houses().await {
         let desk = desk(&house);
         let federation = house.federation("base").await;
-        let (key, _) = house.key(&federation, "base").await;
+        let (key, secret) = house.key(&federation, "base").await;
         let mut subjects = Vec::new();
         for day in 0..90 {
+            if day == 40 {
+                // One that nobody uses would be told for that.
+                work(&house, &federation, &secret, "used").await;
+            }
             // Whoever looks more often sees no more.
             findings::sweep(&house.keyward).await.unwrap();
             findings::sweep(&house.keyward).await.unwrap();

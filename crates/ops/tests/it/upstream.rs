@@ -28,6 +28,10 @@ pub enum Mishap {
     DoneSilent,
     /// The connection is refused.
     Refused,
+    /// It is done, and nobody ever hears of it.
+    DoneHang,
+    /// What should.
+    Fine,
 }
 
 /// The service.
@@ -37,6 +41,8 @@ pub struct Memory {
     pub mishaps: Mutex<VecDeque<Mishap>>,
     /// Every call: method and path.
     pub calls: Mutex<Vec<String>>,
+    /// The number of the last id that was given: none is given twice.
+    last: Mutex<usize>,
 }
 
 impl Memory {
@@ -109,7 +115,11 @@ impl Memory {
                     json!({ "scimType": "uniqueness", "detail": "userName is taken", "status": "409" }),
                 );
             }
-            let id = format!("up-{}", resources.len() + 1);
+            let id = {
+                let mut last = self.last.lock().unwrap();
+                *last = (*last).max(resources.len()) + 1;
+                format!("up-{}", *last)
+            };
             let mut made = body;
             made["id"] = json!(id);
             made["meta"] = json!({
@@ -175,8 +185,9 @@ impl Upstream for Memory {
             body: body.as_bytes().to_vec(),
             ..UpstreamAnswer::default()
         };
+        let hangs = matches!(mishap, Some(Mishap::DoneHang));
         let exchanged = match mishap {
-            None => Ok(self.answer(&request)),
+            None | Some(Mishap::Fine | Mishap::DoneHang) => Ok(self.answer(&request)),
             Some(Mishap::Answer(status, body)) => Ok(text(status, body)),
             Some(Mishap::DoneAnswer(status, body)) => {
                 self.answer(&request);
@@ -188,7 +199,12 @@ impl Upstream for Memory {
             }
             Some(Mishap::Refused) => Err(CallFault::NotSent("refused".to_owned())),
         };
-        Box::pin(async move { exchanged })
+        Box::pin(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            exchanged
+        })
     }
 }
 

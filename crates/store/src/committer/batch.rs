@@ -22,7 +22,9 @@ use crate::{
     Cache, Conn, Engine, Error, Target, audit,
     cache::{head::Head, touch::Touched},
     db::{Link, on_db},
-    installation, recording,
+    installation,
+    journal::{self, Waiting},
+    recording,
     usage::Plan,
 };
 
@@ -215,7 +217,7 @@ impl Writer {
         let written = Arc::clone(&self.written);
         let has_savepoints = self.careful > 0;
         let link = self.link().await?;
-        let mut touched = Touched::default();
+        let (mut touched, mut changes) = (Touched::default(), Waiting::default());
         let begin = match engine {
             Engine::Sqlite => "BEGIN IMMEDIATE",
             Engine::Postgres if is_change => "BEGIN",
@@ -224,8 +226,8 @@ impl Writer {
         execute(&mut link.conn(), begin).await?;
         cache.decided();
         written.store(0, Ordering::SeqCst);
-        let worked =
-            transaction(&mut link.writing(&cache, &mut touched), units, has_savepoints, &written).await;
+        let mut conn = link.writing(&cache, &mut touched, &mut changes);
+        let worked = transaction(&mut conn, units, has_savepoints, &written).await;
         match worked {
             Ok(Worked::Whole(made, uses)) => {
                 let closing = Closing::begin(&cache, head.as_deref(), &touched, made);
@@ -363,6 +365,8 @@ async fn transaction(
             continue;
         }
         if has_savepoints {
+            // What the units before have done stays, whatever becomes of this one.
+            journal::write_waiting(conn).await?;
             execute(conn, "SAVEPOINT unit").await?;
         }
         // A unit that panics must not take the committer with it; its batch is undone.
@@ -376,12 +380,16 @@ async fn transaction(
                 events.extend(own);
                 uses.extend(usage);
             }
-            Ran::Failed if has_savepoints => execute(conn, "ROLLBACK TO SAVEPOINT unit").await?,
+            Ran::Failed if has_savepoints => {
+                journal::forget_waiting(conn);
+                execute(conn, "ROLLBACK TO SAVEPOINT unit").await?;
+            }
             Ran::Failed if is_alone => return Ok(Worked::Nothing),
             Ran::Failed => return Ok(Worked::Undo),
             Ran::Again => return Err(Error::Serialization),
         }
     }
+    journal::write_waiting(conn).await?;
     conn.check_touched(written.load(Ordering::SeqCst))?;
     if recording::is_off() {
         return Ok(Worked::Whole(None, Vec::new()));

@@ -5,7 +5,7 @@
 //! can hold a newer one. Where a page ended is a [`Place`]: the last record, and the row from which on
 //! there may be older ones.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use domain::{
     FederationId, KeyId, Millis, RequestId,
@@ -30,12 +30,25 @@ statements! {
             AND (CAST($6 AS TEXT) IS NULL OR records LIKE $6 ESCAPE '!') THEN records ELSE '[]' END AS records
         FROM usage_batches WHERE federation_id = $1 AND last_request_id <= $2 AND last_request_id >= $4
         AND CAST($7 AS TEXT) IS NULL ORDER BY last_request_id DESC, key_id DESC, seal DESC LIMIT $8 OFFSET $9";
+    // Of all federations, in one walk; $1 and $7 are those of the others, and not asked for.
+    OF_ALL = "SELECT federation_id, key_id, last_request_id, first_request_id, seal, count,
+        CASE WHEN first_request_id < $3 AND marks & $5 = $5
+            AND (CAST($6 AS TEXT) IS NULL OR records LIKE $6 ESCAPE '!') THEN records ELSE '[]' END AS records
+        FROM usage_batches WHERE last_request_id <= $2 AND last_request_id >= $4
+        AND CAST($1 AS TEXT) IS NULL AND CAST($7 AS TEXT) IS NULL
+        ORDER BY last_request_id DESC, federation_id DESC, key_id DESC, seal DESC LIMIT $8 OFFSET $9";
     PERSON = "SELECT id FROM scim_users WHERE federation_id = $1 AND user_name_lower = $2";
     // The row of one request: batches span little time, so it is among the next ones.
     OF_REQUEST = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
         WHERE federation_id = $1 AND last_request_id >= $2 AND last_request_id < $3 AND first_request_id <= $2
         AND records LIKE $4 ORDER BY last_request_id LIMIT 8";
+    OF_REQUEST_OF_ALL = "SELECT federation_id, key_id, last_request_id, records FROM usage_batches
+        WHERE last_request_id >= $1 AND last_request_id < $2 AND first_request_id <= $1
+        AND records LIKE $3 ORDER BY last_request_id LIMIT 8";
 }
+
+/// Of more federations than this, one walk over all rows costs less than a walk along each.
+const APART: usize = 16;
 
 /// How many rows are read at once: first few, then more.
 const FIRST_ROWS: i64 = 8;
@@ -98,9 +111,9 @@ struct Row {
     records: String,
 }
 
-/// The rows of a federation, or of a key of it, from newer to older.
+/// The rows of a federation, of a key of it, or of all, from newer to older.
 struct Walk<'a> {
-    federation: &'a str,
+    federation: Option<&'a str>,
     key: Option<&'a str>,
     start: String,
     /// How many rows with `start` itself were read.
@@ -132,7 +145,11 @@ impl Walk<'_> {
         if self.is_over {
             return Ok(());
         }
-        let sql = if self.key.is_some() { OF_KEY } else { OF_FEDERATION };
+        let sql = match (self.federation, self.key) {
+            (None, _) => OF_ALL,
+            (Some(_), Some(_)) => OF_KEY,
+            (Some(_), None) => OF_FEDERATION,
+        };
         let rows: Vec<Row> = on_db!(conn, db => sqlx::query_as(sql)
             .bind(self.federation).bind(&self.start).bind(needs.before).bind(&needs.least)
             .bind(needs.marks).bind(needs.text.as_deref()).bind(self.key)
@@ -202,19 +219,23 @@ pub async fn page(
         marks: needed(filter),
         text: inside(filter),
     };
-    let mut walks: Vec<Walk<'_>> = federations
-        .iter()
-        .map(|federation| Walk {
-            federation: federation.as_ref().map_or("", FederationId::as_str),
-            key: filter.key_id.as_ref().map(KeyId::as_str),
-            start: place.start.clone(),
-            skip: 0,
-            rows: Vec::new().into_iter(),
-            next: None,
-            wanted: if federations.len() == 1 { FIRST_ROWS * 4 } else { FIRST_ROWS },
-            is_over: false,
-        })
-        .collect();
+    let words: BTreeSet<&str> = federations.iter().map(|id| word(id.as_ref())).collect();
+    let is_one_walk = words.len() > APART && filter.key_id.is_none();
+    let walk = |federation, wanted| Walk {
+        federation,
+        key: filter.key_id.as_ref().map(KeyId::as_str),
+        start: place.start.clone(),
+        skip: 0,
+        rows: Vec::new().into_iter(),
+        next: None,
+        wanted,
+        is_over: false,
+    };
+    let mut walks: Vec<Walk<'_>> = match words.len() {
+        _ if is_one_walk => vec![walk(None, FIRST_ROWS * 4)],
+        1 => words.iter().map(|word| walk(Some(*word), FIRST_ROWS * 4)).collect(),
+        _ => words.iter().map(|word| walk(Some(*word), FIRST_ROWS)).collect(),
+    };
     let mut held: BinaryHeap<Held> = BinaryHeap::new();
     let mut found = Found::default();
     // Rows that were read and have older records than those given out yet, by their newest.
@@ -262,7 +283,7 @@ pub async fn page(
             return Ok(found);
         }
         rows += 1;
-        if row.records == "[]" {
+        if row.records == "[]" || (is_one_walk && !words.contains(row.federation_id.as_str())) {
             // Nothing in it is wanted.
             continue;
         }
@@ -280,6 +301,11 @@ pub async fn page(
         }
         open.push((row.first_request_id, batch.last_request_id));
     }
+}
+
+/// How a federation stands in a row.
+fn word(federation: Option<&FederationId>) -> &str {
+    federation.map_or("", FederationId::as_str)
 }
 
 /// The id after one: ids have no end character of their own.
@@ -343,8 +369,26 @@ pub async fn of_request(
         .bind(floor(id.made_ms() + LATE_MS))
         .bind(&pattern)
         .fetch_all(db).await)?;
+    of_batches(&batches, id)
+}
+
+/// As [`of_request`], whatever the federation.
+///
+/// # Errors
+/// As [`of_request`].
+pub async fn of_request_of_all(conn: &mut Conn<'_>, id: &RequestId) -> Result<Vec<UsageRecord>, Error> {
+    let pattern = format!("%\"{}\"%", id.as_str());
+    let batches: Vec<Batch> = on_db!(conn, db => sqlx::query_as(OF_REQUEST_OF_ALL)
+        .bind(id.as_str())
+        .bind(floor(id.made_ms() + LATE_MS))
+        .bind(&pattern)
+        .fetch_all(db).await)?;
+    of_batches(&batches, id)
+}
+
+fn of_batches(batches: &[Batch], id: &RequestId) -> Result<Vec<UsageRecord>, Error> {
     let mut found = Vec::new();
-    for batch in &batches {
+    for batch in batches {
         found.extend(batch.unpack()?.into_iter().filter(|record| record.request_id == *id));
     }
     Ok(found)

@@ -17,3 +17,4 @@ mod tables;
 mod tenancy;
 mod upgrade;
 mod usage;
+mod usage_plans;

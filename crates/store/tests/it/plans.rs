@@ -285,3 +285,32 @@ async fn what_is_due_is_looked_for_by_its_time_across_federations() {
     assert!(plan.contains("INDEX deliveries_due (due_ms<?)"), "{plan}");
     assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
 }
+
+#[tokio::test]
+async fn long_lists_of_the_installation_have_indexes_of_what_is_rare() {
+    let database = testing::sqlite();
+    store::migrate(&database.target).await.unwrap();
+    let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
+    for (module, name, index) in [
+        ("audit", "LIST_BY_ACTION", "INDEX audit_records_action (action=? AND seq>? AND seq<?)"),
+        ("audit", "LIST_BY_OUTCOME", "INDEX audit_records_outcome (outcome=? AND seq>? AND seq<?)"),
+        ("audit", "ACTORS", "INDEX audit_records_people (actor_id>?)"),
+        ("usage_search", "OF_ALL", "INDEX usage_batches_recent (last_request_id>? AND last_request_id<?)"),
+        (
+            "usage_search",
+            "OF_REQUEST_OF_ALL",
+            "INDEX usage_batches_recent (last_request_id>? AND last_request_id<?)",
+        ),
+        ("findings", "LIST_OPEN", "INDEX findings_open (closed_ms=?)"),
+    ] {
+        let mut all = store::all_statements().into_iter();
+        let (_, _, sql) = all.find(|(of, named, _)| (*of, *named) == (module, name)).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let plan = plan.join("\n");
+        // Nothing walks the table; the walk over the people is that over the rows of the recursion.
+        let walks = plan.lines().any(|line| line.starts_with("SCAN") && !line.contains("people"));
+        assert!(plan.contains(index) && !walks, "{module} {name}: {plan}");
+    }
+}

@@ -4,10 +4,18 @@ use std::{path::Path, sync::Arc};
 
 use domain::{
     FederationId, HOUR_MS, KeyId, RequestId,
-    usage::{Decision, UsageRecord},
+    usage::{Decision, UsageRecord, filter::UsageFilter},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection, migrate::Migrator};
-use store::{Engine, Store, keys::Tolerated, testing};
+use store::{
+    Engine, Store,
+    keys::Tolerated,
+    testing,
+    usage::search::{self, Budget},
+};
+
+/// More than there is.
+const BUDGET: Budget = Budget { rows: 100_000, records: 100_000 };
 
 async fn open(database: &testing::TestDatabase) -> Arc<Store> {
     store::migrate(&database.target).await.unwrap();
@@ -253,6 +261,62 @@ async fn records_of_the_older_schema_move() {
         let nobodys: i64 =
             counted.iter().filter(|hour| hour.federation_id.is_none()).map(|hour| hour.count).sum();
         assert_eq!(nobodys, 129);
+        drop(reader);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn one_walk_over_many_federations_finds_what_a_walk_along_each_does() {
+    for database in testing::databases().await {
+        let store = open(&database).await;
+        let ids: Vec<FederationId> =
+            (1..=40).map(|number| FederationId::new(number, chance(number))).collect();
+        let records: Vec<UsageRecord> = (0..700)
+            .map(|number| UsageRecord {
+                federation_id: usize::try_from(number * 31 % 41)
+                    .ok()
+                    .and_then(|place| ids.get(place))
+                    .cloned(),
+                ..record(number)
+            })
+            .collect();
+        for burst in records.chunks(53) {
+            let writes = burst.iter().map(|record| {
+                let (store, record) = (Arc::clone(&store), record.clone());
+                tokio::spawn(async move { store.committer().record_usage(record, false).await })
+            });
+            for written in futures::future::join_all(writes).await {
+                written.unwrap().unwrap();
+            }
+        }
+        let mut reader = store.read().await.unwrap();
+        let conn = &mut reader.conn();
+        let filters = [
+            UsageFilter::default(),
+            UsageFilter { decision: Some(Decision::Denied), ..UsageFilter::default() },
+            UsageFilter { is_work: Some(true), from_ms: Some(1_050), ..UsageFilter::default() },
+        ];
+        let seen: Vec<Option<FederationId>> = ids.iter().take(30).cloned().map(Some).collect();
+        for filter in &filters {
+            let expected = newest_first(&records, |record| {
+                seen.contains(&record.federation_id) && filter.matches(record)
+            });
+            let (mut found, mut place) = (Vec::new(), None);
+            loop {
+                let page = search::page(conn, &seen, filter, place.as_ref(), 7, BUDGET).await.unwrap();
+                found.extend(page.records);
+                place = page.next;
+                if place.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found.len(), expected.len(), "{filter:?}");
+            assert_eq!(found, expected, "{filter:?}");
+        }
+        let some = records.iter().find(|record| record.federation_id.is_some()).unwrap();
+        let of_all = search::of_request_of_all(conn, &some.request_id).await.unwrap();
+        assert_eq!(of_all, std::slice::from_ref(some));
         drop(reader);
         store.close().await;
     }

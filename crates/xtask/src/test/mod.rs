@@ -6,6 +6,7 @@ mod conformance;
 mod counts;
 
 use std::path::Path;
+use std::thread;
 
 use clap::ValueEnum;
 
@@ -198,20 +199,20 @@ fn conformance(postgres: Option<&Server>) -> Outcome<Counts> {
     Ok(counts)
 }
 
+/// Both databases at the same time: most of a run is waiting for cycles of a provider.
 fn end2end(postgres: Option<&Server>) -> Outcome<Counts> {
-    say("▸ on SQLite");
-    let mut counts = playwright("sqlite");
-    say("▸ on Postgres");
-    match postgres {
-        Some(server) => counts += playwright(&server.database("keyward_end2end")?),
-        None => counts += Counts::failure(),
-    }
+    let database = postgres.map(|server| server.database("keyward_end2end")).transpose()?;
+    let counts = thread::scope(|scope| {
+        let sqlite = scope.spawn(|| playwright("sqlite", "sqlite"));
+        let postgres = database.map_or_else(Counts::failure, |url| playwright("postgres", &url));
+        sqlite.join().map_or_else(|_| Counts::failure(), |sqlite| sqlite + postgres)
+    });
     Ok(counts)
 }
 
-fn playwright(database: &str) -> Counts {
+fn playwright(name: &str, database: &str) -> Counts {
     let folder = sh::root().join("end2end");
-    let report = folder.join("test-results/report.json");
+    let report = folder.join(format!("test-results/{name}.json"));
     let _ = std::fs::remove_file(&report);
     let mut playwright = sh::program(folder.join("node_modules/.bin/playwright"));
     playwright.arg("test").current_dir(&folder);

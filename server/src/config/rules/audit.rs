@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::{problem::Fault, public_url::web_address, reader::Reader};
-use crate::out::{
-    anchors::{AuditSettings, SyslogTarget},
-    standard_webhooks::check_secret,
-};
+use crate::out::{anchors::AuditSettings, standard_webhooks::check_secret, syslog::SyslogTarget};
 
 const WEBHOOK: &str = "audit.anchor_webhook";
 const SECRET: &str = "audit.anchor_webhook_secret";

@@ -109,7 +109,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn file(reader: &mut Reader, key: &'static str) -> Option<String> {
+pub(super) fn file(reader: &mut Reader, key: &'static str) -> Option<String> {
     let path = PathBuf::from(reader.text(key)?);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),

@@ -2,22 +2,30 @@
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     response::Response,
     routing::post,
 };
-use domain::{CaseId, WindowId};
-use ops::{Error, brakes};
+use domain::{CaseId, WindowId, admins::Admin};
+use leptos::prelude::provide_context;
+use ops::{Cx, Error, brakes};
+use tower_sessions::Session;
 
-use app::forms::brakes as fields;
+use app::{
+    forms::{Submitted, Values, brakes as fields},
+    ssr::ProvenAt,
+};
 
 use super::{Posted, settle, slug_of};
-use crate::edge::pages::{Pages, page};
+use crate::edge::{
+    pages::{Pages, page},
+    session::{self, Typed},
+};
 
 /// The routes.
 pub fn routes() -> Router<Pages> {
     Router::new()
-        .route("/cases/{id}/held", post(decide).get(page))
+        .route("/cases/{id}/held", post(decide).get(held))
         .route("/federations/{slug}/brakes/window", post(plan).get(page))
         .route("/federations/{slug}/brakes/window/{id}/agree", post(agree))
         .route("/federations/{slug}/brakes/window/{id}/end", post(end))
@@ -26,13 +34,38 @@ pub fn routes() -> Router<Pages> {
         .route("/federations/{slug}/brakes/allow", post(allow).get(page))
 }
 
+/// The page; filled in again when its person was sent to sign in.
+async fn held(State(pages): State<Pages>, Path(id): Path<String>, request: Request) -> Response {
+    let extensions = request.extensions();
+    let typed = match (extensions.get::<Session>(), extensions.get::<Cx<Admin>>()) {
+        (Some(session), Some(cx)) => session::typed(session, &held_of(&id), cx.now_ms()).await,
+        _ => None,
+    };
+    let Some(typed) = typed else { return pages.render(request, || {}).await };
+    let submitted = Submitted { values: Values(typed.values), ..Submitted::default() };
+    pages.render(request, move || provide_context(submitted.clone())).await
+}
+
+fn held_of(case: &str) -> String {
+    format!("/cases/{case}/held")
+}
+
 async fn decide(State(pages): State<Pages>, Path(id): Path<String>, posted: Posted) -> Response {
-    let made = match (CaseId::parse(&id), fields::verdict(&posted.values)) {
+    let proven_ms = posted.parts.extensions.get::<ProvenAt>().map_or(0, |ProvenAt(at_ms)| *at_ms);
+    let made = match (CaseId::parse(&id), fields::verdict(&posted.values, proven_ms)) {
         (Some(id), Ok(verdict)) => brakes::decide(&posted.cx, &id, verdict).await,
         (None, _) => Err(Error::NotFound("case")),
         (Some(_), Err(faults)) => Err(faults.into()),
     };
-    settle(&pages, posted, made, None, |_| format!("/cases/{id}/held")).await
+    if let (Err(Error::Unauthenticated(_)), Some(session)) = (&made, posted.parts.extensions.get::<Session>())
+    {
+        let values = posted.values.clone().fit_to_show().0;
+        let typed = Typed { path: held_of(&id), values, at_ms: posted.cx.now_ms() };
+        if let Err(error) = session::keep_typed(session, typed).await {
+            tracing::error!(%error, "what was typed cannot be kept");
+        }
+    }
+    settle(&pages, posted, made, None, |_| held_of(&id)).await
 }
 
 async fn plan(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {

@@ -34,20 +34,19 @@ async fn known(State(pages): State<Pages>, Path(id): Path<String>, posted: Poste
     settle(&pages, posted, made, Some(path.clone()), |()| path).await
 }
 
-/// Confirms a plan and carries it out; what is left of it when this is interrupted goes on from its page.
+/// Confirms a plan. A small one is carried out at once, a large one goes on by itself.
 async fn begin(State(pages): State<Pages>, Path(slug): Path<String>, posted: Posted) -> Response {
     let made = async {
         let slug = slug_of(&slug)?;
         let (wish, plan) = fields::undo(&posted.cx, &slug, &posted.values).await?;
-        let id = undo::begin(&posted.cx, &slug, &wish, &plan).await?;
-        if let Err(error) = undo::run(&posted.cx, &slug, &id).await {
-            // Its page says how far it has come, and lets it go on.
-            tracing::warn!(undo = %id, %error, "an undo stopped in between");
-        }
-        Ok(id)
+        undo::apply(&posted.cx, &slug, &wish, &plan).await
     };
     let made: Result<UndoId, Error> = made.await;
-    let stands_on = fields::plan_address(&slug, &posted.values);
+    // Where the fields are that cannot be read; everything else is about the plan.
+    let stands_on = match &made {
+        Err(Error::Invalid(_)) => fields::blast_address(&slug, &posted.values),
+        Ok(_) | Err(_) => fields::plan_address(&slug, &posted.values),
+    };
     settle(&pages, posted, made, Some(stands_on), |id| format!("/federations/{slug}/undo/{id}")).await
 }
 
@@ -57,7 +56,7 @@ async fn go_on(
     posted: Posted,
 ) -> Response {
     let made = match (slug_of(&slug), UndoId::parse(&id)) {
-        (Ok(slug), Some(id)) => undo::run(&posted.cx, &slug, &id).await,
+        (Ok(slug), Some(id)) => undo::go_on(&posted.cx, &slug, &id).await,
         (Err(error), _) => Err(error),
         (Ok(_), None) => Err(Error::NotFound("undo")),
     };

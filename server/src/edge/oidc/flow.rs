@@ -29,6 +29,9 @@ pub struct Flow {
     pub next: String,
     /// When it was begun.
     pub begun_ms: Millis,
+    /// Whether the provider was asked to let them prove anew who they are.
+    #[serde(default)]
+    pub again: bool,
 }
 
 impl Flow {

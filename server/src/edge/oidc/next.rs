@@ -1,5 +1,6 @@
 //! Where to go after sign-in: a path of this server, never another one.
 
+use domain::admins::Role;
 use url::Url;
 
 const LIMIT: usize = 1024;
@@ -10,6 +11,14 @@ const LIMIT: usize = 1024;
 /// that they use decides here.
 pub fn local_path(text: &str) -> String {
     parse(text).unwrap_or_else(|| "/".to_owned())
+}
+
+/// The page of a person who asked for none: managers look at compliance first.
+pub const fn home(role: &Role) -> &'static str {
+    match role {
+        Role::Admin | Role::Operator(_) => "/",
+        Role::Manager => "/compliance",
+    }
 }
 
 fn parse(text: &str) -> Option<String> {

@@ -223,6 +223,25 @@ fn check_times(claims: &Claims, now_ms: Millis) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// When the person proved who they are: what the provider says, or, where it does not say, now. Who was to prove it
+/// anew since `asked_ms` has done so since (OIDC Core 3.1.2.1, `max_age`).
+///
+/// # Errors
+/// When it says something else.
+pub fn proven_ms(claims: &Claims, asked_ms: Option<Millis>, now_ms: Millis) -> Result<Millis, Refusal> {
+    let told_ms = time_ms(claims, "auth_time")?;
+    // It is told in whole seconds, and clocks differ.
+    if let (Some(told_ms), Some(asked_ms)) = (told_ms, asked_ms)
+        && told_ms + 1_000 + SKEW_MS < asked_ms
+    {
+        return Err(refuse("auth_time of the ID token says that nobody signed in again"));
+    }
+    if told_ms.is_some_and(|told_ms| told_ms - SKEW_MS > now_ms) {
+        return Err(refuse("auth_time of the ID token is in the future"));
+    }
+    Ok(told_ms.unwrap_or(now_ms).min(now_ms))
+}
+
 /// A `NumericDate` (RFC 7519 2) in milliseconds, up to the year 5138.
 fn time_ms(claims: &Claims, name: &str) -> Result<Option<Millis>, Refusal> {
     const MOST_S: i64 = 100_000_000_000;

@@ -132,6 +132,7 @@ pub(super) fn problem(error: &Error) -> Response {
         | Error::NotFound(_)
         | Error::Invalid(_)
         | Error::Forbidden(_)
+        | Error::Protected(_)
         | Error::Conflict(_)
         | Error::Stale(_) => {}
     }
@@ -154,6 +155,7 @@ pub(super) fn told(error: &Error) -> ScimError {
         Error::Invalid(_)
         | Error::Unauthenticated(_)
         | Error::Forbidden(_)
+        | Error::Protected(_)
         | Error::Conflict(_)
         | Error::Stale(_)
         | Error::Throttled { .. }

@@ -37,6 +37,8 @@ pub(super) const DELIVERY_EDIT: &str =
 
 pub(super) const CHANNEL: &str = "kind=webhook&name=hook&url=http%3A%2F%2F127.0.0.1%3A9%2F&least=medium";
 
+pub(super) const ATTESTATION: &str = "period=2026-01&text=I+have+looked+at+it.&seen={seen}&confirmed=yes";
+
 /// The order counts: what comes later stands on what came before.
 pub(super) const ROUTES: &[Row] = &[
     ("GET", "/", "", [200, 200, 200, 200]),
@@ -44,6 +46,7 @@ pub(super) const ROUTES: &[Row] = &[
     ("GET", "/federations/new", "", [200, 403, 403, 403]),
     ("GET", "/federations/own", "", [200, 200, 200, 404]),
     ("GET", "/federations/own/edit", "", [200, 403, 200, 404]),
+    ("GET", "/federations/own/setup", "", [200, 200, 200, 404]),
     ("GET", "/federations/own/target", "", [200, 403, 403, 404]),
     ("GET", "/federations/own/schemas", "", [200, 403, 200, 404]),
     ("GET", "/federations/own/delivery", "", [200, 200, 200, 404]),
@@ -92,6 +95,13 @@ pub(super) const ROUTES: &[Row] = &[
     ("GET", "/federations/own/brakes/window", "", [200, 403, 200, 404]),
     ("GET", "/federations/own/brakes/mark", "", [200, 403, 403, 404]),
     ("GET", "/federations/own/brakes/allow", "", [200, 200, 403, 404]),
+    ("GET", "/compliance", "", [200, 200, 200, 200]),
+    ("GET", "/compliance?status=overdue&text=own", "", [200, 200, 200, 200]),
+    ("GET", "/compliance/attestations", "", [200, 200, 403, 403]),
+    ("GET", "/compliance/attestations/new?period=2026-01", "", [200, 200, 403, 403]),
+    ("GET", "/compliance/attestations/{attestation}", "", [200, 200, 403, 403]),
+    ("GET", "/compliance/attestations/nothing", "", [404, 404, 404, 404]),
+    ("GET", "/compliance/evidence?period=2026-01", "", [200, 200, 403, 403]),
     ("GET", "/settings", "", [200, 200, 404, 404]),
     ("GET", "/settings/channels", "", [200, 200, 404, 404]),
     ("GET", "/hand-over/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", [404, 404, 404, 404]),
@@ -106,6 +116,8 @@ pub(super) const ROUTES: &[Row] = &[
     ("GET", "/exports/usage?federation=own", "", [200, 200, 200, 404]),
     ("GET", "/exports/audit?federation=own&format=jsonl", "", [200, 200, 200, 404]),
     ("GET", "/exports/findings?federation=own&format=ocsf", "", [200, 200, 200, 404]),
+    ("GET", "/exports/evidence?period=2026-01&format=json", "", [200, 200, 403, 403]),
+    ("GET", "/exports/evidence?period=2026-01&format=word", "", [400, 400, 400, 400]),
     ("GET", "/exports/nothing", "", [404, 404, 404, 404]),
     // A stream does not end; what is refused does.
     ("GET", "/live/usage?status=none", "", [400, 400, 400, 400]),
@@ -117,6 +129,8 @@ pub(super) const ROUTES: &[Row] = &[
     ("GET", "/audit/{seq}/proof", "", [409, 409, 409, 404]),
     ("GET", "/api/search?text=own", "", [200, 200, 200, 200]),
     ("GET", "/api/keys/activity?key={key}", "", [200, 200, 200, 404]),
+    // First of all: what is signed is the state that was seen.
+    ("POST", "/compliance/attestations/new", ATTESTATION, [303, 303, 403, 403]),
     ("POST", "/audit/export", "first=1&last=1", [200, 200, 403, 403]),
     ("POST", "/federations/new", FEDERATION, [303, 403, 403, 403]),
     ("POST", "/federations/own/edit", EDIT, [303, 403, 303, 404]),

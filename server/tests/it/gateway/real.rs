@@ -30,9 +30,14 @@ fn named() -> Option<PathBuf> {
     std::env::var_os("KEYWARD_TEST_UPSTREAMS").map(PathBuf::from)
 }
 
+/// Where the programs of Python are.
+pub fn programs() -> PathBuf {
+    named().unwrap_or_else(|| root().join("target/conformance/venv/bin"))
+}
+
 /// A path that must be there when the whole test is run.
 #[allow(clippy::print_stderr, reason = "who runs a test by hand is told why it tested nothing")]
-fn installed(path: PathBuf) -> Option<PathBuf> {
+pub fn installed(path: PathBuf) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
@@ -42,7 +47,7 @@ fn installed(path: PathBuf) -> Option<PathBuf> {
 }
 
 /// Starts a service and waits until it answers.
-async fn started(mut command: Command, address: SocketAddr) -> Child {
+pub async fn started(mut command: Command, address: SocketAddr) -> Child {
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
     let child = child.unwrap();
@@ -104,8 +109,7 @@ async fn lives(house: &House, base: &str, has_tags: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scim2_server_is_an_upstream() {
-    let programs = named().unwrap_or_else(|| root().join("target/conformance/venv/bin"));
-    let Some(program) = installed(programs.join("scim2-server")) else { return };
+    let Some(program) = installed(programs().join("scim2-server")) else { return };
     for house in houses().await {
         let address = free_address();
         let mut command = Command::new(&program);

@@ -6,15 +6,18 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// The most resources of a unit.
-const RESOURCES: usize = 100;
+/// The most resources of a unit of the directory that is kept here.
+pub(super) const RESOURCES: usize = 100;
+
+/// At an upstream each has a unit of its own: each is a call of its own.
+pub(super) const AT_UPSTREAM: usize = 1;
 
 /// The most members that one unit puts into groups or takes out.
 const MEMBERS: usize = 2_000;
 
 /// One attribute to be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Set {
+pub(crate) struct Set {
     /// The attribute.
     pub top: String,
     /// The one inside of it, of an extension.
@@ -27,9 +30,16 @@ pub(super) struct Set {
 
 /// What is to be done. Names are freed before they are taken, resources are there before they join.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Deletes what the chosen changes created.
-    Remove { group: bool, id: String, name: String },
+    Remove {
+        group: bool,
+        id: String,
+        name: String,
+        /// Also when it was changed since.
+        #[serde(default)]
+        over: bool,
+    },
     /// Sets attributes.
     Change {
         group: bool,
@@ -38,6 +48,9 @@ pub(super) enum Act {
         sets: Vec<Set>,
         /// Another of the plan takes the name that it has.
         parks: bool,
+        /// Also what was changed since.
+        #[serde(default)]
+        over: bool,
     },
     /// Brings a deleted one back.
     Revive {
@@ -99,15 +112,15 @@ impl Set {
 
 /// Acts that are carried out in one commit.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Unit {
+pub(crate) struct Unit {
     /// The last change that the plan knew of.
     pub head: Option<JournalId>,
     /// In their order.
     pub acts: Vec<Act>,
 }
 
-/// Divides a plan into units, as text.
-pub(super) fn units(mut acts: Vec<Act>, head: Option<&JournalId>) -> Result<Vec<String>, Error> {
+/// Divides a plan into units of so many acts at the most, as text.
+pub(super) fn units(mut acts: Vec<Act>, head: Option<&JournalId>, most: usize) -> Result<Vec<String>, Error> {
     acts.sort_by_key(Act::rank);
     let exchange = acts.iter().any(Act::parks);
     let mut units: Vec<Vec<Act>> = Vec::new();
@@ -119,7 +132,7 @@ pub(super) fn units(mut acts: Vec<Act>, head: Option<&JournalId>) -> Result<Vec<
         };
         // Those that exchange names do it in one commit.
         let is_bound = exchange && act.rank() == 1 && open.last().is_some_and(|last| last.rank() == 1);
-        if !open.is_empty() && !is_bound && (open.len() >= RESOURCES || members + weight > MEMBERS) {
+        if !open.is_empty() && !is_bound && (open.len() >= most || members + weight > MEMBERS) {
             units.push(std::mem::take(&mut open));
             members = 0;
         }

@@ -1,224 +1,69 @@
-//! Carrying a plan out: one unit, one commit.
+//! Carrying a unit out in the directory that is kept here.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use domain::{
-    ResourceId, UndoId,
-    admins::{Admin, Right},
-    audit::{Action, ActorKind, AuditEvent},
-    cases::{CaseMoment, Moment},
-    federations::{Federation, Slug},
+    ResourceId,
+    federations::Federation,
     journal::{Entry, Image},
     scopes::Verb,
 };
 use scim::{Resource, ResourceType};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{
-    Change, Conn,
+    Conn,
     directory::Reindex,
     groups::{GroupRow, Naming},
+    undos::Undo,
     users::UserRow,
 };
 
 use super::{
     acts::{Act, Set, Unit},
-    plan,
+    author, plan,
     rows::{name_extensions, user_row},
-    world,
+    run::Report,
+    told, world,
 };
 use crate::{
-    Actor, Cx, Error, cases,
+    Error, Keyward,
     directory::{again, changed_attributes, stored_resource},
     effect::{Effect, RowFacts},
-    federations::{about, allowed},
     journal::{Author, record},
-    unit::detail,
 };
 
-/// The most notes of one report.
-const NOTES: usize = 200;
-
-/// What was not done although the plan said so, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// Of which resource.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Why.
-    pub text: String,
-}
-
-/// What came of units.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// How many users and groups came back, went or were changed.
-    pub resources: u64,
-    /// How many joined groups again or left them again.
-    pub members: u64,
-    /// What was not done, the first of it.
-    pub notes: Vec<Note>,
-    /// How much was not done.
-    pub not_done: u64,
-}
-
-impl Report {
-    /// Adds what came of another unit.
-    pub(super) fn add(&mut self, more: Self) {
-        self.resources += more.resources;
-        self.members += more.members;
-        self.not_done += more.not_done;
-        self.notes.extend(more.notes);
-        self.notes.truncate(NOTES);
-    }
-
-    fn note(&mut self, act: &Act, text: impl Into<String>) {
-        self.not_done += 1;
-        if self.notes.len() < NOTES {
-            let note = Note { id: act.id().to_owned(), name: act.name().to_owned(), text: text.into() };
-            self.notes.push(note);
-        }
-    }
-}
-
-/// How far a taking back has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// One more unit is done.
-    Unit,
-    /// All of them are.
-    Ended,
-}
-
-/// Carries out what is left of a confirmed plan, unit by unit.
-///
-/// # Errors
-/// Conflict when a name was taken in the moment of writing; NotFound; Forbidden. What is done stays done, and
-/// another call goes on from there.
-pub async fn run(cx: &Cx<Admin>, slug: &Slug, id: &UndoId) -> Result<(), Error> {
-    let federation = Arc::new(allowed(cx, slug, Right::RunFederation, Action::UndoApplied).await?);
-    if let Some(refused) = super::refused(&federation) {
-        return Err(Error::Conflict(refused));
-    }
-    let found = store::undos::by_id(&mut cx.read().await?.conn(), &federation.id, id).await?;
-    let undo = found.ok_or(Error::NotFound("undo"))?;
-    if undo.ended_ms.is_some() {
-        return Ok(());
-    }
-    loop {
-        if unit(cx, &federation, id).await? == Progress::Ended {
-            return Ok(());
-        }
-    }
-}
-
-/// One unit, in a commit of its own.
-async fn unit(cx: &Cx<Admin>, federation: &Arc<Federation>, id: &UndoId) -> Result<Progress, Error> {
-    let (own, federation, id) = (cx.clone(), Arc::clone(federation), id.clone());
-    cx.keyward
-        .commit(async move |conn: &mut Conn<'_>| {
-            let Some((position, body)) = store::undos::next_unit(conn, &federation.id, &id).await? else {
-                return Ok(Change::nothing(Progress::Ended));
-            };
-            let unit: Unit = serde_json::from_str(&body)
-                .map_err(|error| Error::Internal(format!("a unit of {id}: {error}")))?;
-            let mut worker = Worker::of(&own, conn, &federation, &id, &unit).await?;
-            worker.carry_out(conn, &unit.acts).await?;
-            let report = worker.report;
-            let now_ms = own.now_ms();
-            let text = serde_json::to_string(&report).unwrap_or_default();
-            store::undos::unit_done(conn, &federation.id, &id, position, now_ms, &text)
-                .await
-                .map_err(again)?;
-            let is_last = store::undos::next_unit(conn, &federation.id, &id).await?.is_none();
-            if is_last {
-                end(&own, conn, &federation, &id).await?;
-            }
-            let event = AuditEvent {
-                detail: detail(&json!({
-                    "undo": id, "unit": position + 1, "resources": report.resources,
-                    "members": report.members, "not_done": report.not_done,
-                })),
-                ..about(&own, Action::UndoApplied, &federation)
-            };
-            Ok(Change::new(if is_last { Progress::Ended } else { Progress::Unit }, event))
-        })
-        .await
-}
-
-/// The last unit is done; the case is told.
-async fn end(cx: &Cx<Admin>, conn: &mut Conn<'_>, federation: &Federation, id: &UndoId) -> Result<(), Error> {
-    store::undos::end(conn, &federation.id, id, cx.now_ms()).await?;
-    let Some(undo) = store::undos::by_id(conn, &federation.id, id).await? else { return Ok(()) };
-    let Some(case_id) = undo.case_id else { return Ok(()) };
-    let Some(case) = store::cases::by_id(conn, &case_id).await? else { return Ok(()) };
-    if case.closed_ms.is_some() {
-        return Ok(());
-    }
-    let mark = CaseMoment {
-        moment: Moment::T10,
-        at_ms: cx.now_ms(),
-        made_by: cx.actor.name.clone(),
-        text: format!("{} was taken back", undo.title),
-    };
-    cases::write(conn, &case, &mark).await?;
-    Ok(())
-}
-
 /// Carries out the acts of a unit.
-struct Worker<'a> {
-    cx: &'a Cx<Admin>,
+pub(super) struct Worker<'a> {
+    keyward: &'a Keyward,
     federation: &'a Federation,
-    id: &'a UndoId,
-    actor: domain::audit::ActorRef,
-    request_id: String,
-    source: Option<String>,
+    undo: &'a Undo,
     /// What was changed since the plan was made, by the id of the resource; not by this undo.
     since: BTreeMap<String, Vec<Entry>>,
-    report: Report,
+    pub report: Report,
 }
 
 impl<'a> Worker<'a> {
-    async fn of(
-        cx: &'a Cx<Admin>,
+    pub async fn of(
+        keyward: &'a Keyward,
         conn: &mut Conn<'_>,
         federation: &'a Federation,
-        id: &'a UndoId,
+        undo: &'a Undo,
         unit: &Unit,
     ) -> Result<Self, Error> {
         let ids: Vec<&str> = unit.acts.iter().map(Act::id).collect();
         let mut since: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         if let Some(head) = &unit.head {
             for entry in store::journal::since(conn, &federation.id, &ids, head).await? {
-                if entry.id != *head && entry.undo_of.as_ref() != Some(id) {
+                if entry.id != *head && entry.undo_of.as_ref() != Some(&undo.id) {
                     since.entry(entry.resource_id.to_string()).or_default().push(entry);
                 }
             }
         }
-        Ok(Self {
-            cx,
-            federation,
-            id,
-            actor: cx.actor.as_ref(),
-            request_id: cx.request.id.to_string(),
-            source: cx.request.source.map(|address| address.to_string()),
-            since,
-            report: Report::default(),
-        })
+        Ok(Self { keyward, federation, undo, since, report: Report::default() })
     }
 
     fn author(&self) -> Author<'_> {
-        Author {
-            request_id: &self.request_id,
-            key_id: None,
-            actor: (ActorKind::Admin, &self.actor.id, &self.actor.name),
-            source: self.source.as_deref(),
-            undo_of: Some(self.id),
-        }
+        author(self.undo)
     }
 
     fn naming(&self) -> Naming {
@@ -231,17 +76,11 @@ impl<'a> Worker<'a> {
         Some(format!("{} has changed it since the plan was made", last.actor.name))
     }
 
-    async fn carry_out(&mut self, conn: &mut Conn<'_>, acts: &[Act]) -> Result<(), Error> {
-        for act in acts {
-            if let Act::Change { group, id, parks: true, sets, .. } = act
-                && self.can_set(conn, *group, id, sets).await?
-                && let Some(id) = ResourceId::parse(id)
-            {
-                if *group {
-                    store::groups::park(conn, &self.federation.id, &id).await?;
-                } else {
-                    store::users::park(conn, &self.federation.id, &id).await?;
-                }
+    pub async fn carry_out(&mut self, conn: &mut Conn<'_>, acts: &[Act]) -> Result<(), Error> {
+        for (kind, id) in self.parking(conn, acts).await? {
+            match kind {
+                ResourceType::User => store::users::park(conn, &self.federation.id, &id).await?,
+                ResourceType::Group => store::groups::park(conn, &self.federation.id, &id).await?,
             }
         }
         for act in acts {
@@ -258,6 +97,36 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// Those that let go of their names first: each of them gets another one, which is free or another of
+    /// them has. Who is left without a name would not be found by any.
+    async fn parking(
+        &self,
+        conn: &mut Conn<'_>,
+        acts: &[Act],
+    ) -> Result<Vec<(ResourceType, ResourceId)>, Error> {
+        let mut parking = Vec::new();
+        for act in acts {
+            let Act::Change { group, id, parks: true, sets, .. } = act else { continue };
+            let kind = if *group { ResourceType::Group } else { ResourceType::User };
+            let is_named = |set: &&Set| set.is_name() && set.top == plan::name_attribute(kind);
+            let wanted = sets.iter().find(is_named).and_then(|set| set.to.as_ref()?.as_str());
+            if let (Some(wanted), Some(id)) = (wanted, ResourceId::parse(id))
+                && self.can_set(conn, *group, id.as_str(), sets).await?
+            {
+                let names = BTreeSet::from([scim::fold_case(wanted)]);
+                let holder = world::holders(conn, self.federation, kind, &names).await?.into_values().next();
+                parking.push((kind, id, holder));
+            }
+        }
+        loop {
+            let ids: BTreeSet<String> = parking.iter().map(|(_, id, _)| id.to_string()).collect();
+            parking.retain(|(_, _, holder)| holder.as_ref().is_none_or(|holder| ids.contains(holder)));
+            if parking.len() == ids.len() {
+                return Ok(parking.into_iter().map(|(kind, id, _)| (kind, id)).collect());
+            }
+        }
+    }
+
     async fn remove(
         &mut self,
         conn: &mut Conn<'_>,
@@ -272,7 +141,7 @@ impl<'a> Worker<'a> {
         let federation_id = &self.federation.id;
         let belonged = store::groups::groups_of(conn, federation_id, &[id]).await?;
         let belonged: Vec<String> = belonged.into_iter().map(|group| group.id).collect();
-        let now_ms = self.cx.now_ms();
+        let now_ms = self.keyward.clock.now_ms();
         let kind = if is_group { ResourceType::Group } else { ResourceType::User };
         let none = Effect {
             verb: Verb::Delete,
@@ -293,13 +162,13 @@ impl<'a> Worker<'a> {
             store::groups::delete(conn, federation_id, &row, now_ms).await.map_err(again)?;
             let effect =
                 Effect { name: &row.display_name, leaving: &leaving, row: RowFacts::from(&row), ..none };
-            record(&self.cx.keyward, conn, federation_id, self.author(), &effect).await?;
+            record(self.keyward, conn, federation_id, self.author(), &effect).await?;
         } else {
             let Some(row) = store::users::by_id(conn, federation_id, id).await? else { return Ok(()) };
             store::users::delete(conn, federation_id, &row).await.map_err(again)?;
             store::groups::leave_all(conn, federation_id, id, now_ms).await?;
             let effect = Effect { name: &row.user_name, row: RowFacts::from(&row), ..none };
-            record(&self.cx.keyward, conn, federation_id, self.author(), &effect).await?;
+            record(self.keyward, conn, federation_id, self.author(), &effect).await?;
         }
         self.report.resources += 1;
         Ok(())
@@ -382,7 +251,7 @@ impl<'a> Worker<'a> {
         name_extensions(&mut body);
         let federation_id = &self.federation.id;
         let after = Resource::from_stored(kind, Value::Object(body));
-        let now_ms = self.cx.now_ms();
+        let now_ms = self.keyward.clock.now_ms();
         if is_group {
             let Some(row) = store::groups::for_change(conn, federation_id, id).await? else { return Ok(()) };
             let before = stored_resource(kind, &row.body)?;
@@ -399,7 +268,7 @@ impl<'a> Worker<'a> {
             };
             let effect =
                 update(kind, id, &new.display_name, (&before, &after), &attributes, RowFacts::from(&row));
-            record(&self.cx.keyward, conn, federation_id, self.author(), &effect).await?;
+            record(self.keyward, conn, federation_id, self.author(), &effect).await?;
             store::groups::update(conn, federation_id, &new, self.naming()).await.map_err(again)?;
         } else {
             let Some(row) = store::users::by_id(conn, federation_id, id).await? else { return Ok(()) };
@@ -412,7 +281,7 @@ impl<'a> Worker<'a> {
             let new = UserRow { modified_ms: now_ms, ..new };
             let effect =
                 update(kind, id, &new.user_name, (&before, &after), &attributes, RowFacts::from(&row));
-            record(&self.cx.keyward, conn, federation_id, self.author(), &effect).await?;
+            record(self.keyward, conn, federation_id, self.author(), &effect).await?;
             let reindex = Reindex::between(before.as_value(), after.as_value());
             store::users::update(conn, federation_id, &new, &reindex).await.map_err(again)?;
         }
@@ -450,7 +319,7 @@ impl<'a> Worker<'a> {
             made_by: made_by.clone(),
             version: *version,
             created_ms: *created_ms,
-            modified_ms: self.cx.now_ms(),
+            modified_ms: self.keyward.clock.now_ms(),
         };
         let row = user_row(id, &resource, &none)?;
         let effect = Effect {
@@ -481,7 +350,7 @@ impl<'a> Worker<'a> {
         } else {
             store::users::revive(conn, federation_id, &row, &Reindex::created(resource.as_value())).await?;
         }
-        record(&self.cx.keyward, conn, federation_id, self.author(), &effect).await?;
+        record(self.keyward, conn, federation_id, self.author(), &effect).await?;
         self.report.resources += 1;
         Ok(())
     }
@@ -529,7 +398,7 @@ impl<'a> Worker<'a> {
         if joining_now.is_empty() && leaving_now.is_empty() {
             return Ok(());
         }
-        let now_ms = self.cx.now_ms();
+        let now_ms = self.keyward.clock.now_ms();
         store::groups::touch(conn, federation_id, id, Some(row.version), now_ms).await.map_err(again)?;
         let leaving: Vec<&str> = leaving_now.iter().map(String::as_str).collect();
         store::members::remove(conn, federation_id, id, &leaving).await?;
@@ -547,7 +416,9 @@ impl<'a> Worker<'a> {
             belonged: &[],
             row: RowFacts::from(&row),
         };
-        record(&self.cx.keyward, conn, federation_id, self.author(), &effect).await?;
+        record(self.keyward, conn, federation_id, self.author(), &effect).await?;
+        let group = (id, row.display_name.as_str());
+        told::joined(self.keyward, conn, self.federation, self.undo, group, &joining_now).await?;
         let count = joining_now.len() + leaving_now.len();
         self.report.members += u64::try_from(count).unwrap_or(u64::MAX);
         Ok(())

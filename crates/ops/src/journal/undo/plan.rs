@@ -17,18 +17,25 @@ use serde_json::Value;
 use store::Conn;
 
 use super::{
-    By, Counts, Doing, Item, Line, MOST, MemberLine, Plan, Verdict, Wish,
+    By, Counts, Doing, Item, Line, MOST, MOST_AT_UPSTREAM, MemberLine, Plan, Verdict, Wish,
     acts::{Act, Set},
-    refused,
     world::{self, Present},
 };
-use crate::{Cx, Error, journal::type_of};
+use crate::{
+    Cx, Error,
+    gateway::restore::{self, same},
+    journal::type_of,
+};
 
 /// How many changes are read at once.
 const BATCH: usize = 2_000;
 
 /// Makes the plan from what the journal and the directory say at this moment.
 pub(super) async fn make(cx: &Cx<Admin>, federation: Federation, wish: &Wish) -> Result<Plan, Error> {
+    let may_apply = cx.actor.role.may(Right::RunFederation, Some(&federation.slug));
+    if may_apply && federation.target == FederationTarget::Upstream {
+        look(cx, &federation, wish).await?;
+    }
     let mut reader = cx.read().await?;
     let mut view = reader.view().await?;
     let conn = &mut view.conn();
@@ -51,8 +58,7 @@ pub(super) async fn make(cx: &Cx<Admin>, federation: Federation, wish: &Wish) ->
         title: crate::journal::title(cx, &federation, &wish.selection).await?,
         counts: Counts::of(&items),
         changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
-        refused: refused(&federation),
-        may_apply: cx.actor.role.may(Right::RunFederation, Some(&federation.slug)),
+        may_apply,
         wish: wish.clone(),
         federation,
         items,
@@ -60,6 +66,17 @@ pub(super) async fn make(cx: &Cx<Admin>, federation: Federation, wish: &Wish) ->
         acts,
         head,
     })
+}
+
+/// Looks at the upstream how what the chosen changes are about is now, as far as a page can wait for it. What
+/// nobody has looked at is looked at before it is touched.
+async fn look(cx: &Cx<Admin>, federation: &Federation, wish: &Wish) -> Result<(), Error> {
+    let mut reader = cx.read().await?;
+    let chosen = chosen(&mut reader.conn(), federation, wish).await?;
+    drop(reader);
+    let about: BTreeSet<(ResourceType, String)> =
+        chosen.iter().map(|entry| (type_of(entry.kind), entry.resource_id.to_string())).collect();
+    restore::look(cx, federation, about).await
 }
 
 fn is_nothing(item: &Item) -> bool {
@@ -73,14 +90,18 @@ fn digest(items: &[Item]) -> Result<String, Error> {
 
 /// The chosen changes, in order of time.
 async fn chosen(conn: &mut Conn<'_>, federation: &Federation, wish: &Wish) -> Result<Vec<Entry>, Error> {
+    let most = match federation.target {
+        FederationTarget::Embedded => MOST,
+        FederationTarget::Upstream => MOST_AT_UPSTREAM,
+    };
     let (mut found, mut place) = (Vec::new(), None);
     loop {
         let (more, next) =
             store::journal::page(conn, &federation.id, &wish.selection, place.as_ref(), BATCH).await?;
         found.extend(more);
-        if found.len() > MOST {
+        if found.len() > most {
             let text = format!(
-                "more than {MOST} changes; narrow it, by time for example, and take them back in parts"
+                "more than {most} changes; narrow it, by time for example, and take them back in parts"
             );
             return Err(Error::invalid("selection", text));
         }
@@ -178,7 +199,9 @@ impl<'a> Planner<'a> {
             match (was_there, self.present.contains_key(id)) {
                 (Some(false), true) => {
                     item.doing = Doing::Remove;
-                    item.verdict = self.unless(id, trail.other.as_ref());
+                    let unknown = somebody();
+                    let drifted = self.has_drifted(id, trail).then_some(&unknown);
+                    item.verdict = self.unless(id, trail.other.as_ref().or(drifted));
                 }
                 // Created and deleted again: nothing is left of it.
                 (Some(false), false) => continue,
@@ -189,6 +212,23 @@ impl<'a> Planner<'a> {
             self.items.insert(id.clone(), item);
         }
         self.trails.resources = trails;
+    }
+
+    /// Whether a value is that of another one. An upstream may show the same in another order.
+    fn is_same(&self, one: Option<&Value>, other: Option<&Value>) -> bool {
+        match self.federation.target {
+            FederationTarget::Embedded => one == other,
+            FederationTarget::Upstream => same(one, other),
+        }
+    }
+
+    /// Whether an upstream shows what was created otherwise than the last change of it left it.
+    fn has_drifted(&self, id: &str, trail: &ResourceTrails) -> bool {
+        let Some(present) = self.present.get(id) else { return false };
+        self.federation.target == FederationTarget::Upstream
+            && trail.attributes.iter().any(|(path, cell)| {
+                path.0 != "schemas" && !same(get(&present.body, path), cell.after.as_ref())
+            })
     }
 
     fn revive(&mut self, item: &mut Item, trail: &ResourceTrails) {
@@ -220,11 +260,12 @@ impl<'a> Planner<'a> {
         let Some(present) = self.present.get(id) else { return Vec::new() };
         let line = |(path, cell): (&Path, &Trail<Option<Value>>)| {
             let now = get(&present.body, path).cloned();
-            if now == cell.before {
+            if self.is_same(now.as_ref(), cell.before.as_ref()) {
                 return None;
             }
-            let unknown = Since { by: "somebody".to_owned(), at_ms: 0 };
-            let since = cell.since.as_ref().or((now != cell.after).then_some(&unknown));
+            let unknown = somebody();
+            let is_as_left = self.is_same(now.as_ref(), cell.after.as_ref());
+            let since = cell.since.as_ref().or((!is_as_left).then_some(&unknown));
             let verdict = self.unless(id, since);
             Some(Line { attribute: in_words(path), now, then: cell.before.clone(), verdict })
         };
@@ -340,11 +381,16 @@ impl<'a> Planner<'a> {
             let ids: Vec<&str> = cells.keys().map(String::as_str).collect();
             let names: HashMap<String, String> =
                 store::members::names(conn, &self.federation.id, &ids).await?.into_iter().collect();
-            let inside = world::inside(conn, self.federation, group, &ids).await?;
+            let inside = match self.federation.target {
+                FederationTarget::Embedded => Some(world::inside(conn, self.federation, group, &ids).await?),
+                FederationTarget::Upstream => {
+                    world::shown_inside(conn, self.federation, self.present.get(group)).await?
+                }
+            };
             let group_will_be = self.will_be(group, self.present.contains_key(group));
             let mut lines = Vec::new();
             for (id, cell) in cells {
-                let is_in = if is_here { inside.contains(id) } else { cell.after };
+                let is_in = inside.as_ref().map_or(cell.after, |inside| inside.contains(id));
                 let is_there = names.contains_key(id) || self.present.contains_key(id) || !is_here;
                 let stays = group_will_be && self.will_be(id, is_there);
                 let is_gone = cell.before && !stays;
@@ -389,13 +435,17 @@ impl<'a> Planner<'a> {
         for item in self.items.values() {
             let (group, id, name) = (item.kind == ResourceType::Group, item.id.clone(), item.name.clone());
             match (item.doing, &item.verdict) {
-                (Doing::Remove, Verdict::Restored) => acts.push(Act::Remove { group, id, name }),
+                (Doing::Remove, Verdict::Restored) => {
+                    let over = self.is_told(&id);
+                    acts.push(Act::Remove { group, id, name, over });
+                }
                 (Doing::Revive, Verdict::Restored) => acts.extend(self.revival(item)),
                 (Doing::Change, _) => {
                     let sets = self.sets(item);
                     if !sets.is_empty() {
                         let parks = self.parked.contains(&id);
-                        acts.push(Act::Change { group, id, name, sets, parks });
+                        let over = self.is_told(&id);
+                        acts.push(Act::Change { group, id, name, sets, parks, over });
                     }
                 }
                 (Doing::Remove | Doing::Revive, Verdict::Skipped(_) | Verdict::Cannot(_)) => {}
@@ -441,6 +491,11 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Whoever changes something at an upstream without Keyward.
+fn somebody() -> Since {
+    Since { by: "somebody".to_owned(), at_ms: 0 }
+}
+
 /// Attributes of what somebody else has deleted meanwhile.
 fn lines_of_the_gone(trail: &ResourceTrails) -> Vec<Line> {
     let by = trail.other.as_ref().map_or("somebody", |since| since.by.as_str());
@@ -463,7 +518,7 @@ fn in_words((top, inner): &Path) -> String {
 }
 
 /// The attribute that names a resource.
-pub(super) fn name_attribute(kind: ResourceType) -> &'static str {
+pub(crate) fn name_attribute(kind: ResourceType) -> &'static str {
     match kind {
         ResourceType::User => "userName",
         ResourceType::Group => "displayName",
@@ -471,7 +526,7 @@ pub(super) fn name_attribute(kind: ResourceType) -> &'static str {
 }
 
 /// The value at a path.
-pub(super) fn get<'v>(body: &'v Image, (top, inner): &Path) -> Option<&'v Value> {
+pub(crate) fn get<'v>(body: &'v Image, (top, inner): &Path) -> Option<&'v Value> {
     match inner {
         None => body.get(top),
         Some(inner) => body.get(top)?.get(inner),
@@ -479,7 +534,7 @@ pub(super) fn get<'v>(body: &'v Image, (top, inner): &Path) -> Option<&'v Value>
 }
 
 /// Sets the value at a path, or takes it away; an extension of which nothing is left goes with it.
-pub(super) fn set(body: &mut Image, (top, inner): &Path, value: Option<Value>) {
+pub(crate) fn set(body: &mut Image, (top, inner): &Path, value: Option<Value>) {
     match (inner, value) {
         (None, Some(value)) => {
             body.insert(top.clone(), value);

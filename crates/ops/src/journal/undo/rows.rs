@@ -23,7 +23,7 @@ pub(super) fn user_row(id: &ResourceId, resource: &Resource, row: &UserRow) -> R
 }
 
 /// An extension that is there is named among the schemas.
-pub(super) fn name_extensions(body: &mut Image) {
+pub(crate) fn name_extensions(body: &mut Image) {
     let urns: Vec<String> = body.keys().filter(|name| name.contains(':')).cloned().collect();
     let Some(Value::Array(schemas)) = body.get_mut("schemas") else { return };
     for urn in urns {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use store::{
     Conn,
     directory::{Term, Window},
+    links::Side,
 };
 
 use crate::Error;
@@ -114,6 +115,20 @@ pub(super) async fn holders(
         }
     }
     Ok(found)
+}
+
+/// Who is in a group of an upstream, as it last showed it; none when it showed no members.
+pub(super) async fn shown_inside(
+    conn: &mut Conn<'_>,
+    federation: &Federation,
+    group: Option<&Present>,
+) -> Result<Option<HashSet<String>>, Error> {
+    let Some(Value::Array(members)) = group.and_then(|group| group.body.get("members")) else {
+        return Ok(None);
+    };
+    let theirs: Vec<&str> = members.iter().filter_map(|member| member.get("value")?.as_str()).collect();
+    let ours = store::links::translate(conn, &federation.id, Side::Theirs, &theirs).await?;
+    Ok(Some(ours.into_values().collect()))
 }
 
 /// Which of these are in a group.

@@ -25,7 +25,8 @@ pub fn finds(attack: Attack) -> Vec<Rule> {
         Attack::Probing => &[Rule::ManyDenials],
         Attack::Canary => &[Rule::CanaryResource],
         Attack::OldKey => &[Rule::EndedKeyUsed, Rule::TwoHolders],
-        Attack::Protected | Attack::TwoHolders | Attack::QuietWrite => &[],
+        Attack::Protected => &[Rule::ProtectedChange],
+        Attack::TwoHolders | Attack::QuietWrite => &[],
     };
     [own, &[Rule::NewNetwork, Rule::NewAgent, Rule::TwoNetworks]].concat()
 }

@@ -7,6 +7,7 @@ mod cost;
 mod gateway;
 mod growth;
 mod limits;
+mod lists;
 mod peers;
 mod postgres;
 mod sync;
@@ -18,6 +19,7 @@ use clap::ValueEnum;
 use crate::contestants::Doing;
 use crate::house::House;
 use crate::keyward::Plan;
+use crate::lifelike::Sizes;
 use crate::peers::Peer;
 use crate::report::{self, Circumstances};
 use crate::stage::Stage;
@@ -41,6 +43,8 @@ pub enum Part {
     Sync,
     /// From 1,000 to 1,000,000 users
     Growth,
+    /// The pages of a large installation
+    Lists,
 }
 
 impl Part {
@@ -53,6 +57,7 @@ impl Part {
             Self::Postgres => "Postgres",
             Self::Sync => "Writes where each sync takes 2 ms longer",
             Self::Growth => "Growth: from 1,000 to 1,000,000 users",
+            Self::Lists => "The pages of a large installation",
         }
     }
 
@@ -94,6 +99,12 @@ pub struct Args {
     /// The address of an empty Postgres database
     #[arg(long)]
     pub postgres: Option<String>,
+    /// The address of an empty Postgres database for the pages of a large installation
+    #[arg(long)]
+    pub lists_postgres: Option<String>,
+    /// How large that installation is
+    #[command(flatten)]
+    pub sizes: Sizes,
     /// A peer: {"name": …, "command": […], "target": …}
     #[arg(long = "peer", value_parser = Peer::parse)]
     pub peers: Vec<Peer>,
@@ -153,6 +164,16 @@ pub async fn bench(mut args: Args) -> Outcome {
             Part::Postgres => postgres::run(&args).await,
             Part::Sync => sync::run(&args).await,
             Part::Growth => growth::run(&args).await,
+            Part::Lists => {
+                let table = lists::run(&args).await?;
+                say(&format!("\n{table}\n  done in {:.0} s", since.elapsed().as_secs_f64()));
+                if let Some(page) = &args.write {
+                    let said = circumstances.once();
+                    let text = format!("## {}\n\n{table}\n{said}\n", part.title());
+                    report::replace(page, &part.word(), &text)?;
+                }
+                continue;
+            }
         };
         let Some((rounds, seconds, rows)) = stage?.map(Stage::result) else {
             say("  left out");

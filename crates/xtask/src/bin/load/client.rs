@@ -38,6 +38,13 @@ impl Client {
         self.head = lines.collect::<String>() + &format!("Authorization: Bearer {bearer}\r\n");
     }
 
+    /// Sends a cookie from now on, and asks for pages as a browser does.
+    pub fn sign_in(&mut self, cookie: &str) {
+        for part in ["Cookie: ", cookie, "\r\nAccept: text/html\r\n"] {
+            self.head.push_str(part);
+        }
+    }
+
     /// Sends a request and reads its answer to the end. After an error the connection is of no use.
     pub async fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let request =

@@ -16,6 +16,7 @@ use ops::keys::NewKey;
 use ops::vault::MasterKey;
 use ops::{Clock, Cx, Entropy, Keyward as Installation, Settings, brakes::NewWindow};
 use sha2::{Digest, Sha256};
+use tower_sessions::session::{Id, Record};
 
 use crate::{Outcome, now, say};
 
@@ -67,22 +68,8 @@ pub fn master_key() -> String {
 /// When the database does not take it.
 pub async fn make(place: &Place, wanted: Wanted<'_>) -> Outcome<Vec<IssuedKey>> {
     store::migrate(&place.target).await?;
-    let settings = Settings {
-        public_url: "http://127.0.0.1".to_owned(),
-        strict_reads: false,
-        usage_retention_days: 400,
-        journal_retention_days: 400,
-    };
-    let master_key = MasterKey::new(bytes_of(&place.master_key)?);
-    let target = place.target.clone();
-    let keyward = Installation::open(target, &master_key, Arc::new(Now), Arc::new(Random), settings).await?;
-    let admin = Admin {
-        issuer: "load".to_owned(),
-        subject: "load".to_owned(),
-        name: "Load".to_owned(),
-        email: None,
-        role: Role::Admin,
-    };
+    let keyward = open(place).await?;
+    let admin = admin();
     #[expect(clippy::disallowed_methods, reason = "the load owns the database that it measures")]
     let cx = Cx::new(Arc::clone(&keyward), admin, keyward.request_info());
     let mut federation = federation(&cx, "bench").await?;
@@ -105,6 +92,54 @@ pub async fn make(place: &Place, wanted: Wanted<'_>) -> Outcome<Vec<IssuedKey>> 
     }
     keyward.close().await;
     Ok(keys)
+}
+
+/// Opens it, as a server would. Two of them at one SQLite file are refused.
+///
+/// # Errors
+/// When the database is not there, or belongs to another master key.
+pub async fn open(place: &Place) -> Outcome<Arc<Installation>> {
+    let settings = Settings {
+        public_url: "http://127.0.0.1".to_owned(),
+        strict_reads: false,
+        usage_retention_days: 400,
+        journal_retention_days: 400,
+    };
+    let master_key = MasterKey::new(bytes_of(&place.master_key)?);
+    let target = place.target.clone();
+    Ok(Installation::open(target, &master_key, Arc::new(Now), Arc::new(Random), settings).await?)
+}
+
+fn admin() -> Admin {
+    Admin {
+        issuer: "load".to_owned(),
+        subject: "load".to_owned(),
+        name: "Load".to_owned(),
+        email: None,
+        role: Role::Admin,
+    }
+}
+
+/// Begins a session of an administrator without a provider: whoever has the database and its master key can. The
+/// cookie of a browser that is signed in with it. The server must not run.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn sign_in(place: &Place) -> Outcome<String> {
+    let keyward = open(place).await?;
+    let (began_ms, ends_ms) = (Now.now_ms(), Now.now_ms() + 12 * domain::HOUR_MS);
+    let mut chance = [0; 16];
+    Random.fill(&mut chance);
+    let id = Id(i128::from_be_bytes(chance));
+    let held = serde_json::json!({
+        "admin": admin(), "began_ms": began_ms, "ends_ms": ends_ms, "seen_ms": began_ms, "id_token": null,
+    });
+    let expiry_date = time::OffsetDateTime::from_unix_timestamp(ends_ms / 1_000)?;
+    let record = Record { id, data: [("signed-in".to_owned(), held)].into(), expiry_date };
+    let id_hash = domain::hex(&Sha256::digest(id.to_string()));
+    ops::sessions::create(&keyward, &id_hash, &serde_json::to_vec(&record)?, ends_ms).await?;
+    keyward.close().await;
+    Ok(format!("keyward={id}"))
 }
 
 async fn issue(cx: Cx<Admin>, slug: Slug, number: u32) -> Outcome<IssuedKey> {
@@ -227,7 +262,8 @@ fn bytes_of(hex: &str) -> Outcome<[u8; 32]> {
     Ok(bytes)
 }
 
-struct Now;
+/// The clock of the machine.
+pub struct Now;
 
 impl Clock for Now {
     #[expect(clippy::disallowed_methods, reason = "the load has no clock but the machine's")]

@@ -86,17 +86,25 @@ impl Keyward {
             keyward.master_key = master_key;
         }
         keyward.configure()?;
-        let target = match database {
-            Some(url) => store::Target::parse(url)?,
-            None => store::Target::sqlite(file),
-        };
-        let place = Place { target, master_key: keyward.master_key.clone() };
+        let place = keyward.place()?;
         keyward.keys = installation::make(&place, wanted).await?;
         keyward.key.clone_from(&keyward.keys[0].secret);
         if users > 0 && database.is_some() {
             installation::fill(&place.target, users).await?;
         }
         Ok(keyward)
+    }
+
+    /// Its database and its master key.
+    ///
+    /// # Errors
+    /// When the address of the database cannot be read.
+    pub fn place(&self) -> Outcome<Place> {
+        let target = match &self.database {
+            Some(url) => store::Target::parse(url)?,
+            None => store::Target::sqlite(self.folder.join("data/keyward.db")),
+        };
+        Ok(Place { target, master_key: self.master_key.clone() })
     }
 
     /// Another node of the same installation, which must be on Postgres.
@@ -178,6 +186,17 @@ impl Keyward {
     pub fn audit_verify(&self) -> Outcome<String> {
         let config = self.config().display().to_string();
         self.read(&["audit", "verify", "--config", &config])
+    }
+
+    /// Starts a command of it, which must end by itself; what it says goes to the log.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn spawn(&self, args: &[&str]) -> Outcome<Child> {
+        let log = File::options().create(true).append(true).open(self.folder.join("log"))?;
+        let mut command = self.command();
+        command.args(args).arg("--config").arg(self.config()).stdin(Stdio::null());
+        Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 
     /// The end of its log.

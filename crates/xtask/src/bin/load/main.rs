@@ -11,6 +11,7 @@ mod hold;
 mod house;
 mod installation;
 mod keyward;
+mod lifelike;
 mod meter;
 mod peers;
 mod raw;
@@ -66,6 +67,8 @@ enum Verb {
     Bench(bench::Args),
     /// Kill with signal 9 while users are provisioned, and look for what is missing
     Chaos(chaos::Args),
+    /// Fill a database as a large installation has it
+    Seed(lifelike::Args),
     /// Start a Keyward with one key, say where it is, and stop it when standard input ends
     Hold(hold::Args),
 }
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Raw(args) => runtime.block_on(raw::write(args)),
         Verb::Bench(args) => runtime.block_on(bench::bench(args)),
         Verb::Chaos(args) => runtime.block_on(chaos::chaos(args)),
+        Verb::Seed(args) => runtime.block_on(lifelike::seed(args)),
         Verb::Hold(args) => runtime.block_on(hold::hold(args)),
     };
     match outcome {

@@ -148,13 +148,22 @@ impl Circumstances {
 
     /// One paragraph.
     pub fn sentence(&self, rounds: u32, seconds: u32) -> String {
+        self.said(&format!(": {rounds} rounds of {seconds} s"))
+    }
+
+    /// The same, of what has no rounds.
+    pub fn once(&self) -> String {
+        self.said("")
+    }
+
+    fn said(&self, how: &str) -> String {
         let Self { commit, day, machine, load, command } = self;
         let quiet = if *load > 0.5 {
             format!("**The machine was not quiet** (load {load:.1} before the run): judge by the CPU time.")
         } else {
             format!("The machine was quiet (load {load:.1} before the run).")
         };
-        let mut text = format!("{day}, commit {commit}, `{command}`: {rounds} rounds of {seconds} s. ");
+        let mut text = format!("{day}, commit {commit}, `{command}`{how}. ");
         let _ = write!(text, "{machine}. {quiet}");
         text
     }
