@@ -284,7 +284,7 @@ mod watch {
             return Some(body);
         }
         part.set_inner_html(
-            "<div class=\"tw\" tabindex=\"0\" role=\"region\" aria-label=\"Table of requests\"><table class=\"t cards\">\
+            "<div class=\"tw\" tabindex=\"0\" role=\"region\" aria-label=\"Table of requests\"><table class=\"t cards requests\">\
             <thead><tr><th scope=\"col\">Request</th><th scope=\"col\">Answer</th><th scope=\"col\">When</th>\
             <th scope=\"col\">Source</th><th scope=\"col\" class=\"num\">Time</th></tr></thead><tbody></tbody></table></div>",
         );

@@ -34,7 +34,7 @@ pub fn RequestsTable(
     let rows = requests.iter().map(|record| row(record, now, &known)).collect_view();
     view! {
         <div class="tw" tabindex="0" role="region" aria-label="Table of requests">
-            <table class="t cards">
+            <table class="t cards requests">
                 <caption class="sr">"Last requests, newest first"</caption>
                 <thead>
                     <tr>

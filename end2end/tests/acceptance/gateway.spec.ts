@@ -30,6 +30,8 @@ test('a service is set as the target, and the page says what is the matter with 
   await signIn(page, 'ana');
   await page.goto('/federations/new');
   const base = await registerFederation(page, FEDERATION);
+  // Registering leads to the set-up of a provider; the target stands on the page of the federation.
+  await page.goto(PATH);
   await target(page).getByRole('link', { name: 'Forward to a service' }).click();
 
   // Only what a way of signing in needs is shown.

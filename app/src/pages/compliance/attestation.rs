@@ -272,7 +272,7 @@ pub(super) fn table(frozen: &[FrozenFederation]) -> AnyView {
                 <h2 id="frozen">"Federations"</h2>
             </header>
             <div class="tw" tabindex="0" role="region" aria-label="Table of federations">
-                <table class="t cards told">
+                <table class="t cards">
                     <caption class="sr">"Federations, what needed somebody first"</caption>
                     <thead>
                         <tr>
