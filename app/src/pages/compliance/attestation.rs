@@ -237,21 +237,23 @@ pub(super) fn table(frozen: &[FrozenFederation]) -> AnyView {
                     <td class="s" data-l="Status">
                         <Status shape=shape(one.status) word=one.status.label() />
                     </td>
-                    <td data-l="Keys">
+                    <td class="num" data-l="Keys">
                         <span>
                             {words::count(i64::try_from(one.keys.len()).unwrap_or(i64::MAX), "key")}
-                            <span class="sub">
-                                {oldest.map_or_else(
-                                    || "No key".to_owned(),
-                                    |oldest| format!("oldest of {oldest}, limit {} days", one.max_age_days),
-                                )}
-                            </span>
+                            {oldest
+                                .map(|oldest| {
+                                    let limit = format!("limit {} days", one.max_age_days);
+                                    view! {
+                                        <span class="sub">{format!("oldest of {oldest}")}</span>
+                                        <span class="sub">{limit}</span>
+                                    }
+                                })}
                         </span>
                     </td>
-                    <td class="num" data-l="Replaced in the period">
+                    <td class="num" data-l="Replaced">
                         {words::number(one.rotated)}
                     </td>
-                    <td data-l="Full directory, unused">{format!("{wide}, {unused}")}</td>
+                    <td data-l="Wide, unused">{format!("{wide}, {unused}")}</td>
                     <td class="num" data-l="Open findings">
                         {words::number(one.findings)}
                     </td>
@@ -278,11 +280,13 @@ pub(super) fn table(frozen: &[FrozenFederation]) -> AnyView {
                         <tr>
                             <th scope="col">"Federation"</th>
                             <th scope="col">"Status"</th>
-                            <th scope="col">"Keys"</th>
                             <th scope="col" class="num">
-                                "Replaced in the period"
+                                "Keys"
                             </th>
-                            <th scope="col">"Full directory, unused"</th>
+                            <th scope="col" class="num">
+                                "Replaced"
+                            </th>
+                            <th scope="col">"Wide, unused"</th>
                             <th scope="col" class="num">
                                 "Open findings"
                             </th>
